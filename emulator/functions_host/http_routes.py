@@ -1,0 +1,139 @@
+"""HTTP functions: their routes, their keys, and requests and answers as the worker has them."""
+
+import itertools
+import re
+from http.cookies import SimpleCookie
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from emulator.functions_host.bindings import Function, HostError
+from emulator.functions_host.keys import Keys
+from emulator.functions_host.protos import RpcHttp, TypedData
+from emulator.functions_host.worker import Worker
+
+_PARAMETER = re.compile(r"\{(?P<all>\*{0,2})(?P<name>\w+)(?::(?P<type>[^}?]+))?(?P<optional>\?)?\}")
+_CONVERTERS = {None: "str", "int": "int", "alpha": "str", "guid": "uuid", "long": "int"}
+_ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+
+
+def key_of(request: Request) -> str:
+    """The access key a request carries, in its header or its query."""
+    return request.headers.get("x-functions-key") or request.query_params.get("code", "")
+
+
+def http_routes(worker: Worker, keys: Keys, *, prefix: str) -> list[Route]:
+    """Routes of the app's HTTP functions below `prefix`, literal paths before parameters.
+
+    Raises HostError for a route constraint this host does not know.
+    """
+    found = []
+    for function in worker.functions.values():
+        if function.kind != "httpTrigger":
+            continue
+        template = "/".join(
+            part.strip("/") for part in (prefix, function.trigger.get("route") or function.name)
+        )
+        methods = [m.upper() for m in function.trigger.get("methods") or _ANY_METHOD]
+        for path in _paths("/" + template.strip("/"), function):
+            found.append(Route(path, _endpoint(worker, function, keys), methods=methods))
+    return sorted(found, key=lambda route: (":path}" in route.path, route.path.count("{")))
+
+
+def _endpoint(worker: Worker, function: Function, keys: Keys) -> Any:
+    level = str(function.trigger.get("authLevel", "function")).lower()
+
+    async def endpoint(request: Request) -> Response:
+        if not keys.opens(level, key_of(request)):
+            return Response(status_code=401)
+        outcome = await worker.invoke(
+            function, TypedData(http=await _to_worker(request)), reason="This was called by HTTP"
+        )
+        if not outcome.succeeded:
+            return Response(status_code=500)
+        return _from_worker(outcome.value)
+
+    return endpoint
+
+
+def _paths(template: str, function: Function) -> list[str]:
+    """The template in Starlette's words; an optional parameter at the end makes a second path."""
+
+    def convert(match: re.Match[str]) -> str:
+        if match["all"]:
+            return f"{{{match['name']}:path}}"
+        converter = _CONVERTERS.get(match["type"])
+        if converter is None:
+            raise HostError(
+                f"{function.name}: the route constraint {match['type']!r} in {template!r} is not "
+                f"implemented by the local functions host, only: int, long, guid, alpha"
+            )
+        return f"{{{match['name']}:{converter}}}"
+
+    paths = [_PARAMETER.sub(convert, template)]
+    *_, last = itertools.chain([None], _PARAMETER.finditer(template))
+    if last and (last["optional"] or last["all"]) and last.end() == len(template):
+        paths.append(_PARAMETER.sub(convert, template[: last.start()].rstrip("/")) or "/")
+    return paths
+
+
+async def _to_worker(request: Request) -> RpcHttp:
+    query: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        query[name] = f"{query[name]},{value}" if name in query else value
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return RpcHttp(
+        method=request.method,
+        url=str(request.url),
+        headers=headers,
+        params={name: str(value) for name, value in request.path_params.items()},
+        query=query,
+        body=TypedData(bytes=await request.body()),
+    )
+
+
+def _from_worker(value: TypedData | None) -> Response:
+    match value.WhichOneof("data") if value else None:
+        case None:
+            return Response(status_code=204)
+        case "http":
+            assert value
+            answer: RpcHttp = value.http
+            response = Response(
+                answer.body.bytes, status_code=int(answer.status_code), headers=answer.headers
+            )
+            for cookie in answer.cookies or []:
+                response.headers.append("set-cookie", _cookie(cookie))
+            return response
+        case "json":
+            assert value
+            return Response(value.json, media_type="application/json")
+        case kind:
+            assert value and kind
+            return PlainTextResponse(str(getattr(value, kind)))
+
+
+def _cookie(cookie: Any) -> str:
+    jar: SimpleCookie = SimpleCookie()
+    jar[cookie.name] = cookie.value
+    morsel = jar[cookie.name]
+    for name in ("domain", "path"):
+        if getattr(cookie, name):
+            morsel[name] = getattr(cookie, name).value
+    if cookie.expires:
+        morsel["expires"] = cookie.expires.value.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    if cookie.max_age:
+        morsel["max-age"] = str(int(cookie.max_age.value))
+    morsel["secure"] = bool(cookie.secure and cookie.secure.value)
+    morsel["httponly"] = bool(cookie.http_only and cookie.http_only.value)
+    if cookie.same_site:
+        morsel["samesite"] = cookie.same_site
+    return morsel.OutputString()
+
+
+def not_found(message: str) -> JSONResponse:
+    return JSONResponse({"message": message}, status_code=404)
