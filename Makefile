@@ -1,0 +1,45 @@
+# `make demo` shows it, `make test` checks it; both install what they need.
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH):$(CURDIR)/.node/bin
+export PYTHONWARNINGS := ignore::SyntaxWarning
+
+.PHONY: help demo run test unit lint format setup lock
+
+help:
+	@echo "make demo    start a local Azure, publish the example, upload data, follow the run"
+	@echo "make run     the same local Azure, left running until Ctrl-C"
+	@echo "make test    everything CI checks"
+	@echo "make unit    the fast part of the tests"
+	@echo "make format  format the code"
+	@echo "make lock    compile requirements*.txt from pyproject.toml"
+
+demo: setup
+	@python -m examples.demo
+
+run: setup
+	@python -m emulator
+
+test: lint
+	pytest -q -n 2 --dist loadfile
+
+unit: setup
+	pytest -q tests/unit tests/simulation
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	lint-imports --no-logo
+	mypy
+
+format: setup
+	ruff check --fix .
+	ruff format .
+
+setup:
+	@bin/setup
+
+LOCK = python -m uv pip compile -q --python-version 3.13 --universal --generate-hashes --no-annotate --no-header
+
+lock: setup
+	$(LOCK) pyproject.toml -o requirements.txt
+	$(LOCK) pyproject.toml --extra cli --group dev -c requirements.txt -o requirements-dev.txt

@@ -1,0 +1,9 @@
+"""The Functions app: Azure's worker imports this file and finds the functions in it."""
+
+import azure.functions as func
+
+from functions import blob_uploads, timer
+
+app = func.FunctionApp()
+app.register_functions(blob_uploads.bp)
+app.register_functions(timer.bp)

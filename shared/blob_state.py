@@ -1,0 +1,250 @@
+"""State as blobs that change only by ETag: the one room that holds a blob client.
+
+"It exists already" and "somebody changed it" are answers here, not errors: the protocols branch
+on them. Every answer carries the storage service's own time, the only clock the protocols trust.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol
+
+from azure.core import MatchConditions
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import (
+    AzureError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+    ResourceNotModifiedError,
+)
+from azure.storage.blob import ContainerClient, ContentSettings
+
+from shared.errors import StorageUnavailable
+
+_JSON = ContentSettings(content_type="application/json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """A write that took effect."""
+
+    etag: str
+    #: When, by the storage service's clock.
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blob:
+    """A blob as read."""
+
+    data: bytes
+    etag: str
+    #: When it was read, by the storage service's clock.
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unchanged:
+    """The blob still has the ETag we know."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """A blob as listed; its content is not read."""
+
+    name: str
+    etag: str
+    last_modified: datetime
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class BlobState(Protocol):
+    """The few operations that state needs. All raise StorageUnavailable."""
+
+    def get(self, name: str) -> Blob | None: ...
+
+    def get_if_changed(self, name: str, etag: str) -> Blob | Unchanged | None: ...
+
+    def create(
+        self, name: str, data: bytes, *, tags: Mapping[str, str] | None = None
+    ) -> Written | None:
+        """None when the blob exists already."""
+
+    def swap(
+        self, name: str, data: bytes, *, etag: str, tags: Mapping[str, str] | None = None
+    ) -> Written | None:
+        """None when the blob is not, or no longer, at that ETag."""
+
+    def put(
+        self, name: str, data: bytes = b"", *, metadata: Mapping[str, str] | None = None
+    ) -> Written: ...
+
+    def set_metadata(self, name: str, metadata: Mapping[str, str]) -> bool:
+        """False when there is no such blob; never creates one."""
+
+    def delete(self, name: str, *, etag: str | None = None) -> bool:
+        """False when there is no such blob, or not at that ETag."""
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        """In order of name."""
+
+
+class AzureBlobState:
+    """BlobState in a container of an Azure storage account."""
+
+    def __init__(self, account_url: str, container: str, credential: TokenCredential) -> None:
+        self._container = ContainerClient(
+            account_url,
+            container,
+            credential=credential,
+            retry_total=3,
+            connection_timeout=5,
+            read_timeout=20,
+        )
+
+    def get(self, name: str) -> Blob | None:
+        with _translated(name):
+            try:
+                return self._download(name)
+            except ResourceNotFoundError as error:
+                _require_container(error)
+                return None
+
+    def get_if_changed(self, name: str, etag: str) -> Blob | Unchanged | None:
+        with _translated(name):
+            try:
+                return self._download(name, etag=etag, match_condition=MatchConditions.IfModified)
+            except ResourceNotModifiedError as error:
+                return Unchanged(at=_date(_headers(error)))
+            except ResourceNotFoundError as error:
+                _require_container(error)
+                return None
+
+    def create(
+        self, name: str, data: bytes, *, tags: Mapping[str, str] | None = None
+    ) -> Written | None:
+        with _translated(name):
+            try:
+                return self._upload(name, data, overwrite=False, tags=tags)
+            except ResourceExistsError:
+                return None
+
+    def swap(
+        self, name: str, data: bytes, *, etag: str, tags: Mapping[str, str] | None = None
+    ) -> Written | None:
+        with _translated(name):
+            try:
+                return self._upload(
+                    name,
+                    data,
+                    overwrite=True,
+                    tags=tags,
+                    etag=etag,
+                    match_condition=MatchConditions.IfNotModified,
+                )
+            except ResourceModifiedError:
+                return None
+            except ResourceNotFoundError as error:
+                _require_container(error)
+                return None
+
+    def put(
+        self, name: str, data: bytes = b"", *, metadata: Mapping[str, str] | None = None
+    ) -> Written:
+        with _translated(name):
+            return self._upload(name, data, overwrite=True, metadata=metadata)
+
+    def set_metadata(self, name: str, metadata: Mapping[str, str]) -> bool:
+        with _translated(name):
+            try:
+                self._container.get_blob_client(name).set_blob_metadata(dict(metadata))
+            except ResourceNotFoundError as error:
+                _require_container(error)
+                return False
+            return True
+
+    def delete(self, name: str, *, etag: str | None = None) -> bool:
+        condition: dict[str, Any] = (
+            {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
+        )
+        with _translated(name):
+            try:
+                self._container.delete_blob(name, **condition)
+            except ResourceModifiedError:
+                return False
+            except ResourceNotFoundError as error:
+                _require_container(error)
+                return False
+            return True
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        with _translated(prefix):
+            for item in self._container.list_blobs(name_starts_with=prefix, include=["metadata"]):
+                yield Listed(
+                    name=item.name,
+                    etag=item.etag,
+                    last_modified=item.last_modified,
+                    metadata=item.metadata or {},
+                )
+
+    def _download(self, name: str, **condition: Any) -> Blob:
+        seen: dict[str, str] = {}
+        stream = self._container.download_blob(
+            name,
+            raw_response_hook=lambda response: seen.update(response.http_response.headers),
+            **condition,
+        )
+        return Blob(data=stream.readall(), etag=stream.properties.etag, at=_date(seen))
+
+    def _upload(self, name: str, data: bytes, **options: Any) -> Written:
+        for optional in ("tags", "metadata"):
+            if options.get(optional) is not None:
+                options[optional] = dict(options[optional])
+            else:
+                options.pop(optional, None)
+        answer = self._container.get_blob_client(name).upload_blob(
+            data, content_settings=_JSON, **options
+        )
+        return Written(etag=answer["etag"], at=answer["date"])
+
+
+def _require_container(error: ResourceNotFoundError) -> None:
+    # Without this, a mistyped container would look like an app with no triggers.
+    if getattr(error, "error_code", None) == "ContainerNotFound":
+        raise error
+
+
+def _headers(error: HttpResponseError) -> Mapping[str, str]:
+    # The transport's answer has them; azure-core's declared type does not say so.
+    found: Mapping[str, str] = getattr(error.response, "headers", {})
+    return found
+
+
+def _date(headers: Mapping[str, str]) -> datetime:
+    folded = {name.lower(): value for name, value in headers.items()}
+    return parsedate_to_datetime(folded["date"]).astimezone(UTC)
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """The SDK's failures as ours; the conflicts that callers branch on are caught inside."""
+    try:
+        yield
+    except HttpResponseError as error:
+        raise StorageUnavailable(
+            f"Blob storage answered {error.status_code} for {name!r}: {_first_line(error)}"
+        ) from error
+    except AzureError as error:
+        raise StorageUnavailable(
+            f"Blob storage could not be reached for {name!r}: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: AzureError) -> str:
+    return str(error.message).splitlines()[0] if error.message else type(error).__name__

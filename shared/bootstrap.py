@@ -1,0 +1,68 @@
+"""Puts the app together, once per process, on first use."""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from azure.identity import DefaultAzureCredential
+
+from shared import settings
+from shared.blob_state import AzureBlobState
+from shared.dispatcher import Dispatcher
+from shared.history import History
+from shared.index import Index
+from shared.ledger import Ledger
+from shared.published import Publishing
+from shared.submission import Submission
+from shared.tick import Tick
+from shared.workspace import AzureWorkspace
+
+
+@dataclass(frozen=True)
+class App:
+    """The rooms that entry points call."""
+
+    dispatcher: Dispatcher
+    tick: Tick
+    publishing: Publishing
+    ledger: Ledger
+
+
+def build(environment: Mapping[str, str]) -> App:
+    """The app for an environment's settings. Talks to nobody yet.
+
+    Raises SettingsInvalid.
+    """
+    found = settings.load(environment)
+    # One credential for everything: it keeps its tokens and is safe between threads.
+    credential = DefaultAzureCredential()
+    blobs = AzureBlobState(found.state_account_url, found.state_container, credential)
+    workspace = AzureWorkspace(
+        found.subscription, found.resource_group, found.workspace, credential
+    )
+    index, ledger, history = Index(blobs), Ledger(blobs), History(blobs)
+    submission = Submission(ledger, workspace, history)
+    dispatcher = Dispatcher(
+        deployment=found.deployment,
+        variables=found.variables,
+        index=index,
+        ledger=ledger,
+        history=history,
+        submission=submission,
+        monotonic=time.monotonic,
+    )
+    tick = Tick(index=index, ledger=ledger, submission=submission, monotonic=time.monotonic)
+    return App(
+        dispatcher=dispatcher,
+        tick=tick,
+        publishing=Publishing(blobs, index, workspace),
+        ledger=ledger,
+    )
+
+
+@cache
+def app() -> App:
+    """The one app of this process."""
+    return build(os.environ)

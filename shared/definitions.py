@@ -1,0 +1,204 @@
+"""What users write: a folder with `pipelines/<name>.yml` and `triggers/<name>.yml`."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from shared import documents
+from shared.documents import Document
+from shared.errors import DefinitionsInvalid, Problem
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+
+Name = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
+
+
+class _Part(BaseModel):
+    """A part of a document: unknown keys are mistakes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BlobSpec(_Part):
+    """Fires when an upload to a container is finished."""
+
+    #: Storage account name, as in https://<account>.blob.core.windows.net.
+    account: Annotated[str, Field(pattern=r"^[a-z0-9]{3,24}$")]
+    container: Annotated[str, Field(pattern=r"^[a-z0-9$](?:-?[a-z0-9]){2,62}$")]
+    #: Path pattern; `{name}` captures text up to the next `/`.
+    path: Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class Filter(_Part):
+    """CloudEvents filter dialects: attribute -> text that it must begin or end with."""
+
+    prefix: dict[str, str] = Field(default_factory=dict)
+    suffix: dict[str, str] = Field(default_factory=dict)
+
+
+class Spec(_Part):
+    """When a trigger fires."""
+
+    blob: BlobSpec
+    filter: Filter = Field(default_factory=Filter)
+
+
+class Action(_Part):
+    """What a trigger starts: values may hold `${{ … }}` expressions."""
+
+    #: The pipeline's name; its latest version runs.
+    pipeline: Name
+    inputs: dict[str, str | bool | int | float] = Field(default_factory=dict)
+    #: Replaces the pipeline's default_compute.
+    compute: str | None = None
+    experiment_name: str | None = None
+    force_rerun: bool | None = None
+    tags: dict[str, str] = Field(default_factory=dict)
+
+
+class TriggerDefinition(_Part):
+    """One trigger document."""
+
+    name: Name
+    spec: Spec
+    action: Action
+
+    @model_validator(mode="after")
+    def _filters_name_attributes(self) -> Self:
+        known = {"id", "source", "type", "subject"}
+        for dialect in (self.spec.filter.prefix, self.spec.filter.suffix):
+            if unknown := sorted(dialect.keys() - known):
+                raise ValueError(
+                    f"filters on {', '.join(unknown)}; an event has {', '.join(sorted(known))}"
+                )
+        return self
+
+
+@dataclass(frozen=True)
+class PipelineDefinition:
+    """One AzureML CLI v2 pipelineJob YAML, named by its file."""
+
+    name: str
+    document: Document
+
+    @property
+    def component_name(self) -> str:
+        """AzureML allows no hyphen in a component's name."""
+        return self.name.replace("-", "_")
+
+
+@dataclass(frozen=True)
+class TriggerFile:
+    """A trigger and where it is written."""
+
+    trigger: TriggerDefinition
+    document: Document
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """Everything a folder defines."""
+
+    pipelines: tuple[PipelineDefinition, ...]
+    triggers: tuple[TriggerFile, ...]
+
+
+def load(folder: Path) -> Definitions:
+    """Read a folder of definitions.
+
+    Raises DefinitionsInvalid with every problem of every document.
+    """
+    problems: list[Problem] = []
+    pipelines = [
+        PipelineDefinition(name=document.path.stem, document=document)
+        for document in _documents(folder, "pipelines", problems)
+    ]
+    triggers: list[TriggerFile] = []
+    for document in _documents(folder, "triggers", problems):
+        try:
+            triggers.append(TriggerFile(trigger=_trigger(document), document=document))
+        except DefinitionsInvalid as error:
+            problems.extend(error.problems)
+    problems.extend(_clashes(pipelines))
+    if not problems and not pipelines and not triggers:
+        problems.append(
+            Problem(
+                file=str(folder),
+                line=0,
+                message="has no definitions; expected pipelines/*.yml and triggers/*.yml in it",
+            )
+        )
+    if problems:
+        raise DefinitionsInvalid(problems)
+    return Definitions(pipelines=tuple(pipelines), triggers=tuple(triggers))
+
+
+def _documents(folder: Path, kind: str, problems: list[Problem]) -> list[Document]:
+    found = []
+    for path in sorted((folder / kind).glob("*.y*ml")):
+        try:
+            document = documents.read(path, root=folder)
+        except DefinitionsInvalid as error:
+            problems.extend(error.problems)
+            continue
+        if not NAME.fullmatch(path.stem):
+            problems.append(
+                document.problem(
+                    (),
+                    "its file name is its name, which must be lower-case letters, digits, '_' "
+                    "and '-', begin with a letter and have at most 63 characters",
+                )
+            )
+            continue
+        found.append(document)
+    return found
+
+
+def _trigger(document: Document) -> TriggerDefinition:
+    try:
+        trigger = TriggerDefinition.model_validate(document.content)
+    except ValidationError as error:
+        raise DefinitionsInvalid(
+            [document.problem(item["loc"], _in_words(item)) for item in error.errors()]
+        ) from None
+    problems = []
+    if trigger.name != document.path.stem:
+        problems.append(
+            document.problem(
+                ("name",), f"name is {trigger.name!r}; it must equal the file name without .yml"
+            )
+        )
+    if problems:
+        raise DefinitionsInvalid(problems)
+    return trigger
+
+
+def _in_words(item: Any) -> str:
+    """A pydantic error as a sentence with the remedy."""
+    place = ".".join(str(part) for part in item["loc"]) or "the document"
+    match item["type"]:
+        case "extra_forbidden":
+            return f"{place} is not a key that is known here; check its spelling"
+        case "missing":
+            return f"{place} is missing"
+        case _:
+            return f"{place}: {item['msg']}"
+
+
+def _clashes(pipelines: list[PipelineDefinition]) -> list[Problem]:
+    by_component: dict[str, PipelineDefinition] = {}
+    problems = []
+    for pipeline in pipelines:
+        first = by_component.setdefault(pipeline.component_name, pipeline)
+        if first is not pipeline:
+            problems.append(
+                pipeline.document.problem(
+                    (),
+                    f"has the same AzureML component name ({pipeline.component_name}) as "
+                    f"{first.document.file}; rename one of them",
+                )
+            )
+    return problems

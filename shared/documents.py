@@ -1,0 +1,105 @@
+"""YAML files read with the line of every value, so that an error can name its place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from shared.errors import DefinitionsInvalid, Problem
+
+#: Bytes. A definition is a page or two; what is larger is a mistake or an attack.
+MAX_SIZE = 1 << 20
+#: Values counted after aliases are expanded, which is how small files become huge.
+MAX_VALUES = 20_000
+
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """One YAML file: its content and where each value stands."""
+
+    #: As the user would name it.
+    file: str
+    path: Path
+    content: dict[str, Any]
+    lines: dict[Place, int]
+
+    def line(self, place: Sequence[str | int]) -> int:
+        """The line of a value, or of the nearest value around it."""
+        for end in range(len(place), -1, -1):
+            if line := self.lines.get(tuple(place[:end])):
+                return line
+        return 0
+
+    def problem(self, place: Sequence[str | int], message: str) -> Problem:
+        return Problem(file=self.file, line=self.line(place), message=message)
+
+
+def read(path: Path, *, root: Path) -> Document:
+    """Read a YAML file; problems name it relative to `root`.
+
+    Raises DefinitionsInvalid when it is not one YAML mapping of reasonable size.
+    """
+    file = str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+    def refuse(message: str, line: int = 0) -> DefinitionsInvalid:
+        return DefinitionsInvalid([Problem(file=file, line=line, message=message)])
+
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise refuse(f"cannot be read: {error.strerror}") from None
+    if len(raw) > MAX_SIZE:
+        raise refuse(f"is larger than {MAX_SIZE} bytes; keep data out of definitions")
+    try:
+        tree = yaml.compose(raw, Loader=yaml.SafeLoader)
+        if not isinstance(tree, yaml.MappingNode):
+            raise refuse("is not a YAML mapping (key: value)")
+        reader = _Reader(refuse)
+        content = reader.value(tree, ())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        raise refuse(f"is not YAML: {error.problem}", mark.line + 1 if mark else 0) from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise refuse(f"is not YAML: {error}") from None
+    except RecursionError:
+        raise refuse("is nested too deeply") from None
+    return Document(file=file, path=path, content=content, lines=reader.lines)
+
+
+class _Reader:
+    """Walks a YAML tree into plain values, noting lines, counting values, refusing doubles."""
+
+    def __init__(self, refuse: Any) -> None:
+        self._refuse = refuse
+        self._scalars = yaml.constructor.SafeConstructor()
+        self._count = 0
+        self.lines: dict[Place, int] = {}
+
+    def value(self, node: yaml.Node, place: Place) -> Any:
+        line = node.start_mark.line + 1
+        self._count += 1
+        if self._count > MAX_VALUES:
+            raise self._refuse(f"holds more than {MAX_VALUES} values", line)
+        self.lines.setdefault(place, line)
+        match node:
+            case yaml.MappingNode():
+                self._scalars.flatten_mapping(node)
+                found: dict[str, Any] = {}
+                for key_node, value_node in node.value:
+                    key = self._scalars.construct_object(key_node)
+                    at = key_node.start_mark.line + 1
+                    if not isinstance(key, str):
+                        raise self._refuse(f"has the key {key!r}, which is not text: quote it", at)
+                    if key in found:
+                        raise self._refuse(f"has the key {key!r} twice", at)
+                    self.lines[(*place, key)] = at
+                    found[key] = self.value(value_node, (*place, key))
+                return found
+            case yaml.SequenceNode():
+                return [self.value(item, (*place, n)) for n, item in enumerate(node.value)]
+            case _:
+                return self._scalars.construct_object(node)

@@ -1,0 +1,98 @@
+"""What can go wrong, in two families.
+
+SignalboxError
+├── Permanent            the same input can never succeed: say so, do not try again
+│   ├── SettingsInvalid      app settings are missing or malformed
+│   ├── DefinitionsInvalid   documents with errors, all of them at once
+│   ├── EventInvalid         what arrived is not an event this app understands
+│   ├── ExpressionInvalid    an expression that cannot be read, or found nothing
+│   ├── RecordUnreadable     a blob of ours that a newer or foreign writer left
+│   ├── JobRejected          AzureML refused the job for good
+│   └── JobExists            AzureML has a job of that name: proof of existence, never a failure
+└── Transient            the same call may succeed later
+    ├── StorageUnavailable
+    └── WorkspaceUnavailable
+"""
+
+from dataclasses import dataclass
+
+
+class SignalboxError(Exception):
+    """Base of every error Signalbox raises on purpose; its text is written for the user."""
+
+
+class Permanent(SignalboxError):
+    """The same input can never succeed."""
+
+
+class Transient(SignalboxError):
+    """The same call may succeed later."""
+
+
+class SettingsInvalid(Permanent):
+    """App settings are missing or malformed; the text names each and its remedy."""
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing wrong in a document."""
+
+    #: Path of the document as the user gave it.
+    file: str
+    #: 1-based; 0 when the place is the document as a whole.
+    line: int
+    #: What is wrong and what to do about it.
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}: {self.message}"
+
+
+class DefinitionsInvalid(Permanent):
+    """Documents have errors; nothing of them was published."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = sorted(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class EventInvalid(Permanent):
+    """What arrived is not an event this app understands."""
+
+
+class ExpressionInvalid(Permanent):
+    """An expression that cannot be read, or that found nothing in the event."""
+
+
+class RecordUnreadable(Permanent):
+    """A state blob does not hold what its owner writes there."""
+
+
+class JobRejected(Permanent):
+    """AzureML refused the request in a way that repeating cannot change."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        self.message = message
+        super().__init__(f"AzureML refused it ({code}): {message}")
+
+
+class JobExists(Permanent):
+    """AzureML already has a job of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"AzureML already has a job named {name!r}")
+
+
+class StorageUnavailable(Transient):
+    """Blob storage did not answer, or answered that it cannot now."""
+
+
+class WorkspaceUnavailable(Transient):
+    """AzureML did not answer, throttled, or failed on its side."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        #: Seconds the service asked us to wait, when it said so.
+        self.retry_after = retry_after

@@ -1,0 +1,107 @@
+"""`index.json`: all that an event needs to be decided, in one blob."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from shared.blob_state import Blob, BlobState, Unchanged
+from shared.definitions import TriggerDefinition
+from shared.errors import RecordUnreadable, StorageUnavailable
+
+_NAME = "index.json"
+SCHEMA = 1
+
+
+class IndexedTrigger(BaseModel):
+    """A trigger as published."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    definition: TriggerDefinition
+    #: Changes when the document changes.
+    revision: str
+    #: Storage time of the publish that made or last changed it. Older events are not its business.
+    effective_from: AwareDatetime
+
+
+class Snapshot(BaseModel):
+    """The index at one moment."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+
+    schema_version: int = Field(default=SCHEMA, alias="schema")
+    triggers: dict[str, IndexedTrigger] = Field(default_factory=dict)
+    #: The latest published record of every pipeline; `published` gives it its meaning.
+    pipelines: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A snapshot and the storage time at which it was the truth."""
+
+    snapshot: Snapshot
+    etag: str
+    at: datetime
+
+
+class Index:
+    """Reads the index with one conditional request and swaps it by ETag."""
+
+    def __init__(self, blobs: BlobState) -> None:
+        self._blobs = blobs
+        self._known: Reading | None = None
+
+    def read(self) -> Reading:
+        """The index as it is now: unchanged costs a 304.
+
+        Raises StorageUnavailable, or RecordUnreadable.
+        """
+        known = self._known
+        if known is None:
+            blob = self._get_or_create()
+        else:
+            answer = self._blobs.get_if_changed(_NAME, known.etag)
+            if isinstance(answer, Unchanged):
+                # The snapshot stays the same object: what is derived from it stays valid.
+                return Reading(snapshot=known.snapshot, etag=known.etag, at=answer.at)
+            blob = answer or self._get_or_create()
+        self._known = Reading(snapshot=_parse(blob.data), etag=blob.etag, at=blob.at)
+        return self._known
+
+    def change(self, change: Callable[[Snapshot, datetime], Snapshot]) -> Snapshot:
+        """Apply a change to the newest index, again and again until nobody was in between.
+
+        `change` gets the storage time of the reading and must be pure. Raises StorageUnavailable
+        when writers keep colliding.
+        """
+        for _ in range(20):
+            blob = self._get_or_create()
+            before = _parse(blob.data)
+            after = change(before, blob.at)
+            if after == before:
+                return before
+            if self._blobs.swap(_NAME, _bytes(after), etag=blob.etag):
+                return after
+        raise StorageUnavailable("The index kept changing under this write; try again")
+
+    def _get_or_create(self) -> Blob:
+        while (blob := self._blobs.get(_NAME)) is None:
+            self._blobs.create(_NAME, _bytes(Snapshot()))
+        return blob
+
+
+def _bytes(snapshot: Snapshot) -> bytes:
+    return snapshot.model_dump_json(by_alias=True).encode()
+
+
+def _parse(data: bytes) -> Snapshot:
+    try:
+        return Snapshot.model_validate_json(data)
+    except ValidationError as error:
+        raise RecordUnreadable(
+            f"index.json is not an index of schema {SCHEMA}: {error.error_count()} errors. "
+            "Publish with the version of Signalbox that runs."
+        ) from None

@@ -1,0 +1,267 @@
+"""One record per (trigger, key): what happened, what was decided, and the run it became.
+
+A record that is not final has an `open` marker beside it, so that the tick lists what is left to
+do instead of reading everything. Markers are hints; decisions read records.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from shared.blob_state import BlobState
+from shared.errors import RecordUnreadable
+from shared.events import Event
+from shared.workspace import JobBody
+
+SCHEMA = 1
+
+#: How long a worker may take to submit before another takes over; storage time.
+LEASE = timedelta(seconds=90)
+#: functionTimeout in host.json: past it the host has ended the call.
+FUNCTION_TIMEOUT = timedelta(minutes=5)
+#: A marker without a record after this has no writer any more.
+ABSENT = FUNCTION_TIMEOUT + timedelta(minutes=1)
+#: A job not seen this long after its last PUT could start will never come:
+#: functionTimeout, the longest request, and how stale a GET may be.
+GRACE = FUNCTION_TIMEOUT + timedelta(minutes=5)
+
+
+class State(StrEnum):
+    """Where a run is."""
+
+    SUBMITTING = "submitting"
+    SUBMITTED = "submitted"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    DEAD_LETTER = "dead_letter"
+
+    @property
+    def final(self) -> bool:
+        return not TRANSITIONS[self]
+
+
+#: Every way a record may go. What has no way on is final.
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    State.SUBMITTING: frozenset({State.SUBMITTED, State.CANCELED, State.DEAD_LETTER}),
+    State.SUBMITTED: frozenset({State.RUNNING, State.COMPLETED, State.FAILED, State.CANCELED}),
+    State.RUNNING: frozenset({State.COMPLETED, State.FAILED, State.CANCELED}),
+    State.COMPLETED: frozenset(),
+    State.FAILED: frozenset(),
+    State.CANCELED: frozenset(),
+    State.DEAD_LETTER: frozenset(),
+}
+
+
+class _Stored(BaseModel):
+    """Fields that a newer version wrote survive our writes."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+
+
+class Reason(_Stored):
+    """Why: a word to query on, and a sentence for a person."""
+
+    code: str
+    text: str
+
+
+class Attempt(_Stored):
+    """One job that the run is to become."""
+
+    number: int
+    job_name: str
+    #: Storage time at which a worker last took it on to submit it.
+    submitting_at: AwareDatetime
+    #: Workers that took over from one that was not heard of.
+    takeovers: int = 0
+
+
+class Transition(_Stored):
+    """A state that was reached."""
+
+    state: State
+    at: AwareDatetime
+
+
+class Record(_Stored):
+    """One (trigger, key) and all that became of it."""
+
+    schema_version: int = Field(default=SCHEMA, alias="schema")
+    trigger: str
+    key: str
+    state: State
+    #: Why it is in this state, where that needs saying.
+    reason: Reason | None = None
+    event: Event
+    #: `name@version`; None when it could not be found.
+    pipeline: str | None = None
+    #: Frozen when the record is made; None when no job could be made of the event.
+    body: JobBody | None = None
+    attempts: tuple[Attempt, ...] = ()
+    #: Somebody asked for the run to stop.
+    cancel_requested: bool = False
+    #: AzureML refused the job, but an earlier PUT may still take effect.
+    given_up: Reason | None = None
+    #: The steps that failed: [{step, job, log_tail}].
+    failed_steps: tuple[dict[str, Any], ...] = ()
+    transitions: tuple[Transition, ...]
+
+    @property
+    def run_id(self) -> str:
+        return f"{self.trigger}.{self.key}"
+
+    @property
+    def attempt(self) -> Attempt:
+        return self.attempts[-1]
+
+    def moved(self, state: State, at: datetime, reason: Reason | None = None) -> Self:
+        """The record in its next state; a way that is not declared is a bug."""
+        if state not in TRANSITIONS[self.state]:
+            raise AssertionError(f"{self.run_id}: {self.state} -> {state} is not declared")
+        return self.model_copy(
+            update={
+                "state": state,
+                "reason": reason,
+                "transitions": (*self.transitions, Transition(state=state, at=at)),
+            }
+        )
+
+    def taken_over(self, at: datetime) -> Self:
+        """The record with its attempt in the hands of whoever swaps this in."""
+        attempt = self.attempt.model_copy(
+            update={"submitting_at": at, "takeovers": self.attempt.takeovers + 1}
+        )
+        return self.model_copy(update={"attempts": (*self.attempts[:-1], attempt)})
+
+
+def run_key(deployment: str, event: Event) -> str:
+    """The key under which every delivery of one event meets."""
+    return _digest(deployment, event.dedupe_key())[:32]
+
+
+def job_name(deployment: str, trigger: str, key: str, attempt: int) -> str:
+    """The same attempt always gets the same name, so a second PUT meets the first."""
+    return f"{trigger[:40]}-{_digest(deployment, trigger, key)[:16]}-a{attempt}"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A record and the ETag under which it may be changed."""
+
+    record: Record
+    etag: str
+    #: Storage time of the read or write that gave it.
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marker:
+    """An open record's marker as listed."""
+
+    trigger: str
+    key: str
+    etag: str
+    last_modified: datetime
+    #: When the record wants to be looked at again; storage time.
+    next_check: datetime
+
+
+class Ledger:
+    """Creates, reads and swaps records, and keeps their markers."""
+
+    def __init__(self, blobs: BlobState) -> None:
+        self._blobs = blobs
+
+    def mark_open(self, trigger: str, key: str) -> datetime:
+        """Put the marker that makes the tick look for the record; the storage time of it."""
+        return self._blobs.put(_marker_name(trigger, key)).at
+
+    def create(self, record: Record) -> Held | None:
+        """None when the event has its record already."""
+        written = self._blobs.create(
+            _record_name(record.trigger, record.key), _bytes(record), tags=_tags(record)
+        )
+        return Held(record=record, etag=written.etag, at=written.at) if written else None
+
+    def read(self, trigger: str, key: str) -> Held | None:
+        blob = self._blobs.get(_record_name(trigger, key))
+        if blob is None:
+            return None
+        try:
+            record = Record.model_validate_json(blob.data)
+        except ValidationError as error:
+            raise RecordUnreadable(
+                f"The ledger record of run {trigger}.{key} cannot be read: {error}"
+            ) from None
+        return Held(record=record, etag=blob.etag, at=blob.at)
+
+    def swap(self, held: Held, record: Record) -> Held | None:
+        """Put a record in the place of the one held; None when somebody else did first."""
+        written = self._blobs.swap(
+            _record_name(record.trigger, record.key),
+            _bytes(record),
+            etag=held.etag,
+            tags=_tags(record),
+        )
+        return Held(record=record, etag=written.etag, at=written.at) if written else None
+
+    def check_again(self, trigger: str, key: str, at: datetime) -> None:
+        """Tell the tick when to look next. Never brings a deleted marker back."""
+        self._blobs.set_metadata(_marker_name(trigger, key), {"next_check": at.isoformat()})
+
+    def close(self, trigger: str, key: str) -> None:
+        """Delete the marker: nothing is left to do."""
+        self._blobs.delete(_marker_name(trigger, key))
+
+    def discard(self, marker: Marker) -> None:
+        """Delete a marker that has no record, unless somebody touched it since."""
+        self._blobs.delete(_marker_name(marker.trigger, marker.key), etag=marker.etag)
+
+    def open(self) -> Iterator[Marker]:
+        """Every record that is not known to be finished."""
+        for blob in self._blobs.list("open/"):
+            _, trigger, key = blob.name.split("/", 2)
+            yield Marker(
+                trigger=trigger,
+                key=key,
+                etag=blob.etag,
+                last_modified=blob.last_modified,
+                next_check=_next_check(blob.metadata.get("next_check"), blob.last_modified),
+            )
+
+
+def _next_check(hint: str | None, last_modified: datetime) -> datetime:
+    try:
+        found = datetime.fromisoformat(hint or "")
+    except ValueError:
+        return last_modified
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _record_name(trigger: str, key: str) -> str:
+    return f"ledger/{trigger}/{key}.json"
+
+
+def _marker_name(trigger: str, key: str) -> str:
+    return f"open/{trigger}/{key}"
+
+
+def _bytes(record: Record) -> bytes:
+    return record.model_dump_json(by_alias=True).encode()
+
+
+def _tags(record: Record) -> dict[str, str] | None:
+    """What lifecycle rules expire final records by."""
+    return {"state": "final"} if record.state.final else None

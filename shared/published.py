@@ -1,0 +1,306 @@
+"""Publishing definitions, and finding what was published.
+
+Rare and by a person; it costs many requests so that an event costs one. Every step may be
+repeated: versions are made of content, and what exists is left alone.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shared import compiler, definitions, triggers
+from shared.blob_state import BlobState
+from shared.compiler import DATA_TYPES, CompiledInput, CompiledPipeline
+from shared.definitions import Definitions, TriggerDefinition, TriggerFile
+from shared.errors import DefinitionsInvalid, Problem, RecordUnreadable
+from shared.index import Index, IndexedTrigger, Snapshot
+from shared.workspace import DataInput, Literal
+
+SCHEMA = 1
+
+
+class PublishedInput(BaseModel):
+    """One input of a published pipeline."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    type: str
+    default: Literal | None = None
+    path: str | None = None
+    mode: str | None = None
+
+    @property
+    def required(self) -> bool:
+        return self.default is None and self.path is None
+
+
+class PublishedPipeline(BaseModel):
+    """One immutable version of a pipeline: what each of its jobs is made from."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
+
+    schema_version: int = Field(default=SCHEMA, alias="schema")
+    name: str
+    version: str
+    component_id: str
+    inputs: dict[str, PublishedInput]
+    outputs: dict[str, DataInput]
+    settings: dict[str, Any]
+    experiment_name: str | None = None
+    display_name: str | None = None
+    description: str | None = None
+    tags: dict[str, str]
+
+    def bind(self, values: Mapping[str, Any]) -> tuple[dict[str, DataInput | Literal], list[str]]:
+        """A job's inputs from the values a trigger found, and what is wrong with them."""
+        bound: dict[str, DataInput | Literal] = {}
+        problems = [
+            f"{name}: the pipeline has no such input; it has {', '.join(sorted(self.inputs))}"
+            for name in values.keys() - self.inputs.keys()
+        ]
+        for name, declared in self.inputs.items():
+            value = values.get(name, declared.default)
+            try:
+                if declared.type in DATA_TYPES:
+                    path = _data_path(value if value is not None else declared.path)
+                    bound[name] = DataInput(type=declared.type, path=path, mode=declared.mode)
+                else:
+                    bound[name] = _literal(value, declared.type)
+            except ValueError as error:
+                problems.append(f"{name}: {error}")
+        return bound, sorted(problems)
+
+
+def _data_path(value: Any) -> str:
+    if value is None:
+        raise ValueError("the pipeline needs this data and the trigger binds none")
+    if not isinstance(value, str) or not value.startswith(
+        ("https://", "azureml:", "wasbs://", "abfss://")
+    ):
+        raise ValueError(f"{value!r} is not an https://, azureml:, wasbs:// or abfss:// path")
+    return value
+
+
+def _literal(value: Any, type: str) -> Literal:
+    """A value as the input's type; text from paths and messages is read as that type."""
+    match type, value:
+        case _, None:
+            raise ValueError("the pipeline needs this value and the trigger binds none")
+        case "boolean", bool():
+            return value
+        case "boolean", str() if value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        case "integer", int() if not isinstance(value, bool):
+            return value
+        case "integer", float() if value.is_integer():
+            return int(value)
+        case "integer", str():
+            return int(value)
+        case "number", int() | float() if not isinstance(value, bool):
+            return value
+        case "number", str():
+            return float(value)
+        case "string", str():
+            return value
+        case "string", bool():
+            return str(value).lower()
+        case "string", int() | float():
+            return str(value)
+    raise ValueError(f"{value!r} is not of type {type}")
+
+
+def resolve(snapshot: Snapshot, name: str) -> PublishedPipeline | None:
+    """The latest version of a pipeline as the index has it."""
+    found = snapshot.pipelines.get(name)
+    return _parse(found) if found is not None else None
+
+
+def _parse(content: Any) -> PublishedPipeline:
+    try:
+        return PublishedPipeline.model_validate(content)
+    except ValidationError as error:
+        raise RecordUnreadable(f"A published pipeline cannot be read: {error}") from None
+
+
+class Registry(Protocol):
+    """Where component versions are registered."""
+
+    def component_id(self, name: str, version: str) -> str: ...
+
+    def register(self, document: dict[str, Any]) -> None: ...
+
+
+class Did(StrEnum):
+    """What publishing did with a definition."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One definition and what became of it."""
+
+    kind: str
+    name: str
+    did: Did
+    #: The version or revision that holds now.
+    version: str
+
+
+class Publishing:
+    """Makes a folder of definitions what events meet."""
+
+    def __init__(self, blobs: BlobState, index: Index, registry: Registry) -> None:
+        self._blobs = blobs
+        self._index = index
+        self._registry = registry
+
+    def publish(self, folder: Path, say: Callable[[str], None]) -> list[Change]:
+        """Check everything, register what is new, then swap the index once.
+
+        `say` is told of each step that takes time. Raises DefinitionsInvalid with every problem
+        of every document before anything is registered.
+        """
+        found = definitions.load(folder)
+        compiled = _compile(found)
+        before = self._index.read().snapshot
+        _check_triggers(found.triggers, compiled, before)
+        latest = {pipeline.name: self._publish(pipeline, say) for pipeline in compiled}
+        return self._activate(found.triggers, latest)
+
+    def _publish(self, pipeline: CompiledPipeline, say: Callable[[str], None]) -> PublishedPipeline:
+        name = f"published/{pipeline.name}/{pipeline.version}.json"
+        blob = self._blobs.get(name)
+        if blob is None:
+            say(f"registering {len(pipeline.steps)} steps of {pipeline.name}")
+            with ThreadPoolExecutor(max_workers=8) as pool:
+                list(pool.map(lambda step: self._registry.register(step.document), pipeline.steps))
+            say(f"registering {pipeline.name}:{pipeline.version}")
+            self._registry.register(pipeline.component.document)
+            record = _published(pipeline, self._registry)
+            # Whoever publishes the same content at the same time writes the same record.
+            self._blobs.create(name, record.model_dump_json(by_alias=True).encode())
+            return record
+        return PublishedPipeline.model_validate_json(blob.data)
+
+    def _activate(
+        self, files: tuple[TriggerFile, ...], latest: Mapping[str, PublishedPipeline]
+    ) -> list[Change]:
+        changes: list[Change] = []
+
+        def change(snapshot: Snapshot, at: datetime) -> Snapshot:
+            # Called again when another publisher was faster: only the last account counts.
+            changes.clear()
+            pipelines, indexed = dict(snapshot.pipelines), dict(snapshot.triggers)
+            for name, pipeline in latest.items():
+                before = pipelines.get(name)
+                pipelines[name] = pipeline.model_dump(mode="json", by_alias=True)
+                did = _did(before["version"] if before else None, pipeline.version)
+                changes.append(Change("pipeline", name, did, pipeline.version))
+            for file in files:
+                known = indexed.get(file.trigger.name)
+                revision = _revision(file.trigger)
+                did = _did(known.revision if known else None, revision)
+                if did is not Did.UNCHANGED:
+                    indexed[file.trigger.name] = IndexedTrigger(
+                        definition=file.trigger, revision=revision, effective_from=at
+                    )
+                changes.append(Change("trigger", file.trigger.name, did, revision))
+            return snapshot.model_copy(update={"pipelines": pipelines, "triggers": indexed})
+
+        self._index.change(change)
+        return changes
+
+
+def _compile(found: Definitions) -> list[CompiledPipeline]:
+    problems = [problem for file in found.triggers for problem in triggers.check(file)]
+    compiled = []
+    for pipeline in found.pipelines:
+        try:
+            compiled.append(compiler.compile(pipeline))
+        except DefinitionsInvalid as error:
+            problems.extend(error.problems)
+    if problems:
+        raise DefinitionsInvalid(problems)
+    return compiled
+
+
+def _check_triggers(
+    files: tuple[TriggerFile, ...], compiled: list[CompiledPipeline], before: Snapshot
+) -> None:
+    """Every trigger names a pipeline that is there, and binds inputs that it has."""
+    known: dict[str, Mapping[str, CompiledInput | PublishedInput]] = {}
+    for name in before.pipelines:
+        if pipeline := resolve(before, name):
+            known[name] = pipeline.inputs
+    known.update({pipeline.name: pipeline.inputs for pipeline in compiled})
+    problems: list[Problem] = []
+    for file in files:
+        problems.extend(_check_trigger(file, known))
+    if problems:
+        raise DefinitionsInvalid(problems)
+
+
+def _check_trigger(
+    file: TriggerFile, known: Mapping[str, Mapping[str, CompiledInput | PublishedInput]]
+) -> Iterator[Problem]:
+    action = file.trigger.action
+    inputs = known.get(action.pipeline)
+    if inputs is None:
+        names = ", ".join(sorted(known)) or "none"
+        yield file.document.problem(
+            ("action", "pipeline"), f"no pipeline is named {action.pipeline!r}; there are: {names}"
+        )
+        return
+    for name in action.inputs.keys() - inputs.keys():
+        yield file.document.problem(
+            ("action", "inputs", name),
+            f"{action.pipeline} has no input {name!r}; it has: {', '.join(sorted(inputs))}",
+        )
+    for name, declared in inputs.items():
+        if declared.required and name not in action.inputs:
+            yield file.document.problem(
+                ("action", "inputs"),
+                f"{action.pipeline} needs the input {name!r} ({declared.type}) and has no default "
+                "for it; bind it here",
+            )
+
+
+def _published(pipeline: CompiledPipeline, registry: Registry) -> PublishedPipeline:
+    component = pipeline.component
+    return PublishedPipeline(
+        name=pipeline.name,
+        version=pipeline.version,
+        component_id=registry.component_id(component.name, component.version),
+        inputs={
+            name: PublishedInput(
+                type=value.type, default=value.default, path=value.path, mode=value.mode
+            )
+            for name, value in pipeline.inputs.items()
+        },
+        outputs=pipeline.outputs,
+        settings=pipeline.settings,
+        experiment_name=pipeline.experiment_name,
+        display_name=pipeline.display_name,
+        description=pipeline.description,
+        tags=pipeline.tags,
+    )
+
+
+def _revision(trigger: TriggerDefinition) -> str:
+    return hashlib.sha256(trigger.model_dump_json().encode()).hexdigest()[:16]
+
+
+def _did(before: str | None, after: str) -> Did:
+    if before is None:
+        return Did.CREATED
+    return Did.UNCHANGED if before == after else Did.UPDATED

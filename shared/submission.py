@@ -1,0 +1,227 @@
+"""From a record to a job to its end: submit, take over, observe, finish.
+
+The rules are those of docs/decisions/0002-submitting-exactly-once.md. Two habits carry them: an
+answer is written only If-Match on what was read, and "it exists" is proof, never an error.
+"""
+
+import logging
+from dataclasses import asdict
+from datetime import timedelta
+
+from shared.errors import JobExists, JobRejected, SignalboxError, WorkspaceUnavailable
+from shared.history import History
+from shared.ledger import GRACE, LEASE, Attempt, Held, Ledger, Reason, Record, State
+from shared.workspace import Job, Workspace
+
+log = logging.getLogger(__name__)
+
+#: The tag by which a job is known to be a run's.
+RUN_TAG = "signalbox_run"
+
+#: What AzureML's job states mean for a run; any other is on its way.
+_OUTCOMES = {
+    "Completed": State.COMPLETED,
+    "Failed": State.FAILED,
+    "NotResponding": State.FAILED,
+    "Canceled": State.CANCELED,
+}
+_UNDER_WAY = frozenset({"Running", "Finalizing", "CancelRequested", "Paused"})
+
+
+class Submission:
+    """Makes each run exactly one job, and notices how it ends."""
+
+    def __init__(self, ledger: Ledger, workspace: Workspace, history: History) -> None:
+        self._ledger = ledger
+        self._workspace = workspace
+        self._history = history
+
+    def submit(self, held: Held) -> None:
+        """The first PUT of a record that this worker has just created."""
+        self._put(held, first=True)
+
+    def resume(self, trigger: str, key: str) -> bool:
+        """Do whatever is left undone for a record; False when there is no such record."""
+        held = self._ledger.read(trigger, key)
+        if held is None:
+            return False
+        match held.record.state:
+            case State.SUBMITTING:
+                if held.at - held.record.attempt.submitting_at > LEASE:
+                    self._take_over(held)
+            case State.SUBMITTED | State.RUNNING:
+                self._observe(held)
+            case _:
+                self.finish(held)
+        return True
+
+    def finish(self, held: Held) -> None:
+        """The steps after a final state; each may be repeated."""
+        record = held.record
+        end = record.transitions[-1]
+        decision = {
+            "decision": record.state,
+            "reason": record.reason and record.reason.model_dump(),
+            "run": record.run_id,
+            "pipeline": record.pipeline,
+            "job": record.attempts[-1].job_name if record.attempts else None,
+        }
+        self._history.finished(record.trigger, record.key, record.event, end.at, decision)
+        self._ledger.close(record.trigger, record.key)
+        log.info("Run %s is %s", record.run_id, record.state, extra=_about(record, "run_finished"))
+
+    def _put(self, held: Held, *, first: bool) -> None:
+        record, attempt = held.record, held.record.attempt
+        assert record.body is not None
+        try:
+            self._workspace.submit(attempt.job_name, record.body)
+        except JobExists:
+            self._confirm(held)
+        except WorkspaceUnavailable as error:
+            self._wait(held, error)
+        except JobRejected as error:
+            self._refused(held, Reason(code="azureml_rejected", text=str(error)), first=first)
+        else:
+            self._submitted(held)
+
+    def _take_over(self, held: Held) -> None:
+        """A submission that was not heard of past its lease: GET comes before PUT."""
+        record = held.record
+        if record.cancel_requested or record.given_up:
+            self._wind_up(held)
+            return
+        log.warning(
+            "Run %s was not submitted within its lease; taking over",
+            record.run_id,
+            extra=_about(record, "run_taken_over"),
+        )
+        taken = self._ledger.swap(held, record.taken_over(held.at))
+        if taken is None:
+            return
+        job = self._find(taken)
+        if job is None:
+            self._put(taken, first=False)
+        else:
+            self._exists(taken, job)
+
+    def _wind_up(self, held: Held) -> None:
+        """A submission that is not wanted any more: only look, and finalise on what was read.
+
+        A job that never came is proven absent once no PUT of it can be on its way any more.
+        """
+        record = held.record
+        job = self._find(held)
+        if job is not None:
+            self._exists(held, job)
+        elif held.at - record.attempt.submitting_at > GRACE:
+            if record.cancel_requested:
+                reason = Reason(code="canceled", text="Canceled before AzureML had the job.")
+                self._close(held, record.moved(State.CANCELED, held.at, reason))
+            else:
+                self._close(held, record.moved(State.DEAD_LETTER, held.at, record.given_up))
+
+    def _confirm(self, held: Held) -> None:
+        job = self._find(held)
+        # None: GET is behind PUT; the record stays, and the tick looks again.
+        if job is not None:
+            self._exists(held, job)
+
+    def _exists(self, held: Held, job: Job) -> None:
+        record = held.record
+        if job.tags.get(RUN_TAG) == record.run_id:
+            self._submitted(held)
+            return
+        reason = Reason(
+            code="name_conflict",
+            text=f"AzureML has a job named {job.name!r} that is not this run's.",
+        )
+        self._close(held, record.moved(State.DEAD_LETTER, held.at, reason))
+
+    def _submitted(self, held: Held) -> None:
+        """Write down that the job exists, if the record is still at the attempt that was PUT."""
+        attempt: Attempt = held.record.attempt
+        current: Held | None = held
+        while current is not None:
+            record = current.record
+            if record.state is not State.SUBMITTING or record.attempt.number != attempt.number:
+                return
+            if self._ledger.swap(current, record.moved(State.SUBMITTED, current.at)):
+                log.info(
+                    "Run %s is AzureML job %s",
+                    record.run_id,
+                    attempt.job_name,
+                    extra=_about(record, "run_submitted"),
+                )
+                return
+            current = self._ledger.read(record.trigger, record.key)
+
+    def _refused(self, held: Held, reason: Reason, *, first: bool) -> None:
+        """AzureML will never take this job.
+
+        That is final only when this worker's PUT was the attempt's only one: an earlier PUT may
+        yet take effect, so otherwise the run gives up and waits for proof.
+        """
+        record = held.record
+        if first:
+            self._close(held, record.moved(State.DEAD_LETTER, held.at, reason))
+        else:
+            self._ledger.swap(held, record.model_copy(update={"given_up": reason}))
+
+    def _wait(self, held: Held, error: WorkspaceUnavailable) -> None:
+        record = held.record
+        wait = max(LEASE, timedelta(seconds=error.retry_after or 0))
+        log.warning(
+            "Run %s is not submitted yet: %s", record.run_id, error, extra=_about(record, "waiting")
+        )
+        self._ledger.check_again(record.trigger, record.key, held.at + wait)
+
+    def _observe(self, held: Held) -> None:
+        """Look at the job; AzureML's GET decides."""
+        record = held.record
+        job = self._find(held)
+        if job is None:
+            if held.at - record.transitions[-1].at > GRACE:
+                reason = Reason(code="job_missing", text="AzureML does not have the job any more.")
+                self._close(held, record.moved(State.FAILED, held.at, reason))
+            return
+        outcome = _OUTCOMES.get(job.status)
+        if outcome is not None:
+            self._close(held, self._ended(held, job, outcome))
+            return
+        if record.cancel_requested:
+            self._workspace.cancel(job.name)
+        if job.status in _UNDER_WAY and record.state is State.SUBMITTED:
+            self._ledger.swap(held, record.moved(State.RUNNING, held.at))
+
+    def _ended(self, held: Held, job: Job, outcome: State) -> Record:
+        record = held.record
+        if outcome is not State.FAILED:
+            return record.moved(outcome, held.at)
+        try:
+            steps = self._workspace.failed_steps(job.name)
+        except SignalboxError as error:
+            log.warning("Why job %s failed cannot be read: %s", job.name, error)
+            steps = []
+        names = ", ".join(step.step for step in steps) or "a step"
+        reason = Reason(code="job_failed", text=f"AzureML job {job.name} failed in {names}.")
+        return record.moved(outcome, held.at, reason).model_copy(
+            update={"failed_steps": tuple(asdict(step) for step in steps)}
+        )
+
+    def _close(self, held: Held, record: Record) -> None:
+        """Write a final state and do what follows it, unless somebody was faster."""
+        if final := self._ledger.swap(held, record):
+            self.finish(final)
+
+    def _find(self, held: Held) -> Job | None:
+        return self._workspace.find(held.record.attempt.job_name)
+
+
+def _about(record: Record, action: str) -> dict[str, object]:
+    return {
+        "action": action,
+        "run": record.run_id,
+        "trigger": record.trigger,
+        "state": record.state,
+        "job": record.attempts[-1].job_name if record.attempts else None,
+    }

@@ -1,0 +1,259 @@
+"""The AzureML workspace: the one room that holds an MLClient.
+
+The SDK is loaded on first use: importing it costs a second and 60 MB, which an event that matches
+nothing should not pay.
+"""
+
+import json
+import logging
+import re
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import yaml
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.errors import JobExists, JobRejected, WorkspaceUnavailable
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
+
+#: Lines of a failed step's log that are kept with the run.
+LOG_TAIL_LINES = 20
+_LOG_TAIL_CHARACTERS = 4_000
+
+Literal = str | bool | int | float
+
+
+class DataInput(BaseModel):
+    """A data input or output of a job: where it is and how it is mounted."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str
+    path: str | None = None
+    mode: str | None = None
+
+
+class JobBody(BaseModel):
+    """Everything a job is made from, frozen into the ledger before the first request."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    #: ARM id of the pipeline component's version.
+    component_id: str
+    inputs: dict[str, DataInput | Literal] = Field(default_factory=dict)
+    outputs: dict[str, DataInput] = Field(default_factory=dict)
+    settings: dict[str, Any] = Field(default_factory=dict)
+    experiment_name: str | None = None
+    display_name: str
+    description: str | None = None
+    tags: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as AzureML shows it."""
+
+    name: str
+    status: str
+    tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class FailedStep:
+    """A step that failed, and the end of what it printed."""
+
+    step: str
+    job: str
+    log_tail: str
+
+
+class Workspace(Protocol):
+    """What Signalbox asks of AzureML. All raise WorkspaceUnavailable."""
+
+    def submit(self, name: str, body: JobBody) -> None:
+        """One request. Raises JobExists, JobRejected."""
+
+    def find(self, name: str) -> Job | None: ...
+
+    def cancel(self, name: str) -> None: ...
+
+    def failed_steps(self, name: str) -> list[FailedStep]: ...
+
+
+class AzureWorkspace:
+    """Workspace in Azure, through the public SDK."""
+
+    def __init__(
+        self, subscription: str, resource_group: str, workspace: str, credential: TokenCredential
+    ) -> None:
+        self._names = (subscription, resource_group, workspace)
+        self._credential = credential
+        self._lock = threading.Lock()
+        self._client: MLClient | None = None
+
+    def component_id(self, name: str, version: str) -> str:
+        """The ARM id a registered component version has."""
+        subscription, group, workspace = self._names
+        return (
+            f"/subscriptions/{subscription}/resourceGroups/{group}"
+            f"/providers/Microsoft.MachineLearningServices/workspaces/{workspace}"
+            f"/components/{name}/versions/{version}"
+        )
+
+    def submit(self, name: str, body: JobBody) -> None:
+        client = self._ml()
+        from azure.ai.ml import Input, Output
+        from azure.ai.ml.entities import PipelineJob, PipelineJobSettings
+
+        inputs = {
+            key: Input(type=value.type, path=value.path, mode=value.mode)
+            if isinstance(value, DataInput)
+            else value
+            for key, value in body.inputs.items()
+        }
+        outputs = {
+            key: Output(type=value.type, path=value.path, mode=value.mode)
+            for key, value in body.outputs.items()
+        }
+        with _translated(f"job {name!r}"):
+            client.jobs.create_or_update(
+                PipelineJob(
+                    name=name,
+                    component=body.component_id,
+                    inputs=inputs,
+                    outputs=outputs,
+                    settings=PipelineJobSettings(**body.settings),
+                    experiment_name=body.experiment_name,
+                    display_name=body.display_name,
+                    description=body.description,
+                    tags=dict(body.tags),
+                ),
+                # Validation looks for what only an inline job can have wrong.
+                skip_validation=True,
+            )
+
+    def find(self, name: str) -> Job | None:
+        with _translated(f"job {name!r}"):
+            try:
+                job = self._ml().jobs.get(name)
+            except ResourceNotFoundError:
+                return None
+            return Job(name=name, status=str(job.status), tags=dict(job.tags or {}))
+
+    def cancel(self, name: str) -> None:
+        with _translated(f"job {name!r}"):
+            self._ml().jobs.begin_cancel(name)
+
+    def failed_steps(self, name: str) -> list[FailedStep]:
+        with _translated(f"the steps of job {name!r}"):
+            steps = [
+                step
+                for step in self._ml().jobs.list(parent_job_name=name)
+                if step.status == "Failed"
+            ]
+            return [
+                FailedStep(
+                    step=step.display_name or step.name,
+                    job=step.name,
+                    log_tail=self._log_tail(step.name),
+                )
+                for step in steps
+            ]
+
+    def register(self, document: dict[str, Any]) -> None:
+        """Register one component version from its YAML content, with its code and environment.
+
+        Raises JobRejected when AzureML refuses it.
+        """
+        client = self._ml()
+        from azure.ai.ml import load_component
+
+        name = f"component {document['name']}:{document['version']}"
+        with tempfile.TemporaryDirectory() as folder, _translated(name):
+            file = Path(folder, "component.yml")
+            file.write_text(yaml.safe_dump(document, sort_keys=False))
+            client.components.create_or_update(load_component(file))
+
+    def _log_tail(self, job: str) -> str:
+        with tempfile.TemporaryDirectory() as folder:
+            self._ml().jobs.download(job, download_path=folder)
+            logs = sorted(Path(folder).rglob("std_log*.txt"))
+            text = "\n".join(log.read_text(errors="replace") for log in logs)
+        tail = "\n".join(text.rstrip().splitlines()[-LOG_TAIL_LINES:])
+        return tail[-_LOG_TAIL_CHARACTERS:]
+
+    def _ml(self) -> "MLClient":
+        with self._lock:
+            if self._client is None:
+                # Each class that Microsoft calls experimental would log a line of its own.
+                logging.getLogger("azure.ai.ml._utils._experimental").setLevel(logging.ERROR)
+                from azure.ai.ml import MLClient
+
+                self._client = MLClient(
+                    self._credential,
+                    *self._names,
+                    # The SDK would repeat a PUT by itself and sleep through Retry-After; the
+                    # ledger decides that.
+                    retry_total=0,
+                    enable_telemetry=False,
+                    show_progress=False,
+                )
+            return self._client
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """The SDK's failures as ours."""
+    from azure.ai.ml.exceptions import MlException
+
+    try:
+        yield
+    except HttpResponseError as error:
+        raise _meaning(error, what) from error
+    except AzureError as error:
+        if isinstance(error, MlException):
+            raise JobRejected(type(error).__name__, str(error.message)) from error
+        raise WorkspaceUnavailable(f"AzureML could not be reached for {what}: {error}") from error
+
+
+def _meaning(error: HttpResponseError, what: str) -> Exception:
+    status = error.status_code or 0
+    body = _error_body(error)
+    message = str(body.get("message") or error.message)
+    codes = list(_codes(body))
+    if re.search(r"already exists", message) or {"JobPropertyImmutable", "Immutable"} & set(codes):
+        return JobExists(what)
+    if status in (408, 409, 412, 423, 429) or status >= 500 or status == 0:
+        wait = getattr(error.response, "headers", {}).get("Retry-After", "")
+        return WorkspaceUnavailable(
+            f"AzureML answered {status} for {what}: {message}",
+            retry_after=float(wait) if wait.isdigit() else None,
+        )
+    return JobRejected(codes[-1] if codes else str(status), message)
+
+
+def _error_body(error: HttpResponseError) -> dict[str, Any]:
+    try:
+        content = json.loads(error.response.text()) if error.response else {}
+    except ValueError:
+        return {}
+    inner = content.get("error", content) if isinstance(content, dict) else {}
+    return inner if isinstance(inner, dict) else {}
+
+
+def _codes(body: dict[str, Any]) -> Iterator[str]:
+    """An error's code and its inner codes, outermost first."""
+    current: Any = body
+    while isinstance(current, dict):
+        if isinstance(code := current.get("code"), str):
+            yield code
+        current = current.get("innererror") or current.get("innerError")
