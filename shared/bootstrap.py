@@ -1,5 +1,6 @@
 """Puts the app together, once per process, on first use."""
 
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -35,6 +36,8 @@ def build(environment: Mapping[str, str]) -> App:
 
     Raises SettingsInvalid.
     """
+    # The SDKs would log every request they make, headers and all.
+    logging.getLogger("azure").setLevel(logging.WARNING)
     found = settings.load(environment)
     # One credential for everything: it keeps its tokens and is safe between threads.
     credential = DefaultAzureCredential()

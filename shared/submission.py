@@ -55,6 +55,19 @@ class Submission:
                 self.finish(held)
         return True
 
+    def request_cancel(self, trigger: str, key: str) -> bool:
+        """Ask for a run to stop; False when there is none, or it is over.
+
+        A flag only: the run is final once its job is stopped, or proven never to have come.
+        """
+        while held := self._ledger.read(trigger, key):
+            if held.record.state.final:
+                return False
+            flagged = held.record.model_copy(update={"cancel_requested": True})
+            if self._ledger.swap(held, flagged):
+                return True
+        return False
+
     def finish(self, held: Held) -> None:
         """The steps after a final state; each may be repeated."""
         record = held.record
