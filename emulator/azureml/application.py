@@ -1,0 +1,106 @@
+"""The workspace as one ASGI application: for management.azure.com and the API host."""
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Mount, Route
+
+from emulator.azureml.assets.models import AssetStore
+from emulator.azureml.assets.registration import Registrar
+from emulator.azureml.assets.routes import AssetRoutes
+from emulator.azureml.authority import BearerRequired
+from emulator.azureml.computes.routes import ComputeRoutes
+from emulator.azureml.errors import (
+    ServiceError,
+    answer_crash,
+    answer_service_error,
+    answer_unknown_route,
+)
+from emulator.azureml.execution.cores import Cores
+from emulator.azureml.execution.executor import Executor
+from emulator.azureml.execution.python_environments import PythonEnvironments
+from emulator.azureml.execution.steps import Workshop
+from emulator.azureml.jobs.models import JobStore
+from emulator.azureml.jobs.routes import JobRoutes
+from emulator.azureml.jobs.submission import Submission
+from emulator.azureml.runhistory.models import RunStore
+from emulator.azureml.runhistory.routes import RunHistoryRoutes
+from emulator.azureml.storage import Storage
+from emulator.azureml.workspace import PROVIDER, Machine, Workspace
+from emulator.azureml.workspaces.errors import WorkspaceNotFound
+from emulator.azureml.workspaces.routes import WorkspaceRoutes
+
+_SCOPE = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{PROVIDER}/workspaces"
+
+
+def create_app(workspace: Workspace, machine: Machine) -> Starlette:
+    """The application; its lifespan ends every process that a job still runs."""
+    storage = Storage(machine)
+    assets, jobs, runs = AssetStore(), JobStore(), RunStore()
+    registrar = Registrar(assets, workspace)
+    workshop = Workshop(
+        workspace=workspace,
+        machine=machine,
+        storage=storage,
+        registrar=registrar,
+        pythons=PythonEnvironments(machine.cache, machine.plain_variables),
+        cores=Cores(machine.cores),
+    )
+    executor = Executor(runs, assets, workshop)
+    own = WorkspaceRoutes(workspace, storage)
+    history = RunHistoryRoutes(workspace, runs, storage)
+    arm: list[BaseRoute] = [
+        *own.routes(),
+        *ComputeRoutes(workspace).routes(),
+        *AssetRoutes(workspace, assets, registrar, storage).routes(),
+        *JobRoutes(workspace, jobs, runs, Submission(registrar, workspace), executor).routes(),
+    ]
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(executor.close)
+
+    return Starlette(
+        routes=[
+            Route("/discovery", own.discover, methods=["GET"]),
+            # a mount answers below its path only, and the workspace itself is the path
+            Route(workspace.arm_id, own.get, methods=["GET"]),
+            Mount(workspace.arm_id, routes=arm),
+            Mount(f"/history/v1.0{workspace.arm_id}", routes=history.routes()),
+            Mount(f"/data/v1.0{workspace.arm_id}", routes=history.data_routes()),
+            Mount(f"/modelregistry/v1.0{workspace.arm_id}", routes=history.model_routes()),
+            *_other_workspaces(workspace),
+        ],
+        middleware=[Middleware(BearerRequired, open_paths=frozenset({"/discovery"}))],
+        exception_handlers={
+            ServiceError: answer_service_error,
+            404: answer_unknown_route,
+            405: answer_unknown_route,
+            Exception: answer_crash,
+        },
+        lifespan=lifespan,
+    )
+
+
+def _other_workspaces(workspace: Workspace) -> Sequence[BaseRoute]:
+    """Every other workspace is answered as one that does not exist."""
+
+    async def refuse(request: Request) -> JSONResponse:
+        names = request.path_params
+        own = (workspace.subscription, workspace.resource_group, workspace.name)
+        asked = (names["subscription"], names["group"], names["workspace"])
+        if asked != own:
+            raise WorkspaceNotFound(names["workspace"], names["group"], workspace)
+        return await answer_unknown_route(request, Exception())  # type: ignore[return-value]
+
+    methods = ["GET", "PUT", "POST", "PATCH", "DELETE"]
+    return [
+        Route(f"{_SCOPE}/{{workspace}}", refuse, methods=methods),
+        Route(f"{_SCOPE}/{{workspace}}/{{rest:path}}", refuse, methods=methods),
+    ]

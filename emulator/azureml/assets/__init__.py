@@ -1,0 +1,1 @@
+"""Versioned assets: code, environments, components and data."""

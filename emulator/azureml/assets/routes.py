@@ -1,0 +1,142 @@
+"""ARM routes of versioned assets."""
+
+import uuid
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Route
+
+from emulator.azureml.assets.errors import AssetNotFound
+from emulator.azureml.assets.models import FIXED, AssetStore, AssetVersion, next_version
+from emulator.azureml.assets.registration import Registrar
+from emulator.azureml.resources import json_object, page
+from emulator.azureml.storage import Storage
+from emulator.azureml.workspace import PROVIDER, Workspace
+
+
+class AssetRoutes:
+    """Containers and versions of every kind of asset, and the upload of code."""
+
+    def __init__(
+        self, workspace: Workspace, store: AssetStore, registrar: Registrar, storage: Storage
+    ) -> None:
+        self._workspace = workspace
+        self._store = store
+        self._registrar = registrar
+        self._storage = storage
+
+    def routes(self) -> list[BaseRoute]:
+        """Paths relative to the workspace."""
+        found: list[BaseRoute] = [
+            Route(
+                "/codes/{name}/versions/{version}/startPendingUpload",
+                self.start_upload,
+                methods=["POST"],
+            )
+        ]
+        for kind in FIXED:
+            version = f"/{kind}/{{name}}/versions/{{version}}"
+            found += [
+                Route(version, self._put_of(kind), methods=["PUT"]),
+                Route(version, self._get_of(kind), methods=["GET"]),
+                Route(f"/{kind}/{{name}}/versions", self._versions_of(kind), methods=["GET"]),
+                Route(f"/{kind}/{{name}}", self._container_of(kind), methods=["GET"]),
+                Route(f"/{kind}", self._containers_of(kind), methods=["GET"]),
+            ]
+        return found
+
+    async def start_upload(self, _: Request) -> JSONResponse:
+        """A container of its own for the upload of one code version."""
+        account = self._workspace.storage_account
+        container = f"code-{uuid.uuid4().hex}"
+        address = await run_in_threadpool(self._storage.new_container, account, container)
+        return JSONResponse(
+            {
+                "blobReferenceForConsumption": {
+                    "blobUri": address.partition("?")[0],
+                    "storageAccountArmId": (
+                        self._workspace.arm_id.partition("/providers/")[0]
+                        + f"/providers/Microsoft.Storage/storageAccounts/{account}"
+                    ),
+                    "credential": {"credentialType": "SAS", "sasUri": address},
+                },
+                "pendingUploadId": uuid.uuid4().hex,
+                "pendingUploadType": "TemporaryBlobReference",
+            }
+        )
+
+    def _put_of(self, kind: str) -> Any:
+        async def put(request: Request) -> JSONResponse:
+            body = await json_object(request)
+            asset, created = self._registrar.register(
+                kind, *_name_and_version(request), body.get("properties") or {}
+            )
+            return JSONResponse(
+                asset.resource(self._workspace), status_code=201 if created else 200
+            )
+
+        return put
+
+    def _get_of(self, kind: str) -> Any:
+        async def get(request: Request) -> JSONResponse:
+            asset = self._store.get(kind, *_name_and_version(request))
+            return JSONResponse(asset.resource(self._workspace))
+
+        return get
+
+    def _versions_of(self, kind: str) -> Any:
+        async def versions(request: Request) -> JSONResponse:
+            found = self._store.versions(kind, request.path_params["name"])
+            if not found and kind != "codes":
+                raise AssetNotFound(kind, request.path_params["name"])
+            wanted = [asset for asset in found if _is_wanted(request, asset)]
+            return page(request, [asset.resource(self._workspace) for asset in wanted])
+
+        return versions
+
+    def _container_of(self, kind: str) -> Any:
+        async def container(request: Request) -> JSONResponse:
+            name = request.path_params["name"]
+            if not self._store.versions(kind, name):
+                raise AssetNotFound(kind, name)
+            return JSONResponse(self._container(kind, name))
+
+        return container
+
+    def _containers_of(self, kind: str) -> Any:
+        async def containers(request: Request) -> JSONResponse:
+            return page(request, [self._container(kind, name) for name in self._store.names(kind)])
+
+        return containers
+
+    def _container(self, kind: str, name: str) -> dict[str, Any]:
+        versions = self._store.versions(kind, name)
+        oldest = versions[-1]
+        return {
+            "id": self._workspace.child(kind, name),
+            "name": name,
+            "type": f"{PROVIDER}/workspaces/{kind}",
+            "properties": {
+                "latestVersion": versions[0].version,
+                "nextVersion": next_version(versions),
+                "isArchived": False,
+                "tags": {},
+                "properties": {},
+            },
+            "systemData": oldest.resource(self._workspace)["systemData"],
+        }
+
+
+def _name_and_version(request: Request) -> tuple[str, str]:
+    return request.path_params["name"], request.path_params["version"]
+
+
+def _is_wanted(request: Request, asset: AssetVersion) -> bool:
+    query = request.query_params
+    view = query.get("listViewType", "ActiveOnly")
+    if view != "All" and asset.properties["isArchived"] != (view == "ArchivedOnly"):
+        return False
+    wanted_hash = query.get("hash")
+    return wanted_hash is None or wanted_hash in asset.properties["properties"].values()

@@ -1,0 +1,1 @@
+"""Compute targets: the clusters that the topology names."""

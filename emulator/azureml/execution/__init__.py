@@ -1,0 +1,1 @@
+"""Running command steps for real: one process each, in order of their data."""

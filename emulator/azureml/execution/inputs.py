@@ -1,0 +1,79 @@
+"""What a step is really given, once the steps before it are done."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from emulator.azureml.arm_ids import asset_id
+from emulator.azureml.assets.models import AssetStore
+from emulator.azureml.execution.plan import Plan, Step
+from emulator.azureml.graphs.bindings import Binding, Data, NodeOutput, ParentInput, Text
+from emulator.azureml.graphs.specs import FOLDER_TYPES
+from emulator.azureml.locations import Location, parse
+from emulator.azureml.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class DataInput:
+    """Data to be laid down for a step."""
+
+    location: Location
+    is_folder: bool
+    #: An output that a step before left empty is an empty folder, not a mistake.
+    may_be_empty: bool
+
+
+class StepInputs:
+    """Resolves the inputs of the steps of one job.
+
+    `produced` gives the address of a finished node's output.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        workspace: Workspace,
+        assets: AssetStore,
+        produced: Callable[[str, str], str],
+    ) -> None:
+        self._plan = plan
+        self._workspace = workspace
+        self._assets = assets
+        self._produced = produced
+
+    def of(self, step: Step) -> dict[str, str | DataInput | None]:
+        """Text for literals, data for the rest, None for an optional input without a value."""
+        found: dict[str, str | DataInput | None] = {}
+        for name, spec in step.component.inputs.items():
+            value = self._value(step.node.inputs.get(name))
+            if value is None and spec.default is not None:
+                value = spec.default
+            if isinstance(value, Data):
+                found[name] = self._data(value.uri, spec.type in FOLDER_TYPES, empty=False)
+            elif isinstance(value, NodeOutput):
+                uri = self._produced(value.node, value.name)
+                found[name] = self._data(uri, spec.type in FOLDER_TYPES, empty=True)
+            else:
+                found[name] = value
+        return found
+
+    def text(self, text: str) -> str:
+        """A text with `${{parent.inputs.x}}` filled in, such as an environment variable's."""
+        return Text(text).filled(self._literal)
+
+    def _value(self, binding: Binding | None) -> str | Data | NodeOutput | None:
+        if isinstance(binding, ParentInput):
+            given = self._plan.inputs.get(binding.name)
+            return given.text if isinstance(given, Text) else given
+        if isinstance(binding, Text):
+            return binding.filled(self._literal)
+        return binding
+
+    def _literal(self, name: str) -> str:
+        value = self._plan.inputs.get(name)
+        return value.text if isinstance(value, Text) else ""
+
+    def _data(self, uri: str, is_folder: bool, *, empty: bool) -> DataInput:
+        named = asset_id(uri, self._workspace, kind="data")
+        if named:
+            uri = self._assets.get("data", named.name, named.version).properties["dataUri"]
+        return DataInput(parse(uri, self._workspace), is_folder, empty)

@@ -1,0 +1,83 @@
+"""The folder a step runs in: code, inputs and outputs as plain files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from emulator.azureml.errors import ServiceError
+from emulator.azureml.execution.failures import StepFailure
+from emulator.azureml.execution.inputs import DataInput
+from emulator.azureml.graphs.specs import Component
+from emulator.azureml.locations import Location, parse
+from emulator.azureml.storage import Missing, Storage
+from emulator.azureml.workspace import Workspace
+
+
+class StepFolder:
+    """Lays everything down before a step, and stores what it made afterwards."""
+
+    def __init__(self, root: Path, storage: Storage, workspace: Workspace) -> None:
+        self._root = root
+        self._storage = storage
+        self._workspace = workspace
+        #: Where the command starts; what it writes to `outputs` there becomes run artifacts.
+        self.work = root / "wd"
+        self.work.mkdir(parents=True)
+
+    def lay_code(self, code_uri: str) -> None:
+        self._storage.download_folder(parse(code_uri, self._workspace), self.work)
+
+    def lay_inputs(self, inputs: Mapping[str, str | DataInput | None]) -> dict[str, str | None]:
+        """The text or path of each input. Raises StepFailure for data that is not there."""
+        found: dict[str, str | None] = {}
+        for name, value in inputs.items():
+            if not isinstance(value, DataInput):
+                found[name] = value
+                continue
+            try:
+                found[name] = str(self._lay_data(self._root / "inputs" / name, value))
+            except (Missing, ServiceError) as error:
+                raise StepFailure(
+                    "UserError", f"Failed to download the input '{name}': {error}."
+                ) from error
+        return found
+
+    def _lay_data(self, folder: Path, data: DataInput) -> Path:
+        folder.mkdir(parents=True)
+        if not data.is_folder:
+            target = folder / data.location.name
+            self._storage.download_file(data.location, target)
+            return target
+        try:
+            self._storage.download_folder(data.location, folder)
+        except Missing:
+            if not data.may_be_empty:
+                raise
+        return folder
+
+    def output_paths(self, component: Component) -> dict[str, Path]:
+        """A folder for each output, or the path of the file it is to be."""
+        found = {}
+        for name, kind in component.outputs.items():
+            path = self._root / "outputs" / name
+            found[name] = path / name if kind == "uri_file" else path
+            path.mkdir(parents=True)
+        return found
+
+    def store_outputs(self, paths: Mapping[str, Path], uris: Mapping[str, str]) -> None:
+        """Upload what the command wrote; an output it did not write stays empty."""
+        for name, path in paths.items():
+            if path.exists():
+                self._storage.upload(path, parse(uris[name], self._workspace))
+
+    def store_artifacts(self, run_name: str) -> None:
+        """Upload `./outputs`, which every run may fill."""
+        made = self.work / "outputs"
+        if made.is_dir():
+            self._storage.upload(
+                made,
+                Location(
+                    self._workspace.storage_account,
+                    self._workspace.artifact_container,
+                    f"ExperimentRun/dcid.{run_name}/outputs",
+                ),
+            )

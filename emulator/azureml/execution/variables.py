@@ -1,0 +1,47 @@
+"""The environment variables a step sees."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from emulator.azureml.runhistory.models import Run
+from emulator.azureml.workspace import Machine, Workspace
+
+#: What a step keeps of the variables of this process.
+_KEPT = ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL")
+
+
+def step_variables(
+    run: Run,
+    root: str,
+    *,
+    workspace: Workspace,
+    machine: Machine,
+    python: Path,
+    inputs: Mapping[str, str | None],
+    outputs: Mapping[str, Path],
+    own: Mapping[str, str],
+) -> dict[str, str]:
+    """Variables for one step; `python` is its environment's folder, `own` its node's variables."""
+    plain = machine.plain_variables
+    kept = {name: plain[name] for name in _KEPT if name in plain}
+    return {
+        **kept,
+        "PATH": f"{python / 'bin'}{os.pathsep}{plain.get('PATH', os.defpath)}",
+        "VIRTUAL_ENV": str(python),
+        "PYTHONUNBUFFERED": "1",
+        **machine.step_variables,
+        "AZUREML_RUN_ID": run.name,
+        "AZUREML_ROOT_RUN_ID": root,
+        "AZUREML_EXPERIMENT_ID": run.experiment,
+        "AZUREML_ARM_SUBSCRIPTION": workspace.subscription,
+        "AZUREML_ARM_RESOURCEGROUP": workspace.resource_group,
+        "AZUREML_ARM_WORKSPACE_NAME": workspace.name,
+        "AZUREML_ARM_PROJECT_NAME": run.experiment,
+        "AZUREML_WORKSPACE_ID": workspace.workspace_id,
+        "MLFLOW_TRACKING_URI": (machine.folder / "mlruns").as_uri(),
+        "MLFLOW_EXPERIMENT_NAME": run.experiment,
+        **{f"AZURE_ML_INPUT_{name}": value for name, value in inputs.items() if value is not None},
+        **{f"AZURE_ML_OUTPUT_{name}": str(path) for name, path in outputs.items()},
+        **own,
+    }

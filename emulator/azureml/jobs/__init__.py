@@ -1,0 +1,1 @@
+"""Jobs as ARM shows them: create, get, list, cancel."""

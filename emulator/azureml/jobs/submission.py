@@ -1,0 +1,252 @@
+"""Turning the body of a job's PUT into a plan, or into the error the service would answer."""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from emulator.azureml.assets.registration import Registrar
+from emulator.azureml.computes.errors import UnknownComputeTarget
+from emulator.azureml.computes.models import SERVERLESS, exists
+from emulator.azureml.errors import NotImplementedHere, UserError
+from emulator.azureml.execution.plan import Plan, Step
+from emulator.azureml.graphs.bindings import Data, NodeOutput, ParentInput, Text, read_binding
+from emulator.azureml.graphs.nodes import Node, read_nodes
+from emulator.azureml.graphs.rules import check_graph
+from emulator.azureml.graphs.specs import Component, InputSpec, literal_text
+from emulator.azureml.jobs.command_jobs import as_step
+from emulator.azureml.jobs.errors import MissingInput, UnknownInput, UnknownOutput
+from emulator.azureml.workspace import Workspace
+
+_JOB_FIELDS = frozenset(
+    {
+        "jobType",
+        "componentId",
+        "computeId",
+        "displayName",
+        "description",
+        "tags",
+        "properties",
+        "experimentName",
+        "jobs",
+        "isArchived",
+        "inputs",
+        "outputs",
+        "settings",
+        "services",
+        "status",
+        "sourceJobId",
+    }
+)
+_SETTINGS = frozenset(
+    {
+        "default_compute",
+        "default_datastore",
+        "continue_on_step_failure",
+        "force_rerun",
+        "_source",
+        "continue_run_on_failed_optional_input",
+    }
+)
+_DURATION = re.compile(
+    r"P(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?"
+    r"(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
+)
+
+
+class Submission:
+    """Checks a job against what is registered."""
+
+    def __init__(self, registrar: Registrar, workspace: Workspace) -> None:
+        self._registrar = registrar
+        self._workspace = workspace
+
+    def plan(self, name: str, body: Mapping[str, Any]) -> Plan:
+        """The job's plan. Raises UserError, NotFound or NotImplementedHere, naming the part."""
+        kind = str(body.get("jobType"))
+        if kind == "Command":
+            return self._command(name, body)
+        if kind != "Pipeline":
+            raise NotImplementedHere(f"{kind} jobs")
+        for field, value in body.items():
+            if field not in _JOB_FIELDS and value not in (None, {}, []):
+                raise NotImplementedHere(f"The field '{field}' of pipeline jobs", plural=False)
+        settings = body.get("settings") or {}
+        for setting, value in settings.items():
+            if setting not in _SETTINGS and value not in (None, "", False):
+                raise NotImplementedHere(f"The setting '{setting}' of pipeline jobs", plural=False)
+        return self._pipeline(f"pipeline job '{name}'", body, settings)
+
+    def _pipeline(self, job: str, body: Mapping[str, Any], settings: Mapping[str, Any]) -> Plan:
+        given = {
+            key: _job_input(value, f"The input '{key}' of {job}")
+            for key, value in (body.get("inputs") or {}).items()
+        }
+        outputs = body.get("outputs") or {}
+        if body.get("componentId"):
+            component = self._registrar.component(str(body["componentId"]), job)
+            if component.type != "pipeline":
+                raise UserError(f"The component '{component.name}' of {job} is not a pipeline.")
+            nodes = read_nodes(component.spec.get("jobs") or {})
+            specs, output_types = component.inputs, component.outputs
+            _check_given(job, given, specs, outputs, output_types)
+        else:
+            nodes = read_nodes(body.get("jobs") or {})
+            specs = {key: _spec_of(value) for key, value in given.items()}
+            output_types = {
+                key: str(value.get("jobOutputType", "uri_folder")) for key, value in outputs.items()
+            }
+        inputs: dict[str, Text | Data] = {
+            key: Text(spec.default) for key, spec in specs.items() if spec.default is not None
+        }
+        inputs |= given
+        components = self._registrar.components_of(nodes)
+        order = check_graph(job, nodes, components, specs, output_types)
+        default_compute = settings.get("default_compute") or body.get("computeId") or SERVERLESS
+        steps = []
+        for node_name in order:
+            node, component = nodes[node_name], components[node_name]
+            _check_values(job, node, component, inputs)
+            steps.append(
+                Step(
+                    node=node,
+                    component=component,
+                    compute=self._compute(node, inputs, str(default_compute), job),
+                    timeout=_timeout(node, component),
+                )
+            )
+        return Plan(
+            kind="pipeline",
+            steps=tuple(steps),
+            inputs=inputs,
+            input_specs=specs,
+            outputs=output_types,
+            output_uris={k: v["uri"] for k, v in outputs.items() if v and v.get("uri")},
+            continue_on_step_failure=_flag(settings.get("continue_on_step_failure")),
+        )
+
+    def _command(self, name: str, body: Mapping[str, Any]) -> Plan:
+        node, component = as_step(name, body)
+        where = f"command job '{name}'"
+        self._registrar.referred("environments", component.spec["environment"], where)
+        if component.spec.get("code"):
+            self._registrar.referred("codes", component.spec["code"], where)
+        step = Step(
+            node=node,
+            component=component,
+            compute=self._compute(node, {}, SERVERLESS, where),
+            timeout=_timeout(node, component),
+        )
+        return Plan(
+            kind="command",
+            steps=(step,),
+            inputs={},
+            input_specs={},
+            outputs=component.outputs,
+            output_uris={},
+        )
+
+    def _compute(
+        self, node: Node, inputs: Mapping[str, Text | Data], default: str, job: str
+    ) -> str:
+        compute = node.compute or default
+        if node.compute:
+            binding = read_binding(node.compute, f"The compute of node '{node.name}'")
+            if isinstance(binding, ParentInput):
+                value = inputs.get(binding.name)
+                if not isinstance(value, Text) or not value.text:
+                    raise MissingInput(binding.name, job)
+                compute = value.text
+        if not exists(compute, self._workspace):
+            raise UnknownComputeTarget(compute, f"node '{node.name}' of {job}", self._workspace)
+        return compute
+
+
+def _check_given(
+    job: str,
+    given: Mapping[str, Text | Data],
+    specs: Mapping[str, InputSpec],
+    outputs: Mapping[str, Any],
+    output_types: Mapping[str, str],
+) -> None:
+    for key in outputs:
+        if key not in output_types:
+            raise UnknownOutput(key, job, list(output_types))
+    for key, value in given.items():
+        if key not in specs:
+            raise UnknownInput(key, job, list(specs))
+        _check_kind(value, specs[key], f"input '{key}' of {job}")
+    for key, spec in specs.items():
+        if spec.is_required and key not in given:
+            raise MissingInput(key, job)
+
+
+def _check_values(
+    job: str, node: Node, component: Component, inputs: Mapping[str, Text | Data]
+) -> None:
+    """Check what a node is given, once the job's inputs are known."""
+    for key, binding in node.inputs.items():
+        spec = component.inputs[key]
+        where = f"input '{key}' of node '{node.name}'"
+        if isinstance(binding, NodeOutput):
+            if spec.is_literal:
+                raise UserError(f"The {where} is a {spec.type}, but bound to data.")
+        elif isinstance(binding, ParentInput):
+            value = inputs.get(binding.name)
+            if value is None and spec.is_required:
+                raise MissingInput(binding.name, job)
+            if value is not None:
+                _check_kind(value, spec, where)
+        elif isinstance(binding, Text):
+            for name in binding.parent_inputs:
+                if not isinstance(inputs.get(name), Text):
+                    raise MissingInput(name, job)
+            filled = binding.filled(lambda name: _text(inputs[name]))
+            _check_kind(Text(filled), spec, where)
+        else:
+            _check_kind(binding, spec, where)
+
+
+def _check_kind(value: Text | Data, spec: InputSpec, where: str) -> None:
+    if isinstance(value, Text) != spec.is_literal:
+        found = "a literal" if isinstance(value, Text) else "data"
+        raise UserError(
+            f"The {where} is of type {spec.type}, but is given {found}.",
+            inner=("BadArgument", "InvalidInputType"),
+        )
+    if isinstance(value, Text):
+        spec.check(value.text, where)
+
+
+def _job_input(value: Mapping[str, Any], where: str) -> Text | Data:
+    kind = str(value.get("jobInputType", "literal"))
+    if kind == "literal":
+        return Text(literal_text(value.get("value", "")))
+    if not value.get("uri"):
+        raise UserError(f"{where} has no uri.", inner=("BadArgument", "MissingInput"))
+    return Data(str(value["uri"]), kind)
+
+
+def _spec_of(value: Text | Data) -> InputSpec:
+    return InputSpec(type="string" if isinstance(value, Text) else value.type)
+
+
+def _text(value: Text | Data) -> str:
+    assert isinstance(value, Text)
+    return value.text
+
+
+def _timeout(node: Node, component: Component) -> timedelta | None:
+    text = node.timeout or (component.spec.get("limits") or {}).get("timeout")
+    if text in (None, ""):
+        return None
+    if isinstance(text, int | float) or str(text).isdigit():
+        return timedelta(seconds=float(text))
+    match = _DURATION.fullmatch(str(text))
+    if match is None or not any(match.groups()):
+        raise UserError(f"The timeout {text!r} of node '{node.name}' is not an ISO 8601 duration.")
+    return timedelta(**{unit: float(n) for unit, n in match.groupdict(default="0").items()})
+
+
+def _flag(value: Any) -> bool:
+    return str(value).lower() == "true"

@@ -1,0 +1,1 @@
+"""Run history: the data plane behind child jobs, streaming and downloads."""
