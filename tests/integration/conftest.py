@@ -4,6 +4,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from azure.ai.ml import MLClient
+from azure.ai.ml.entities import Environment
+from azure.identity import DefaultAzureCredential
 
 from emulator.stack import LocalAzure
 
@@ -20,3 +23,21 @@ def local_azure() -> Iterator[LocalAzure]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@pytest.fixture(scope="session")
+def ml(local_azure: LocalAzure) -> MLClient:
+    """The official client of the local workspace, which has the environment `azureml:plain:1`."""
+    topology = local_azure.topology
+    client = MLClient(
+        DefaultAzureCredential(),
+        topology.subscription_id,
+        topology.resource_group,
+        topology.workspace.name,
+        enable_telemetry=False,
+        show_progress=False,
+        # a refusal of the workspace should come back at once
+        retry_total=0,
+    )
+    client.environments.create_or_update(Environment(name="plain", version="1", image="python"))
+    return client

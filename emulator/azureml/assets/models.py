@@ -17,6 +17,7 @@ FIXED: Mapping[str, tuple[str, ...]] = {
     "environments": ("image", "condaFile", "build", "inferenceConfig", "osType"),
     "data": ("dataUri", "dataType"),
 }
+_DESCRIPTIVE = frozenset({"description", "display_name", "tags", "properties"})
 #: Names that stand for the newest version where a version is expected.
 LATEST = frozenset({"azureml_default", "default", "latest"})
 
@@ -66,7 +67,7 @@ class AssetStore:
                 versions[version] = created
                 return created, True
             for key in FIXED[kind]:
-                if properties.get(key) != existing.properties.get(key):
+                if _content(properties.get(key)) != _content(existing.properties.get(key)):
                     raise VersionConflict(kind, name, version, key)
             existing.properties = _described(properties, existing.properties)
             existing.modified = now()
@@ -90,6 +91,17 @@ class AssetStore:
             found = list(self._versions.get((kind, name), {}).values())
         return found[::-1]
 
+    def by_hash(self, kind: str, content_hash: str) -> list[AssetVersion]:
+        """Versions with that content, under whatever name, newest first."""
+        with self._lock:
+            everything = [
+                asset
+                for (found, _), versions in self._versions.items()
+                if found == kind
+                for asset in versions.values()
+            ]
+        return [a for a in everything[::-1] if content_hash in a.properties["properties"].values()]
+
     def names(self, kind: str) -> list[str]:
         with self._lock:
             return sorted(name for found, name in self._versions if found == kind)
@@ -99,6 +111,13 @@ def next_version(versions: list[AssetVersion]) -> str:
     """The number an unversioned registration gets."""
     numbers = [int(version.version) for version in versions if version.version.isdigit()]
     return str(max(numbers, default=0) + 1)
+
+
+def _content(value: Any) -> Any:
+    """What stays for ever: a component's spec also repeats what describes it."""
+    if isinstance(value, Mapping):
+        return {k: v for k, v in value.items() if k not in _DESCRIPTIVE and v not in (None, {})}
+    return value
 
 
 def _described(properties: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:

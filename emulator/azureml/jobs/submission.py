@@ -10,12 +10,13 @@ from emulator.azureml.computes.errors import UnknownComputeTarget
 from emulator.azureml.computes.models import SERVERLESS, exists
 from emulator.azureml.errors import NotImplementedHere, UserError
 from emulator.azureml.execution.plan import Plan, Step
-from emulator.azureml.graphs.bindings import Data, NodeOutput, ParentInput, Text, read_binding
+from emulator.azureml.graphs.bindings import Data, ParentInput, Text, read_binding
 from emulator.azureml.graphs.nodes import Node, read_nodes
 from emulator.azureml.graphs.rules import check_graph
 from emulator.azureml.graphs.specs import Component, InputSpec, literal_text
+from emulator.azureml.jobs.checks import check_given, check_values
 from emulator.azureml.jobs.command_jobs import as_step
-from emulator.azureml.jobs.errors import MissingInput, UnknownInput, UnknownOutput
+from emulator.azureml.jobs.errors import MissingInput
 from emulator.azureml.workspace import Workspace
 
 _JOB_FIELDS = frozenset(
@@ -89,7 +90,7 @@ class Submission:
                 raise UserError(f"The component '{component.name}' of {job} is not a pipeline.")
             nodes = read_nodes(component.spec.get("jobs") or {})
             specs, output_types = component.inputs, component.outputs
-            _check_given(job, given, specs, outputs, output_types)
+            check_given(job, given, specs, outputs, output_types)
         else:
             nodes = read_nodes(body.get("jobs") or {})
             specs = {key: _spec_of(value) for key, value in given.items()}
@@ -106,7 +107,7 @@ class Submission:
         steps = []
         for node_name in order:
             node, component = nodes[node_name], components[node_name]
-            _check_values(job, node, component, inputs)
+            check_values(job, node, component, inputs)
             steps.append(
                 Step(
                     node=node,
@@ -162,62 +163,6 @@ class Submission:
         return compute
 
 
-def _check_given(
-    job: str,
-    given: Mapping[str, Text | Data],
-    specs: Mapping[str, InputSpec],
-    outputs: Mapping[str, Any],
-    output_types: Mapping[str, str],
-) -> None:
-    for key in outputs:
-        if key not in output_types:
-            raise UnknownOutput(key, job, list(output_types))
-    for key, value in given.items():
-        if key not in specs:
-            raise UnknownInput(key, job, list(specs))
-        _check_kind(value, specs[key], f"input '{key}' of {job}")
-    for key, spec in specs.items():
-        if spec.is_required and key not in given:
-            raise MissingInput(key, job)
-
-
-def _check_values(
-    job: str, node: Node, component: Component, inputs: Mapping[str, Text | Data]
-) -> None:
-    """Check what a node is given, once the job's inputs are known."""
-    for key, binding in node.inputs.items():
-        spec = component.inputs[key]
-        where = f"input '{key}' of node '{node.name}'"
-        if isinstance(binding, NodeOutput):
-            if spec.is_literal:
-                raise UserError(f"The {where} is a {spec.type}, but bound to data.")
-        elif isinstance(binding, ParentInput):
-            value = inputs.get(binding.name)
-            if value is None and spec.is_required:
-                raise MissingInput(binding.name, job)
-            if value is not None:
-                _check_kind(value, spec, where)
-        elif isinstance(binding, Text):
-            for name in binding.parent_inputs:
-                if not isinstance(inputs.get(name), Text):
-                    raise MissingInput(name, job)
-            filled = binding.filled(lambda name: _text(inputs[name]))
-            _check_kind(Text(filled), spec, where)
-        else:
-            _check_kind(binding, spec, where)
-
-
-def _check_kind(value: Text | Data, spec: InputSpec, where: str) -> None:
-    if isinstance(value, Text) != spec.is_literal:
-        found = "a literal" if isinstance(value, Text) else "data"
-        raise UserError(
-            f"The {where} is of type {spec.type}, but is given {found}.",
-            inner=("BadArgument", "InvalidInputType"),
-        )
-    if isinstance(value, Text):
-        spec.check(value.text, where)
-
-
 def _job_input(value: Mapping[str, Any], where: str) -> Text | Data:
     kind = str(value.get("jobInputType", "literal"))
     if kind == "literal":
@@ -231,21 +176,21 @@ def _spec_of(value: Text | Data) -> InputSpec:
     return InputSpec(type="string" if isinstance(value, Text) else value.type)
 
 
-def _text(value: Text | Data) -> str:
-    assert isinstance(value, Text)
-    return value.text
-
-
 def _timeout(node: Node, component: Component) -> timedelta | None:
     text = node.timeout or (component.spec.get("limits") or {}).get("timeout")
     if text in (None, ""):
         return None
-    if isinstance(text, int | float) or str(text).isdigit():
-        return timedelta(seconds=float(text))
+    if str(text).isdigit():
+        return timedelta(seconds=float(str(text)))
     match = _DURATION.fullmatch(str(text))
     if match is None or not any(match.groups()):
         raise UserError(f"The timeout {text!r} of node '{node.name}' is not an ISO 8601 duration.")
-    return timedelta(**{unit: float(n) for unit, n in match.groupdict(default="0").items()})
+    return timedelta(
+        days=float(match["days"] or 0),
+        hours=float(match["hours"] or 0),
+        minutes=float(match["minutes"] or 0),
+        seconds=float(match["seconds"] or 0),
+    )
 
 
 def _flag(value: Any) -> bool:
