@@ -5,7 +5,7 @@ from pathlib import Path
 
 import trustme
 
-from emulator.topology import ARM_HOST, BLOB_SUFFIX, Topology
+from emulator.topology import ARM_HOST, BLOB_SUFFIX
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +21,8 @@ class Certificates:
         return cls(ca=folder / "ca.pem", chain=folder / "chain.pem", key=folder / "key.pem")
 
 
-def issue_certificates(folder: Path, topology: Topology) -> Certificates:
-    """Write a new authority and a certificate for the topology's host names into `folder`."""
+def issue_certificates(folder: Path) -> Certificates:
+    """Write a new authority and a certificate for every host name in use into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     files = Certificates.at(folder)
     authority = trustme.CA(organization_name="Local Azure")

@@ -97,7 +97,7 @@ class _Half(asyncio.Protocol):
             self.peer.transport.write(data)
         self.acknowledge_at_once()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         if self.peer:
             self.peer.transport.close()
 

@@ -7,9 +7,10 @@ http, and a TLS listener for Azure's own host names.
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
@@ -17,12 +18,17 @@ from pydantic import BaseModel, ConfigDict
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Host, Route
+from starlette.routing import Host, Route
 from starlette.types import ASGIApp
 
+from emulator.azureml import Machine, Workspace, create_app
+from emulator.blob_events import watch_storage
 from emulator.certificates import Certificates
 from emulator.child_process import end_with_parent
+from emulator.event_grid import EventGrid
+from emulator.faults import Faults
 from emulator.front_door import FrontDoor, Routes
+from emulator.function_app_proxy import FunctionAppProxy
 from emulator.identity import Identity
 from emulator.storage import StorageClient
 from emulator.topology import ARM_HOST, Addresses, Topology
@@ -46,6 +52,8 @@ class ServicesSettings(BaseModel):
     access_log: Path
     #: system key of the function app's Event Grid webhook; None without a function app
     event_grid_key: str | None
+    #: what leads a client process to this local Azure
+    client_environment: dict[str, str]
 
 
 class _Server(uvicorn.Server):
@@ -64,6 +72,16 @@ class Services:
         self._certificates = Certificates.at(settings.tls)
         self._identity = Identity(settings.topology, header=settings.identity_header)
         self._storage = StorageClient(settings.addresses, self._certificates, self._identity)
+        functions_url = settings.addresses.functions_url
+        self._function_app = FunctionAppProxy(functions_url)
+        self._event_grid = (
+            EventGrid(settings.topology, functions_url=functions_url, key=settings.event_grid_key)
+            if settings.event_grid_key
+            else None
+        )
+        topology = settings.topology
+        self._faults = Faults({ARM_HOST, topology.workspace.api_host})
+        self._workspace = create_app(Workspace.of(topology), _machine(settings))
         self._ready = False
         self._stop = asyncio.Event()
 
@@ -72,33 +90,60 @@ class Services:
         loop = asyncio.get_running_loop()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_number, self._stop.set)
-        addresses = self._settings.addresses
-        azure, control_routes = _azure_apps(self._settings)
-        control = Starlette(
-            routes=[
-                Route("/ready", self._answer_ready, methods=["GET"]),
-                *self._identity.routes(),
-                *control_routes,
-            ]
-        )
+        settings, addresses = self._settings, self._settings.addresses
         servers = [
-            _server(control, addresses.control),
-            _server(azure, addresses.azure, self._certificates),
+            _server(self._control_app(), addresses.control),
+            _server(self._azure_app(), addresses.azure, self._certificates),
         ]
-        door = FrontDoor(Routes(self._settings.topology, addresses), port=addresses.front_door)
-        async with asyncio.TaskGroup() as tasks:
+        door = FrontDoor(Routes(settings.topology, addresses), port=addresses.front_door)
+        # Starlette runs no lifespan of an application behind a Host route
+        workspace_lifespan = self._workspace.router.lifespan_context(self._workspace)
+        async with workspace_lifespan, asyncio.TaskGroup() as tasks:
+            serving = [tasks.create_task(server.serve()) for server in servers]
             async with door:
-                serving = [tasks.create_task(server.serve()) for server in servers]
-                await self._storage.create_containers(self._settings.topology, seconds=30)
+                await self._storage.create_containers(settings.topology, seconds=30)
+                if self._event_grid:
+                    watching = tasks.create_task(
+                        watch_storage(
+                            settings.access_log, settings.topology, self._storage, self._event_grid
+                        )
+                    )
                 self._ready = True
                 stop = asyncio.create_task(self._stop.wait())
                 await asyncio.wait([stop, *serving], return_when=asyncio.FIRST_COMPLETED)
                 self._ready = False
+            if self._event_grid:
+                watching.cancel()
+                await self._event_grid.close()
             for server in servers:
                 server.should_exit = True
+        await self._function_app.close()
         await self._storage.close()
 
-    async def _answer_ready(self, request: Request) -> Response:
+    def _control_app(self) -> Starlette:
+        """Plain http on loopback: the identity endpoint and the control of the emulator."""
+        return Starlette(
+            routes=[
+                Route("/ready", self._answer_ready, methods=["GET"]),
+                *self._identity.routes(),
+                *self._faults.routes(),
+                *(self._event_grid.routes() if self._event_grid else []),
+            ]
+        )
+
+    def _azure_app(self) -> ASGIApp:
+        """Behind the TLS listener: one application for each host name."""
+        topology = self._settings.topology
+        app = Starlette(
+            routes=[
+                Host(ARM_HOST, self._workspace),
+                Host(topology.workspace.api_host, self._workspace),
+                Host(topology.function_app_host, Starlette(routes=self._function_app.routes())),
+            ]
+        )
+        return self._faults.around(app)
+
+    async def _answer_ready(self, _: Request) -> Response:
         return JSONResponse({"ready": self._ready}, status_code=200 if self._ready else 503)
 
 
@@ -119,39 +164,26 @@ def _server(app: ASGIApp, port: int, certificates: Certificates | None = None) -
     return _Server(config)
 
 
-def _azure_apps(settings: ServicesSettings) -> tuple[Starlette, list[BaseRoute]]:
-    """The application behind the TLS listener, and the control routes of what it serves."""
-    arm: ASGIApp = Starlette(
-        routes=[Route("/{path:path}", _no_workspace, methods=["GET", "PUT", "POST", "DELETE"])]
+def _machine(settings: ServicesSettings) -> Machine:
+    """Where jobs of the workspace run, and what they need of the rest of the local Azure."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Machine(
+        account_keys={a.name: a.key for a in settings.topology.storage_accounts},
+        front_door=f"http://127.0.0.1:{settings.addresses.front_door}",
+        authority=Certificates.at(settings.tls).ca,
+        folder=settings.state / "azureml",
+        cache=caches / "local-azure" / "environments",
+        step_variables=settings.client_environment,
+        plain_variables=dict(os.environ),
+        cores=max(2, os.cpu_count() or 2),
     )
-    control: list[BaseRoute] = []
-    topology = settings.topology
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        # Starlette does not run the lifespan of an application behind a Host route
-        if isinstance(arm, Starlette):
-            async with arm.router.lifespan_context(arm):
-                yield
-        else:
-            yield
-
-    hosts: list[BaseRoute] = [
-        Host(ARM_HOST, arm),
-        Host(topology.workspace.api_host, arm),
-    ]
-    return Starlette(routes=hosts, lifespan=lifespan), control
-
-
-async def _no_workspace(request: Request) -> Response:
-    message = "The local Azure has no Azure Machine Learning workspace yet."
-    return JSONResponse({"error": {"code": "ServiceUnavailable", "message": message}}, 503)
 
 
 def main() -> None:
     end_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for library in ("httpx", "azure"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     settings = ServicesSettings.model_validate_json(Path(sys.argv[1]).read_bytes())
     asyncio.run(Services(settings).run())
 

@@ -86,7 +86,8 @@ class LocalAzure:
 
     `app` is the folder of a function app (host.json, function_app.py); without it no functions
     host is started and events have no subscriber. `state` is kept when it is given and a
-    temporary folder otherwise. `say` is told what is being done, one line at a time.
+    temporary folder otherwise. `settings` are app settings that win over those of the app's
+    local.settings.json. `say` is told what is being done, one line at a time.
     """
 
     environment: dict[str, str]
@@ -99,10 +100,12 @@ class LocalAzure:
         *,
         state: Path | None = None,
         topology: Topology | None = None,
-        say: Callable[[str], None] = lambda line: None,
+        settings: Mapping[str, str] | None = None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.topology = topology or Topology()
         self._app = app.resolve() if app else None
+        self._settings = dict(settings or {})
         self._say = say
         self._temporary = state is None
         self.state = state.resolve() if state else Path(tempfile.mkdtemp(prefix="local-azure-"))
@@ -137,7 +140,7 @@ class LocalAzure:
     def start(self) -> None:
         """Start every part. StartupError or NotInstalled says what is missing."""
         self.logs.mkdir(parents=True, exist_ok=True)
-        certificates = issue_certificates(self.state / "tls", self.topology)
+        certificates = issue_certificates(self.state / "tls")
         addresses = Addresses(
             front_door=self._ports.take(),
             azure=self._ports.take(),
@@ -168,6 +171,7 @@ class LocalAzure:
             tls=self.state / "tls",
             access_log=storage_log,
             event_grid_key=keys.event_grid if keys else None,
+            client_environment=self.environment,
         )
         settings_file = self.state / "services.json"
         settings_file.touch(mode=0o600)
@@ -234,6 +238,7 @@ class LocalAzure:
             "WEBSITE_SITE_NAME": self.topology.function_app,
             "WEBSITE_HOSTNAME": self.topology.function_app_host,
             **local_settings(app),
+            **self._settings,
         }
         process = self._python(
             "functions-host",

@@ -99,7 +99,7 @@ async def _serve(app: Path, state: Path, port: int) -> None:
     ).serve()
 
 
-async def _welcome(request: Request) -> Response:
+async def _welcome(_: Request) -> Response:
     return PlainTextResponse("Your function app is up and running")
 
 

@@ -23,7 +23,7 @@ def admin_routes(worker: Worker, keys: Keys) -> list[Route]:
     """Routes below /admin; all but the ping need the master key."""
     started: set[asyncio.Task[Any]] = set()
 
-    async def ping(request: Request) -> Response:
+    async def ping(_: Request) -> Response:
         return Response(status_code=200)
 
     async def status(request: Request) -> Response:

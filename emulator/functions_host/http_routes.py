@@ -37,8 +37,9 @@ def http_routes(worker: Worker, keys: Keys, *, prefix: str) -> list[Route]:
             part.strip("/") for part in (prefix, function.trigger.get("route") or function.name)
         )
         methods = [m.upper() for m in function.trigger.get("methods") or _ANY_METHOD]
-        for path in _paths("/" + template.strip("/"), function):
-            found.append(Route(path, _endpoint(worker, function, keys), methods=methods))
+        endpoint = _endpoint(worker, function, keys)
+        paths = _paths("/" + template.strip("/"), function)
+        found += [Route(path, endpoint, methods=methods) for path in paths]
     return sorted(found, key=lambda route: (":path}" in route.path, route.path.count("{")))
 
 
@@ -113,7 +114,7 @@ def _from_worker(value: TypedData | None) -> Response:
             assert value
             return Response(value.json, media_type="application/json")
         case kind:
-            assert value and kind
+            assert value
             return PlainTextResponse(str(getattr(value, kind)))
 
 

@@ -5,7 +5,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-from azure_functions_runtime import invocation_id_cv  # type: ignore[import-untyped]
+from azure_functions_runtime import invocation_id_cv
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 

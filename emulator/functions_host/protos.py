@@ -27,7 +27,7 @@ class TypedData(Message):
     bytes: Any
     http: "RpcHttp"
 
-    def WhichOneof(self, group: str) -> str | None:
+    def WhichOneof(self, _group: str) -> str | None:
         return next(iter(self.__dict__), None)
 
 
@@ -37,7 +37,7 @@ class ParameterBinding(Message):
     name: str
     data: TypedData
 
-    def WhichOneof(self, group: str) -> str:
+    def WhichOneof(self, _group: str) -> str:
         return "data"
 
 

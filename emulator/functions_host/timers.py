@@ -7,8 +7,9 @@ import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from croniter import CroniterError, croniter  # type: ignore[import-untyped]
+from croniter import CroniterError, croniter
 
 from emulator.functions_host.bindings import Function, HostError
 from emulator.functions_host.protos import RpcRetryOptions, TypedData
@@ -40,7 +41,7 @@ class Schedule:
     def next(self, after: datetime) -> datetime:
         """The first occurrence later than `after`."""
         # NCRONTAB wants both the day of the month and that of the week to match; cron wants one
-        moments = croniter(self._expression, after, second_at_beginning=True, day_or=False)
+        moments: Any = croniter(self._expression, after, second_at_beginning=True, day_or=False)
         occurrence: datetime = moments.get_next(datetime)
         return occurrence
 

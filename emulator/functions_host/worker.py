@@ -6,19 +6,24 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import azure_functions_runtime as runtime  # type: ignore[import-untyped]
+import azure_functions_runtime as runtime
 
 from emulator.functions_host import protos
 from emulator.functions_host.bindings import Function, HostError, is_disabled, read_function
 
 log = logging.getLogger("Host")
+
+# the library is not annotated
+_worker_init_request: Callable[[Any], Awaitable[Any]] = runtime.worker_init_request
+_functions_metadata_request: Callable[[Any], Awaitable[Any]] = runtime.functions_metadata_request
+_invocation_request: Callable[[Any], Coroutine[Any, Any, Any]] = runtime.invocation_request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +60,11 @@ class Worker:
             ),
             properties={"protos": protos, "host": "127.0.0.1"},
         )
-        started: protos.WorkerInitResponse = await runtime.worker_init_request(request)
+        started: protos.WorkerInitResponse = await _worker_init_request(request)
         if started.result.status != protos.StatusResult.Success:
             failure = started.result.exception
             raise HostError(f"{failure.message}\n{failure.stack_trace}")
-        indexed: protos.FunctionMetadataResponse = await runtime.functions_metadata_request(
+        indexed: protos.FunctionMetadataResponse = await _functions_metadata_request(
             SimpleNamespace(request=None)
         )
         if not indexed.function_metadata_results:
@@ -89,9 +94,7 @@ class Worker:
         log.info("Executing 'Functions.%s' (%s)", function.name, reason, extra=fields)
         began = time.monotonic()
         running = asyncio.create_task(
-            runtime.invocation_request(
-                _invocation(function, invocation_id, data, metadata or {}, attempt)
-            )
+            _invocation_request(_invocation(function, invocation_id, data, metadata or {}, attempt))
         )
         done, _ = await asyncio.wait([running], timeout=self._timeout)
         fields_after: dict[str, Any] = {**fields, "ms": round((time.monotonic() - began) * 1000)}

@@ -1,5 +1,7 @@
 """A small function app that the tests of the local functions host run."""
 
+# ruff: noqa: ARG001 (a trigger's parameter is declared whether it is used or not)
+
 import json
 import logging
 import os
