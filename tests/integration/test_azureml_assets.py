@@ -6,7 +6,7 @@ import pytest
 from azure.ai.ml import Input, MLClient, Output
 from azure.ai.ml.constants import AssetTypes
 from azure.ai.ml.entities import CommandComponent, Data, Environment, PipelineComponent
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
 from emulator.stack import LocalAzure
 from tests.integration.workspace import clear_requests, pipeline, requests, unique
@@ -197,7 +197,7 @@ def test_pipeline_component(ml: MLClient) -> None:
 def test_pipeline_component_with_a_fixed_compute_is_refused(ml: MLClient) -> None:
     component = _pipeline_component(unique("pipe"), node=_greeting(ml))
     component.jobs["greet"].compute = "cpu-cluster"
-    with pytest.raises(Exception, match="can't have runtime settings") as caught:
+    with pytest.raises(HttpResponseError, match="can't have runtime settings") as caught:
         ml.components.create_or_update(component)
     assert caught.value.status_code == 400
     assert "cpu-cluster" in str(caught.value)

@@ -23,9 +23,10 @@ def unique(name: str) -> str:
 
 
 def pipeline(yaml: str, *, name: str = "job") -> PipelineJob:
-    """A pipeline job from CLI v2 YAML, under a name of its own."""
+    """A pipeline job from CLI v2 YAML, under a name of its own; serverless unless it says so."""
     job = load_job(io.StringIO(yaml))
     assert isinstance(job, PipelineJob)
+    job.settings.default_compute = job.settings.default_compute or "serverless"
     job.name = unique(name)
     job.experiment_name = "tests"
     return job
