@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -57,11 +57,21 @@ class Delivery:
 class EventGrid:
     """Delivers what is published; each delivery is a task of its own, so none waits for another."""
 
-    def __init__(self, topology: Topology, *, functions_url: str, key: str) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        *,
+        functions_url: str,
+        key: str,
+        back_off: Sequence[float] = BACK_OFF,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._topology = topology
+        self._back_off = back_off
         self._endpoint = functions_url + EVENT_GRID
         self._key = key
         self._http = httpx.AsyncClient(
+            transport=transport,
             trust_env=False,
             timeout=httpx.Timeout(ANSWER_TIMEOUT, pool=None),
             limits=httpx.Limits(max_connections=_MOST_REQUESTS),
@@ -107,7 +117,7 @@ class EventGrid:
         task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, delivery: Delivery) -> None:
-        for pause in _pauses():
+        for pause in self._pauses():
             status, answer = await self._attempt(delivery)
             delivery.attempts += 1
             delivery.answers.append(answer)
@@ -152,9 +162,8 @@ class EventGrid:
                 return JSONResponse({"id": event_id}, status_code=202)
         return JSONResponse({"message": f"no event {event_id!r} was published"}, status_code=404)
 
-
-def _pauses() -> Iterator[float | None]:
-    """The pause after each attempt; None after the last."""
-    pauses = itertools.chain(BACK_OFF, itertools.repeat(BACK_OFF[-1]))
-    yield from itertools.islice(pauses, MOST_ATTEMPTS - 1)
-    yield None
+    def _pauses(self) -> Iterator[float | None]:
+        """The pause after each attempt, in seconds; None after the last."""
+        pauses = itertools.chain(self._back_off, itertools.repeat(self._back_off[-1]))
+        yield from itertools.islice(pauses, MOST_ATTEMPTS - 1)
+        yield None

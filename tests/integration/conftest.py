@@ -1,5 +1,6 @@
 """The local Azure that integration tests talk to with the official SDKs."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 
@@ -11,18 +12,24 @@ from azure.identity import DefaultAzureCredential
 from emulator.stack import LocalAzure
 
 
+@contextlib.contextmanager
+def exported(azure: LocalAzure) -> Iterator[None]:
+    """While it lasts, what this process does with Azure goes to `azure`."""
+    before = {name: os.environ.get(name) for name in azure.environment}
+    os.environ.update(azure.environment)
+    yield
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
+
+
 @pytest.fixture(scope="session")
 def local_azure() -> Iterator[LocalAzure]:
     """A local Azure without a function app, its environment exported for the session."""
-    with LocalAzure() as azure:
-        before = {name: os.environ.get(name) for name in azure.environment}
-        os.environ.update(azure.environment)
+    with LocalAzure() as azure, exported(azure):
         yield azure
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @pytest.fixture(scope="session")
