@@ -1,0 +1,195 @@
+"""The product's rooms over the two in-memory ports, and short ways to say what they work on."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from shared import events
+from shared.blob_state import BlobState
+from shared.definitions import TriggerDefinition
+from shared.dispatcher import Dispatcher
+from shared.events import Event
+from shared.history import History
+from shared.index import Index, IndexedTrigger, Snapshot
+from shared.ledger import Held, Ledger, Marker, Record
+from shared.published import PublishedPipeline
+from shared.submission import Submission
+from shared.tick import Tick
+from tests.fakes import MemoryBlobs, MemoryWorkspace, World
+
+DEPLOYMENT = "test"
+TRIGGER = "on-upload"
+PIPELINE = "churn-training"
+
+
+def event(path: str = "sales/north/march.csv", **changes: Any) -> Event:
+    """An upload to the landing container, a minute after a Scene begins."""
+    etag = changes.pop("etag", "0x1")
+    data = {
+        "api": "PutBlob",
+        "eTag": etag,
+        "contentLength": 12,
+        "url": f"https://contosolake.blob.core.windows.net/landing/{quote(path)}",
+        **changes.pop("data", {}),
+    }
+    given: dict[str, Any] = {
+        "id": f"id-of-{path}-{etag}",
+        "topic": "/subscriptions/s/storageAccounts/contosolake",
+        "type": events.BLOB_CREATED,
+        "subject": f"/blobServices/default/containers/landing/blobs/{path}",
+        "time": World().now + timedelta(minutes=1),
+        "data": data,
+        **changes,
+    }
+    made = events.blob_created(**given)
+    assert made is not None
+    return made
+
+
+def trigger(
+    name: str = TRIGGER,
+    *,
+    path: str = "sales/{region}/{file}.csv",
+    container: str = "landing",
+    filters: dict[str, dict[str, str]] | None = None,
+    **action: Any,
+) -> TriggerDefinition:
+    """A trigger that binds the upload to the input `data`, unless its action says otherwise."""
+    return TriggerDefinition.model_validate(
+        {
+            "name": name,
+            "spec": {
+                "blob": {"account": "contosolake", "container": container, "path": path},
+                "filter": filters or {},
+            },
+            "action": {
+                "pipeline": PIPELINE,
+                "inputs": {"data": "${{ event.data.url }}"},
+                **action,
+            },
+        }
+    )
+
+
+def pipeline(name: str = PIPELINE, **changes: Any) -> PublishedPipeline:
+    """A published pipeline with one data input, `data`."""
+    return PublishedPipeline.model_validate(
+        {
+            "name": name,
+            "version": "v1",
+            "component_id": f"/components/{name}/versions/v1",
+            "inputs": {"data": {"type": "uri_file"}},
+            "outputs": {},
+            "settings": {"default_compute": "azureml:cpu-cluster"},
+            "tags": {},
+            **changes,
+        }
+    )
+
+
+class Scene:
+    """A deployment whose surroundings a test holds in its hand."""
+
+    def __init__(
+        self, *, world: World | None = None, workspace: MemoryWorkspace | None = None
+    ) -> None:
+        self.world = world or World()
+        self.blobs = MemoryBlobs(self.world)
+        self.workspace = workspace or MemoryWorkspace(self.world)
+        self.workspace.world = self.world
+        #: What the process' own stopwatch shows, in seconds.
+        self.stopwatch = 0.0
+        self.variables = {"stage": "dev"}
+        self._put_together(self.blobs)
+
+    def _put_together(self, blobs: BlobState) -> None:
+        self.index = Index(blobs)
+        self.ledger = Ledger(blobs)
+        self.history = History(blobs)
+        self.submission = Submission(self.ledger, self.workspace, self.history)
+        self.dispatcher = Dispatcher(
+            deployment=DEPLOYMENT,
+            variables=self.variables,
+            index=self.index,
+            ledger=self.ledger,
+            history=self.history,
+            submission=self.submission,
+            monotonic=lambda: self.stopwatch,
+        )
+        self.tick = Tick(
+            index=self.index,
+            ledger=self.ledger,
+            submission=self.submission,
+            monotonic=lambda: self.stopwatch,
+        )
+
+    def publish(self, *triggers: TriggerDefinition, pipelines: Any = None) -> None:
+        """What publishing leaves in the index; the triggers are effective from now on."""
+
+        def change(before: Snapshot, at: datetime) -> Snapshot:
+            return before.model_copy(
+                update={
+                    "triggers": {
+                        given.name: IndexedTrigger(
+                            definition=given, revision="r1", effective_from=at
+                        )
+                        for given in triggers
+                    },
+                    "pipelines": {
+                        given.name: given.model_dump(mode="json", by_alias=True)
+                        for given in (pipelines if pipelines is not None else [pipeline()])
+                    },
+                }
+            )
+
+        self.index.change(change)
+        self.index.read()
+        self.world.calls.clear()
+        self.world.pass_time(120)
+
+    def calls(self) -> list[str]:
+        """The calls made since the last question, without the names of what they were for."""
+        made = [call.split("/")[0] for call in self.world.calls]
+        self.world.calls.clear()
+        return [call.split(" ")[0] if call.startswith(("PUT", "GET")) else call for call in made]
+
+    def held(self, name: str = TRIGGER) -> Held:
+        """The trigger's only record."""
+        [blob] = [blob for blob in self.blobs.stored if blob.startswith(f"ledger/{name}/")]
+        found = self.ledger.read(name, blob.removeprefix(f"ledger/{name}/").removesuffix(".json"))
+        assert found is not None
+        return found
+
+    def record(self, name: str = TRIGGER) -> Record:
+        """The trigger's only record."""
+        return self.held(name).record
+
+    def markers(self) -> list[Marker]:
+        return list(self.ledger.open())
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """What history holds, in the order a listing gives."""
+        return [
+            json.loads(blob.data)
+            for name, blob in sorted(self.blobs.stored.items())
+            if name.startswith("history/")
+        ]
+
+
+def fail(
+    world: World, call: str, error: Exception, *, times: int = 1, applied: bool = False
+) -> None:
+    """Let the next calls that begin so fail, before they take effect or (`applied`) after."""
+    left = times
+
+    def raise_it(made: str) -> None:
+        nonlocal left
+        if left and made.startswith(call):
+            left -= 1
+            raise error
+
+    if applied:
+        world.after = raise_it
+    else:
+        world.before = raise_it

@@ -1,0 +1,203 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import expressions
+from shared.errors import ExpressionInvalid
+
+KNOWN: dict[str, Any] = {
+    "event": {
+        "subject": "/landing/a.csv",
+        "data": {"contentLength": 0, "flag": False, "empty": "", "list": [1, 2], "nothing": None},
+    },
+    "captures": {"region": "north"},
+}
+ROOTS = frozenset(KNOWN)
+
+json_values = st.recursive(
+    st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=6,
+)
+
+
+@given(json_values)
+def test_a_whole_value_keeps_its_type(value: Any) -> None:
+    found = expressions.evaluate("${{ x }}", {"x": value})
+
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("${{ event.data.contentLength }}", 0),
+        ("${{event.data.flag}}", False),
+        ("  ${{ event.data.empty }}\n", ""),
+        ("${{ event.data.list }}", [1, 2]),
+        ("${{ event.data.contentLength > `5` }}", False),
+        ("${{ event.data.nothing || `7` }}", 7),
+        ("${{ event.\ndata.contentLength }}", 0),
+    ],
+)
+def test_values_that_others_take_for_nothing_survive(template: str, expected: object) -> None:
+    found = expressions.evaluate(template, KNOWN)
+
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("churn-${{ captures.region }}", "churn-north"),
+        ("${{ captures.region }}${{ captures.region }}", "northnorth"),
+        ("${{ captures.region }}/${{ event.data.contentLength }}", "north/0"),
+        ("is ${{ event.data.flag }}", "is false"),
+        ("has ${{ event.data.list }}", "has [1, 2]"),
+        ("no expression, $ {{ or }}", "no expression, $ {{ or }}"),
+    ],
+)
+def test_within_text_what_is_found_is_written_as_text(template: str, expected: str) -> None:
+    assert expressions.evaluate(template, KNOWN) == expected
+
+
+@pytest.mark.parametrize("value", [0, 1.5, True, None, ["${{ event }}"]])
+def test_what_is_not_text_holds_no_expression(value: object) -> None:
+    assert expressions.evaluate(value, KNOWN) is value
+    assert expressions.check(value, ROOTS) == []
+
+
+def test_finding_nothing_is_an_error_that_offers_a_default() -> None:
+    with pytest.raises(ExpressionInvalid, match=r"event\.data\.none \|\| `…`"):
+        expressions.evaluate("${{ event.data.none }}", KNOWN)
+    with pytest.raises(ExpressionInvalid, match="found nothing"):
+        expressions.evaluate("a ${{ event.data.nothing }}", KNOWN)
+
+
+#: Text that looks as much like JMESPath as chance allows.
+PIECES = """
+    a . [ ] { } | || && ! & ( ) `1` 'x' "y" * [*] [] [0] [? @ , : == < -1 ` ' " \\ é
+    length( sort_by( to_number( join( keys(
+"""
+jmespaths = st.lists(st.sampled_from(PIECES.split()), max_size=12).map("".join)
+PROBES: dict[str, Any] = {
+    "a": {"a": [1, "x", None, {"a": 2.5}], "y": "text"},
+    "y": [[], {}],
+    "ones": [1, "1"],
+}
+
+
+@pytest.mark.filterwarnings("ignore:deprecated string literal:PendingDeprecationWarning")
+@given(st.text() | jmespaths, st.booleans())
+def test_arbitrary_text_raises_nothing_else(text: str, whole: bool) -> None:
+    template = "${{" + text + "}}" if whole else "x ${{" + text + "}}"
+    for known in (PROBES, {}):
+        try:
+            expressions.evaluate(template, known)
+        except ExpressionInvalid as error:
+            assert str(error)
+    assert all(isinstance(problem, str) for problem in expressions.check(template, ROOTS))
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="only JMESPathError is caught; jmespath lets these of Python's own errors through",
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('`1` < `"x"`', id="TypeError: order of number and text"),
+        pytest.param("ones[0] < ones[1]", id="TypeError: order of number and text in the event"),
+        pytest.param("y[::0]", id="ValueError: slice of step 0"),
+        pytest.param("ceil(to_number('nan'))", id="ValueError: ceil of NaN"),
+        pytest.param("floor(to_number('inf'))", id="OverflowError: floor of infinity"),
+        pytest.param("!" * 490 + "a", id="RecursionError: deep nesting"),
+        pytest.param("(" * 490, id="RecursionError: unclosed brackets"),
+    ],
+)
+def test_an_expression_that_python_trips_over_is_an_invalid_expression(text: str) -> None:
+    with pytest.raises(ExpressionInvalid):
+        expressions.evaluate("${{" + text + "}}", PROBES)
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a bare &expression gives jmespath's own object, not a value"
+)
+@pytest.mark.parametrize("template", ["${{ &a }}", "x ${{ &a }}"])
+def test_what_is_no_value_is_refused(template: str) -> None:
+    with pytest.raises(ExpressionInvalid):
+        json.dumps(expressions.evaluate(template, PROBES))
+
+
+@pytest.mark.xfail(
+    strict=True, reason="check lets RecursionError through, so publish shows a trace"
+)
+def test_check_survives_deep_nesting() -> None:
+    assert expressions.check("${{" + "!" * 490 + "event }}", ROOTS)
+
+
+def test_an_expression_has_a_length() -> None:
+    fits = "captures.region" + " " * (expressions.MAX_LENGTH - len("captures.region"))
+
+    assert expressions.evaluate("${{" + fits + "}}", KNOWN) == "north"
+    with pytest.raises(ExpressionInvalid, match="longer than 500"):
+        expressions.evaluate("${{" + fits + " }}", KNOWN)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "plain",
+        "${{ event.data.url }}",
+        "${{ captures.region || event.subject }}",
+        "${{ event.data.list[?captures == 'x'].name | [0] }}",
+        "${{ join('-', [captures.region, event.subject]) }}",
+        "${{ {region: captures.region, subject: event.subject} }}",
+        "${{ `1` }}",
+    ],
+)
+def test_check_finds_nothing_wrong(template: str) -> None:
+    assert expressions.check(template, ROOTS) == []
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("${{ evnt.data.url }}", ["'evnt'", "captures, event"]),
+        ("x-${{ capture.region }}", ["'capture'"]),
+        ("${{ captures.region || group.date }}", ["'group'"]),
+        ("${{ join('-', [captures.region, settings.x]) }}", ["'settings'"]),
+        ("${{ {a: event.id, b: vent.id} }}", ["'vent'"]),
+        ("${{ event..url }}", ["not JMESPath"]),
+        ("${{ }}", ["not JMESPath"]),
+        ("${{ event.data.url", ["never closes"]),
+        ("${{ " + "a" * 501 + " }}", ["longer than"]),
+    ],
+)
+def test_check_finds_what_is_wrong_before_any_event(template: str, said: list[str]) -> None:
+    [problem] = expressions.check(template, ROOTS)
+
+    for text in said:
+        assert text in problem
+
+
+def test_check_tells_everything_at_once() -> None:
+    problems = expressions.check("${{ evnt.x }} ${{ caps.y }} ${{ [ }} ${{", ROOTS)
+
+    assert len(problems) == 4
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the field behind '&' belongs to each item, but is taken for a root"
+)
+@pytest.mark.parametrize(
+    "template",
+    ["${{ sort_by(event.data.list, &name)[0] }}", "${{ map(&size, event.data.list) }}"],
+)
+def test_check_knows_that_a_field_behind_an_ampersand_is_no_root(template: str) -> None:
+    assert expressions.check(template, ROOTS) == []
