@@ -1,0 +1,186 @@
+from pathlib import Path
+
+import pytest
+
+from shared import definitions
+from shared.definitions import Definitions, TriggerDefinition
+from shared.errors import DefinitionsInvalid
+
+PIPELINE = "type: pipeline\njobs: {}\n"
+TRIGGER = """\
+name: on-upload
+spec:
+  blob: {account: contosolake, container: landing, path: "sales/{file}.csv"}
+  filter:
+    prefix: {subject: /blobServices}
+action:
+  pipeline: churn-training
+  inputs:
+    rate: 0.5
+    fast: true
+    seed: 7
+    code: "007"
+    data: ${{ event.data.url }}
+"""
+
+
+def load(folder: Path, documents: dict[str, str]) -> Definitions:
+    for name, text in documents.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return definitions.load(folder)
+
+
+def problems(folder: Path, documents: dict[str, str]) -> list[str]:
+    with pytest.raises(DefinitionsInvalid) as caught:
+        load(folder, documents)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def trigger_problems(folder: Path, text: str) -> list[str]:
+    return problems(folder, {"triggers/on-upload.yml": text})
+
+
+def test_reads_a_folder(tmp_path: Path) -> None:
+    found = load(
+        tmp_path,
+        {
+            "pipelines/churn-training.yml": PIPELINE,
+            "pipelines/scoring.yaml": PIPELINE,
+            "pipelines/notes.txt": "not a definition",
+            "pipelines/code/part.yml": "not a definition",
+            "triggers/on-upload.yml": TRIGGER,
+        },
+    )
+
+    assert [pipeline.name for pipeline in found.pipelines] == ["churn-training", "scoring"]
+    assert [pipeline.component_name for pipeline in found.pipelines] == [
+        "churn_training",
+        "scoring",
+    ]
+    assert [file.trigger.name for file in found.triggers] == ["on-upload"]
+    assert found.triggers[0].document.file == "triggers/on-upload.yml"
+
+
+def test_values_of_a_trigger_keep_their_types(tmp_path: Path) -> None:
+    [file] = load(tmp_path, {"triggers/on-upload.yml": TRIGGER}).triggers
+    inputs = file.trigger.action.inputs
+
+    assert inputs == {
+        "rate": 0.5,
+        "fast": True,
+        "seed": 7,
+        "code": "007",
+        "data": "${{ event.data.url }}",
+    }
+    assert [type(value) for value in inputs.values()] == [float, bool, int, str, str]
+    assert TriggerDefinition.model_validate_json(file.trigger.model_dump_json()) == file.trigger
+
+
+def test_a_folder_without_definitions_says_what_it_expected(tmp_path: Path) -> None:
+    [problem] = problems(tmp_path, {"README.md": ""})
+
+    assert str(tmp_path) in problem
+    assert "pipelines/*.yml and triggers/*.yml" in problem
+
+
+def test_tells_the_problems_of_all_documents_at_once(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        {
+            "pipelines/Churn.yml": PIPELINE,
+            "pipelines/broken.yml": "a: [",
+            "pipelines/two-words.yml": PIPELINE,
+            "pipelines/two_words.yml": PIPELINE,
+            "triggers/late.yml": TRIGGER,
+            "triggers/on-upload.yml": TRIGGER.replace("account", "acount"),
+        },
+    )
+
+    assert [problem.split(": ")[0] for problem in found] == [
+        "pipelines/Churn.yml:1",
+        "pipelines/broken.yml:1",
+        "pipelines/two_words.yml:1",
+        "triggers/late.yml:1",
+        "triggers/on-upload.yml:3",
+        "triggers/on-upload.yml:3",
+    ]
+    assert "lower-case letters" in found[0]
+    assert "pipelines/two-words.yml; rename one" in found[2]
+    assert "must equal the file name" in found[3]
+    assert "spec.blob.account is missing" in found[4]
+    assert "spec.blob.acount is not a key that is known here" in found[5]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ("name: on-upload\n", "", "on-upload.yml:1: name is missing"),
+        ("  pipeline: churn-training", "  pipelines: x", "on-upload.yml:6: action.pipeline is"),
+        ("pipeline: churn-training", "pipeline: Churn", "on-upload.yml:7: action.pipeline:"),
+        ("pipeline: churn-training", "pipeline: churn@1", "on-upload.yml:7: action.pipeline:"),
+        ("account: contosolake", "account: Contoso", "on-upload.yml:3: spec.blob.account:"),
+        ("container: landing", "container: la--nding", "on-upload.yml:3: spec.blob.container:"),
+        ('path: "sales/{file}.csv"', 'path: ""', "on-upload.yml:3: spec.blob.path:"),
+        ("prefix:", "not:", "on-upload.yml:5: spec.filter.not is not a key"),
+        ("{subject:", "{subjct:", "filters on subjct; an event has id, source, subject, type"),
+        ("spec:", "spec: 5\nx:", "on-upload.yml:2: spec:"),
+    ],
+)
+def test_names_the_line_of_a_mistake(tmp_path: Path, old: str, new: str, place: str) -> None:
+    assert old in TRIGGER
+
+    assert any(
+        place in problem for problem in trigger_problems(tmp_path, TRIGGER.replace(old, new))
+    )
+
+
+@pytest.mark.parametrize("name", ["A", "1a", "-a", "a.b", "a" * 64, "ä", "a b"])
+def test_a_file_name_is_a_name(tmp_path: Path, name: str) -> None:
+    assert problems(tmp_path, {f"pipelines/{name}.yml": PIPELINE})
+
+
+def test_the_longest_name_is_one(tmp_path: Path) -> None:
+    name = "a" * 63
+
+    assert load(tmp_path, {f"pipelines/{name}.yml": PIPELINE}).pipelines[0].name == name
+
+
+@pytest.mark.xfail(strict=True, reason="one value that is no literal is four problems, one a type")
+@pytest.mark.parametrize("value", ["[1, 2]", "{a: b}", "", "2024-01-01"])
+def test_an_input_that_is_no_literal_is_one_problem(tmp_path: Path, value: str) -> None:
+    found = trigger_problems(tmp_path, TRIGGER.replace("rate: 0.5", f"rate: {value}"))
+
+    assert len(found) == 1
+    assert found[0].startswith("triggers/on-upload.yml:9: action.inputs.rate")
+
+
+@pytest.mark.xfail(strict=True, reason="only pipelines are looked at for two files of one name")
+def test_two_files_cannot_define_one_trigger(tmp_path: Path) -> None:
+    other = TRIGGER.replace("sales/", "other/")
+    found = problems(
+        tmp_path, {"triggers/on-upload.yaml": other, "triggers/on-upload.yml": TRIGGER}
+    )
+
+    assert "on-upload.yaml" in found[0]
+
+
+def test_two_files_cannot_define_one_pipeline(tmp_path: Path) -> None:
+    [found] = problems(tmp_path, {"pipelines/a.yaml": PIPELINE, "pipelines/a.yml": PIPELINE})
+
+    assert "pipelines/a.yaml; rename one of them" in found
+
+
+@pytest.mark.xfail(strict=True, reason="a wrong name is only told once nothing else is wrong")
+def test_a_wrong_name_is_told_with_the_rest(tmp_path: Path) -> None:
+    text = TRIGGER.replace("name: on-upload", "name: other").replace("account", "acount")
+
+    assert any("must equal the file name" in found for found in trigger_problems(tmp_path, text))
+
+
+@pytest.mark.xfail(strict=True, reason="files ending in .yamml, .yXml and the like are taken too")
+def test_only_yml_and_yaml_files_are_definitions(tmp_path: Path) -> None:
+    found = load(tmp_path, {"pipelines/a.yml": PIPELINE, "pipelines/b.youml": PIPELINE})
+
+    assert [pipeline.name for pipeline in found.pipelines] == ["a"]

@@ -1,0 +1,200 @@
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from shared import documents
+from shared.documents import Document
+from shared.errors import DefinitionsInvalid, Problem
+
+
+def read(raw: str | bytes) -> Document:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "document.yml")
+        path.write_bytes(raw if isinstance(raw, bytes) else raw.encode())
+        return documents.read(path, root=Path(folder))
+
+
+def problem(raw: str | bytes) -> Problem:
+    with pytest.raises(DefinitionsInvalid) as caught:
+        read(raw)
+    [found] = caught.value.problems
+    return found
+
+
+def test_reads_values_as_az_ml_does() -> None:
+    found = read(
+        "name: churn\n"
+        "inputs: {rate: 0.5, seed: 7, fast: true, text: '7', none: }\n"
+        "jobs:\n"
+        "  - a\n"
+        "  - [b, c]\n"
+    )
+
+    assert found.file == "document.yml"
+    assert found.content == {
+        "name": "churn",
+        "inputs": {"rate": 0.5, "seed": 7, "fast": True, "text": "7", "none": None},
+        "jobs": ["a", ["b", "c"]],
+    }
+
+
+def test_knows_the_line_of_every_value() -> None:
+    found = read("a: 1\n\nb:\n  c:\n    - x\n    - y: 1\n      z:\n        2\n")
+
+    assert found.line(("a",)) == 1
+    assert found.line(("b",)) == 3
+    assert found.line(("b", "c")) == 4
+    assert found.line(("b", "c", 0)) == 5
+    assert found.line(("b", "c", 1, "z")) == 7
+
+
+def test_the_line_of_what_is_missing_is_that_of_what_is_around_it() -> None:
+    found = read("a: 1\nb:\n  c: 1\n")
+
+    assert found.line(("b", "c", "deeper", 3)) == 3
+    assert found.line(("b", "missing")) == 2
+    assert found.line(("nothing",)) == 1
+    assert found.problem(("b", "missing"), "is missing") == Problem(
+        file="document.yml", line=2, message="is missing"
+    )
+
+
+def test_an_alias_stands_for_its_value() -> None:
+    assert read("a: &x [1, 2]\nb: *x\n").content["b"] == [1, 2]
+
+
+def test_a_merge_adds_keys() -> None:
+    assert read("base: &base {x: 1}\nd: {<<: *base, y: 2}\n").content["d"] == {"x": 1, "y": 2}
+
+
+@pytest.mark.xfail(strict=True, reason="a key that overrides a merged one is called a double")
+def test_a_key_of_its_own_goes_before_a_merged_one() -> None:
+    # https://yaml.org/type/merge.html, and what `az ml job create` accepts.
+    assert read("base: &base {x: 1}\nd: {<<: *base, x: 2}\n").content["d"] == {"x": 2}
+
+
+@pytest.mark.parametrize(
+    ("raw", "line", "message"),
+    [
+        ("a: 1\nb: [\n", 3, "is not YAML"),
+        ("a: 1\nb: 1\na: 2\n", 3, "the key 'a' twice"),
+        ("a:\n  b: 1\n  b: 1\n", 3, "the key 'b' twice"),
+        ("a: 1\n2: b\n", 2, "the key 2, which is not text: quote it"),
+        ("a: 1\non: b\n", 2, "the key True, which is not text: quote it"),
+        ("a: 1\n? [x]\n: b\n", 2, "which is not text"),
+        ("a: 1\nb: !!python/object:os.system x\n", 2, "is not YAML"),
+        ("a: 1\n---\nb: 1\n", 2, "another document"),
+        ("- a\n", 0, "not a YAML mapping"),
+        ("", 0, "not a YAML mapping"),
+        ("just text", 0, "not a YAML mapping"),
+        (b"a: \xff\n", 0, "is not YAML"),
+        (b"a: \x00\n", 0, "is not YAML"),
+        ("a: " + "[" * 500, 0, "nested too deeply"),
+        ("a: &a [*a]\n", 0, "nested too deeply"),
+        ("# " + "x" * documents.MAX_SIZE, 0, "larger than 1048576 bytes"),
+    ],
+)
+def test_names_the_place_and_what_is_wrong(raw: str | bytes, line: int, message: str) -> None:
+    found = problem(raw)
+
+    assert (found.file, found.line) == ("document.yml", line)
+    assert message in found.message
+
+
+def test_a_file_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionsInvalid, match=r"^gone\.yml: cannot be read: No such file"):
+        documents.read(tmp_path / "gone.yml", root=tmp_path)
+    (tmp_path / "folder.yml").mkdir()
+    with pytest.raises(DefinitionsInvalid, match="directory"):
+        documents.read(tmp_path / "folder.yml", root=tmp_path)
+
+
+def test_a_file_elsewhere_is_named_in_full(tmp_path: Path) -> None:
+    path = tmp_path / "a.yml"
+    path.write_text("a: 1")
+
+    assert documents.read(path, root=tmp_path / "other").file == str(path)
+
+
+def test_aliases_that_multiply_are_refused_before_they_do() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    started = time.perf_counter()
+
+    assert "holds more than 20000 values" in problem("\n".join(lines)).message
+    assert time.perf_counter() - started < 2
+
+
+@pytest.mark.xfail(
+    strict=True, reason="merges are spelled out before values are counted: 9 times more a level"
+)
+def test_merges_that_multiply_are_refused_before_they_do() -> None:
+    bomb = "{k: v}"
+    for level in range(7):
+        bomb = f"{{<<: [&a{level} {bomb}{f', *a{level}' * 8}]}}"
+    started = time.perf_counter()
+    problem(f"a: {bomb}")
+    # Seven levels took 0.8 s, eight took ten, and ten take all memory there is.
+    assert time.perf_counter() - started < 0.3
+
+
+@pytest.mark.parametrize("values", [documents.MAX_VALUES - 2, documents.MAX_VALUES - 1])
+def test_values_are_counted(values: int) -> None:
+    # The document and the list are values too.
+    raw = "a: [" + "1," * values + "]"
+    if values + 2 <= documents.MAX_VALUES:
+        assert len(read(raw).content["a"]) == values
+    else:
+        assert "more than 20000 values" in problem(raw).message
+
+
+def readable_or_refused(raw: bytes) -> None:
+    try:
+        found = read(raw)
+    except DefinitionsInvalid as error:
+        assert all(str(problem).startswith("document.yml:") for problem in error.problems)
+    else:
+        assert isinstance(found.content, dict)
+
+
+@given(st.binary())
+def test_arbitrary_bytes_are_read_or_refused(raw: bytes) -> None:
+    readable_or_refused(raw)
+
+
+YAML_PIECES = (
+    "a b - : , [ ] { } ? & * &x *x <<: !!set !!binary ! | > ' \" # 1 0x1 2024-01-01 1:2 .nan"
+)
+_yaml = st.lists(st.sampled_from([*YAML_PIECES.split(), " ", "\n", "\n  "]), max_size=20)
+
+
+@given(_yaml.map(" ".join))
+def test_what_looks_like_yaml_is_read_or_refused(text: str) -> None:
+    readable_or_refused(b"a: 1\n" + text.encode())
+
+
+@pytest.mark.xfail(strict=True, reason="PyYAML's constructors raise Python's own errors for these")
+@pytest.mark.parametrize(
+    "value", ["!!timestamp later", "!!bool perhaps", '!!int ""', '!!float ""', '!!int "-"']
+)
+def test_a_value_that_is_not_of_its_tag_is_refused_with_its_line(value: str) -> None:
+    assert problem(f"a: 1\nb: {value}\n").line == 2
+
+
+@pytest.mark.xfail(strict=True, reason="a date that does not exist is refused without its line")
+def test_a_date_that_does_not_exist_has_a_line() -> None:
+    assert problem("a: 1\nb: 2024-13-45\n").line == 2
+
+
+@pytest.mark.xfail(strict=True, reason="messages of YAML's reader keep their line break and place")
+@example(b"a: \xff")
+@given(st.binary(min_size=1, max_size=4))
+def test_a_problem_is_one_line(raw: bytes) -> None:
+    try:
+        read(raw)
+    except DefinitionsInvalid as error:
+        assert len(str(error).splitlines()) == 1
