@@ -155,13 +155,12 @@ class Faults:
                 await app(scope, counted, noted)
             case ApplyThenDrop():
                 await app(scope, counted, swallowed)
-                _cut(send)
+                await _cut(receive, send)
             case Drop():
                 await _read_all(counted)
-                _cut(send)
+                await _cut(receive, send)
             case Hold():
-                while (await counted())["type"] != "http.disconnect":
-                    pass
+                await _until_gone(counted)
 
     def _meet(self, record: RequestRecord) -> _Action | None:
         for fault in self._armed:
@@ -210,14 +209,25 @@ async def _read_all(receive: Receive) -> None:
         pass
 
 
-def _cut(send: Send) -> None:
-    """Cut the client's connection without an answer.
+async def _cut(receive: Receive, send: Send) -> None:
+    """Cut the client's connection in the first bytes of an answer.
 
     ASGI has no word for it: an application that sends nothing is answered 500 by its server. So
     this reaches for the transport behind uvicorn's own `send`, which is why the middleware must
     be the outermost one.
+
+    The bytes are there for the error that clients see. When nothing at all comes back through a
+    proxy, urllib3 takes the proxy for unreachable and azure-core reports ServiceRequestError, as
+    if nothing had been sent. Without a proxy, as on Azure, it is ServiceResponseError.
     """
     transport = getattr(getattr(send, "__self__", None), "transport", None)
     if not isinstance(transport, asyncio.Transport):
         raise TypeError("faults must be the application that uvicorn itself calls")
-    transport.abort()
+    transport.write(b"HTTP/1.1 ")
+    transport.close()
+    await _until_gone(receive)
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -28,6 +28,7 @@ from emulator.azureml.execution.steps import Workshop
 from emulator.azureml.jobs.models import JobStore
 from emulator.azureml.jobs.routes import JobRoutes
 from emulator.azureml.jobs.submission import Submission
+from emulator.azureml.paths import OneSpelling
 from emulator.azureml.runhistory.models import RunStore
 from emulator.azureml.runhistory.routes import RunHistoryRoutes
 from emulator.azureml.storage import Storage
@@ -77,7 +78,10 @@ def create_app(workspace: Workspace, machine: Machine) -> Starlette:
             Mount(f"/modelregistry/v1.0{workspace.arm_id}", routes=history.model_routes()),
             *_other_workspaces(workspace),
         ],
-        middleware=[Middleware(BearerRequired, open_paths=frozenset({"/discovery"}))],
+        middleware=[
+            Middleware(BearerRequired, open_paths=frozenset({"/discovery"})),
+            Middleware(OneSpelling, workspace=workspace),
+        ],
         exception_handlers={
             ServiceError: answer_service_error,
             404: answer_unknown_route,

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from azure.ai.ml import MLClient, load_job
-from azure.ai.ml.entities import Job, PipelineJob
+from azure.ai.ml.entities import Job, PipelineJob, PipelineJobSettings
+from azure.core.exceptions import HttpResponseError
 
 from emulator.stack import LocalAzure
 
@@ -26,6 +28,7 @@ def pipeline(yaml: str, *, name: str = "job") -> PipelineJob:
     """A pipeline job from CLI v2 YAML, under a name of its own; serverless unless it says so."""
     job = load_job(io.StringIO(yaml))
     assert isinstance(job, PipelineJob)
+    job.settings = job.settings or PipelineJobSettings()
     job.settings.default_compute = job.settings.default_compute or "serverless"
     job.name = unique(name)
     job.experiment_name = "tests"
@@ -43,7 +46,7 @@ def eventually[T](look: Callable[[], T | None], *, seconds: float, what: str) ->
         time.sleep(0.05)
 
 
-def finished(ml: MLClient, name: str | None, *, seconds: float = 30) -> Job:
+def finished(ml: MLClient, name: str | None, *, seconds: float = 30) -> Any:
     """The job once it has ended."""
     assert name
 
@@ -54,7 +57,7 @@ def finished(ml: MLClient, name: str | None, *, seconds: float = 30) -> Job:
     return eventually(look, seconds=seconds, what=f"the end of {name}")
 
 
-def run_to_end(ml: MLClient, yaml: str, **changes: Any) -> Job:
+def run_to_end(ml: MLClient, yaml: str, **changes: Any) -> Any:
     """Submit a pipeline and wait for its end; `changes` are set on the job first."""
     job = pipeline(yaml)
     for key, value in changes.items():
@@ -62,9 +65,27 @@ def run_to_end(ml: MLClient, yaml: str, **changes: Any) -> Job:
     return finished(ml, ml.jobs.create_or_update(job).name)
 
 
-def children(ml: MLClient, name: str | None) -> dict[str, Job]:
+def children(ml: MLClient, name: str | None) -> dict[str, Any]:
     """The steps of a job by their display name."""
     return {str(child.display_name): child for child in ml.jobs.list(parent_job_name=name)}
+
+
+def refusal(call: Callable[[], object]) -> Any:
+    """The error that Azure answers to `call` with: status_code, error.code, message."""
+    with pytest.raises(HttpResponseError) as caught:
+        call()
+    return caught.value
+
+
+def inner_codes(error: Any) -> list[str]:
+    """The inner codes of an AzureML error, from the outside in."""
+    additional = error.response.json()["error"]["additionalInfo"]
+    [inner] = [part["info"]["value"] for part in additional if part["type"] == "InnerError"]
+    codes = []
+    while inner:
+        codes.append(inner["code"])
+        inner = inner["innerError"]
+    return codes
 
 
 def details(ml: MLClient, name: str | None) -> Any:
