@@ -96,6 +96,10 @@ class EventGrid:
             task.cancel()
         await self._http.aclose()
 
+    def deliveries(self) -> list[dict[str, Any]]:
+        """The latest deliveries, oldest first."""
+        return [delivery.describe() for delivery in self._deliveries]
+
     def routes(self) -> list[Route]:
         """Control of the emulator: see what was delivered, and deliver an event once more."""
         return [
@@ -152,7 +156,7 @@ class EventGrid:
         return answer.status_code, f"{answer.status_code} {answer.text[:500]}".strip()
 
     async def _list(self, _: Request) -> Response:
-        return JSONResponse([delivery.describe() for delivery in self._deliveries])
+        return JSONResponse(self.deliveries())
 
     async def _redeliver(self, request: Request) -> Response:
         event_id = request.path_params["event_id"]

@@ -10,6 +10,7 @@ from azure.ai.ml.entities import Environment
 from azure.identity import DefaultAzureCredential
 
 from emulator.stack import LocalAzure
+from tests.integration.basic_app import BasicApp, running_basic_app
 
 
 @contextlib.contextmanager
@@ -30,6 +31,13 @@ def local_azure() -> Iterator[LocalAzure]:
     """A local Azure without a function app, its environment exported for the session."""
     with LocalAzure() as azure, exported(azure):
         yield azure
+
+
+@pytest.fixture(scope="module")
+def basic_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BasicApp]:
+    """A local Azure of its own with the small test app, its environment exported meanwhile."""
+    with running_basic_app(tmp_path_factory.mktemp("basic")) as app, exported(app.azure):
+        yield app
 
 
 @pytest.fixture(scope="session")

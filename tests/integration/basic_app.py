@@ -1,0 +1,56 @@
+"""The small function app of function_apps/basic, running in a local Azure of its own."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from emulator.stack import FunctionsHost, LocalAzure
+
+FOLDER = Path(__file__).parent / "function_apps" / "basic"
+
+
+@dataclass(frozen=True)
+class BasicApp:
+    """The app's local Azure, its functions host, and what its functions were called with."""
+
+    azure: LocalAzure
+    functions: FunctionsHost
+    calls_file: Path
+    #: while it exists, the event function fails for files named unlucky.csv
+    failing_file: Path
+
+    def calls(self, function: str) -> list[dict[str, Any]]:
+        """Every call of that function so far, in order."""
+        lines = self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
+        return [call for call in map(json.loads, lines) if call["function"] == function]
+
+    def uploads(self, name: str) -> list[dict[str, Any]]:
+        """Calls of the event function for one blob of the landing container."""
+        subject = f"/blobServices/default/containers/landing/blobs/{name}"
+        return [call for call in self.calls("blob_uploads") if call["subject"] == subject]
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """A request to the functions host on loopback."""
+        return httpx.request(
+            method, f"{self.functions.url}{path}", trust_env=False, timeout=30, **options
+        )
+
+    def deliveries(self, name: str) -> list[dict[str, Any]]:
+        """Deliveries of events about one blob of the landing container."""
+        found = httpx.get(f"{self.azure.control_url}/deliveries", trust_env=False).json()
+        return [d for d in found if d["event"]["subject"].endswith(f"/landing/blobs/{name}")]
+
+
+@contextmanager
+def running_basic_app(folder: Path) -> Iterator[BasicApp]:
+    """The app in a new local Azure; it writes its calls into `folder`."""
+    calls, failing = folder / "calls.jsonl", folder / "failing"
+    settings = {"CALLS_FILE": str(calls), "FAILING_FILE": str(failing)}
+    with LocalAzure(FOLDER, settings=settings) as azure:
+        assert azure.functions
+        yield BasicApp(azure, azure.functions, calls, failing)

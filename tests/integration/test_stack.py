@@ -1,0 +1,148 @@
+"""The local Azure as a whole: it starts, says what is wrong, and leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from emulator.child_process import StartupError
+from emulator.stack import LocalAzure
+from tests.integration.basic_app import FOLDER
+from tests.integration.waiting import eventually
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def descendants(pid: int) -> set[int]:
+    """Processes below `pid`."""
+    listing = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    children = {int(line) for line in listing.stdout.split()}
+    return children.union(*(descendants(child) for child in children))
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that only waits to be reaped does not."""
+    state = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return bool(state.stdout.strip()) and not state.stdout.startswith("Z")
+
+
+def test_nothing_is_left_after_the_end() -> None:
+    with LocalAzure(FOLDER) as azure:
+        children = descendants(os.getpid())
+        assert len(children) >= 3
+        assert azure.functions
+        url, state = azure.functions.url, azure.state
+    assert not any(is_alive(pid) for pid in children)
+    assert not state.exists()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url, trust_env=False)
+
+
+@pytest.fixture
+def foreground(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """`python -m emulator` with an app, up and running."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "emulator", "--app", str(FOLDER), "--state", str(tmp_path / "s")],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("in other shells"):
+            break
+    with process:
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_the_foreground_process_ends_in_order(
+    foreground: "subprocess.Popen[str]", how: signal.Signals
+) -> None:
+    children = descendants(foreground.pid)
+    assert len(children) == 3
+    foreground.send_signal(how)
+    assert foreground.wait(15) == 0
+    assert not any(is_alive(pid) for pid in children)
+
+
+def test_children_notice_that_their_parent_was_killed(foreground: "subprocess.Popen[str]") -> None:
+    children = descendants(foreground.pid)
+    assert len(children) == 3
+    foreground.kill()
+    foreground.wait(5)
+    eventually(lambda: not any(is_alive(pid) for pid in children))
+
+
+def test_other_shells_find_the_environment_in_a_file(
+    foreground: "subprocess.Popen[str]", tmp_path: Path
+) -> None:
+    assert foreground.poll() is None
+    command = (
+        f"set -a; . {tmp_path}/s/env; set +a; "
+        'curl -s -o /dev/null -w "%{http_code}" --cacert "$SSL_CERT_FILE" '
+        "https://signalbox-local.azurewebsites.net/api/open"
+    )
+    answer = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert answer.stdout == "200"
+
+
+def test_two_run_side_by_side() -> None:
+    with LocalAzure() as one, LocalAzure() as other:
+        assert one.control_url != other.control_url
+        for azure in (one, other):
+            assert httpx.get(f"{azure.control_url}/ready", trust_env=False).is_success
+
+
+def app_with(folder: Path, code: str, *, settings: str = "") -> Path:
+    (folder / "host.json").write_text('{"version": "2.0"}')
+    (folder / "function_app.py").write_text(
+        f"import azure.functions as func\napp = func.FunctionApp()\n{code}"
+    )
+    if settings:
+        (folder / "local.settings.json").write_text(settings)
+    return folder
+
+
+TIMER = """
+@app.timer_trigger(arg_name="timer", schedule="{schedule}")
+def clock(timer: func.TimerRequest) -> None: ...
+"""
+SERVICE_BUS = """
+@app.service_bus_queue_trigger(arg_name="message", queue_name="q", connection="C")
+def consume(message: func.ServiceBusMessage) -> None: ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import no_such_module", "No module named 'no_such_module'"),
+        ("", "no functions"),
+        (SERVICE_BUS, "serviceBusTrigger is not implemented by the local functions host"),
+        (TIMER.format(schedule="%MISSING%"), "'%MISSING%' in the binding's schedule does not"),
+        (TIMER.format(schedule="every day"), "'every day' is not an NCRONTAB expression"),
+    ],
+    ids=["import", "empty", "trigger", "setting", "schedule"],
+)
+def test_an_app_that_cannot_be_served_says_why(tmp_path: Path, code: str, reason: str) -> None:
+    with (
+        pytest.raises(StartupError, match="functions-host ended") as failure,
+        LocalAzure(app_with(tmp_path, code)),
+    ):
+        pytest.fail("it started")
+    assert reason in str(failure.value)
+
+
+def test_encrypted_settings_are_refused(tmp_path: Path) -> None:
+    app = app_with(tmp_path, "", settings='{"IsEncrypted": true}')
+    with pytest.raises(StartupError, match="is encrypted"), LocalAzure(app):
+        pytest.fail("it started")
