@@ -98,9 +98,10 @@ class Services:
         door = FrontDoor(Routes(settings.topology, addresses), port=addresses.front_door)
         # Starlette runs no lifespan of an application behind a Host route
         workspace_lifespan = self._workspace.router.lifespan_context(self._workspace)
-        async with workspace_lifespan, asyncio.TaskGroup() as tasks:
+        async with asyncio.TaskGroup() as tasks:
             serving = [tasks.create_task(server.serve()) for server in servers]
-            async with door:
+            # jobs that still run at the end store their last words through the front door
+            async with door, workspace_lifespan:
                 await self._storage.create_containers(settings.topology, seconds=30)
                 if self._event_grid:
                     watching = tasks.create_task(
