@@ -1,0 +1,1 @@
+"""Azure on one machine, under Azure's own host names, over the services' own protocols."""

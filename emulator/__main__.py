@@ -14,7 +14,10 @@ from emulator.storage import NotInstalled
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m emulator", description=__doc__)
     parser.add_argument(
-        "--app", type=Path, default=None, help="folder of a function app to run (host.json)"
+        "--app",
+        type=Path,
+        default=Path() if Path("host.json").exists() else None,
+        help="folder of the function app to run (this one, when it holds a host.json)",
     )
     parser.add_argument(
         "--state", type=Path, default=Path(".local"), help="folder to keep state in (.local)"

@@ -7,6 +7,7 @@ away, even by SIGKILL, the kernel closes that end and the child reads the end of
 import contextlib
 import os
 import signal
+import stat
 import subprocess
 import threading
 import time
@@ -107,7 +108,12 @@ class ChildProcess:
 
 
 def end_with_parent() -> None:
-    """In a child: end this process in an orderly way once the parent is gone."""
+    """In a child: end this process in an orderly way once the parent is gone.
+
+    Started by hand, without a pipe as its standard input, the process has no such parent.
+    """
+    if not stat.S_ISFIFO(os.fstat(0).st_mode):
+        return
 
     def watch() -> None:
         while os.read(0, 1024):

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
-from pydantic import BaseModel, ConfigDict
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -30,30 +29,11 @@ from emulator.faults import Faults
 from emulator.front_door import FrontDoor, Routes
 from emulator.function_app_proxy import FunctionAppProxy
 from emulator.identity import Identity
+from emulator.services_settings import ServicesSettings
 from emulator.storage import StorageClient
-from emulator.topology import ARM_HOST, Addresses, Topology
+from emulator.topology import ARM_HOST
 
 log = logging.getLogger(__name__)
-
-
-class ServicesSettings(BaseModel):
-    """What the parent tells the services process, as a JSON file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    topology: Topology
-    addresses: Addresses
-    identity_header: str
-    #: folder for what the services write
-    state: Path
-    #: folder with the certificates
-    tls: Path
-    #: Azurite's access log
-    access_log: Path
-    #: system key of the function app's Event Grid webhook; None without a function app
-    event_grid_key: str | None
-    #: what leads a client process to this local Azure
-    client_environment: dict[str, str]
 
 
 class _Server(uvicorn.Server):
@@ -156,7 +136,8 @@ def _server(app: ASGIApp, port: int, certificates: Certificates | None = None) -
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=2,
-        timeout_keep_alive=60,
+        # a pooled connection that is closed under its client costs a request that is not retried
+        timeout_keep_alive=300,
         server_header=False,
     )
     if certificates:

@@ -4,26 +4,25 @@ with LocalAzure(Path("."), say=print) as azure:
     subprocess.run([...], env={**os.environ, **azure.environment})
 """
 
+import fcntl
 import json
 import os
 import secrets
 import shlex
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-
-import httpx
+from typing import Self, TextIO
 
 from emulator import identity
 from emulator.certificates import Certificates, issue_certificates
 from emulator.child_process import ChildProcess, StartupError
 from emulator.functions_host.keys import Keys
-from emulator.services import ServicesSettings
+from emulator.ports import ReservedPorts, answers, listens
+from emulator.services_settings import ServicesSettings
 from emulator.storage import azurite
 from emulator.topology import Addresses, Topology
 
@@ -69,7 +68,7 @@ class FunctionsHost:
         """Start it and wait until it serves; StartupError with the log's tail otherwise."""
         self._process.start()
         self._process.wait_until(
-            lambda: _answers(f"{self.url}/admin/host/ping"), seconds=_SECONDS_TO_START
+            lambda: answers(f"{self.url}/admin/host/ping"), seconds=_SECONDS_TO_START
         )
 
     def stop(self) -> None:
@@ -114,7 +113,8 @@ class LocalAzure:
         self.control_url = ""
         self.functions = None
         self._processes: list[ChildProcess] = []
-        self._ports = _ReservedPorts()
+        self._ports = ReservedPorts()
+        self._locked: TextIO | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -140,6 +140,7 @@ class LocalAzure:
     def start(self) -> None:
         """Start every part. StartupError or NotInstalled says what is missing."""
         self.logs.mkdir(parents=True, exist_ok=True)
+        self._lock()
         certificates = issue_certificates(self.state / "tls")
         addresses = Addresses(
             front_door=self._ports.take(),
@@ -184,10 +185,8 @@ class LocalAzure:
         for process in (storage, services):
             self._processes.append(process)
             process.start()
-        storage.wait_until(lambda: _listens(addresses.storage), seconds=_SECONDS_TO_START)
-        services.wait_until(
-            lambda: _answers(f"{self.control_url}/ready"), seconds=_SECONDS_TO_START
-        )
+        storage.wait_until(lambda: listens(addresses.storage), seconds=_SECONDS_TO_START)
+        services.wait_until(lambda: answers(f"{self.control_url}/ready"), seconds=_SECONDS_TO_START)
         self._write_environment()
         if self._app and keys:
             self._say("starting the functions host")
@@ -206,8 +205,23 @@ class LocalAzure:
             process.stop()
         self._processes.clear()
         self._ports.release()
+        if self._locked:
+            self._locked.close()
+            self._locked = None
         if self._temporary:
             shutil.rmtree(self.state, ignore_errors=True)
+
+    def _lock(self) -> None:
+        """Keep the state folder for ourselves; the lock ends with the process at the latest."""
+        file = (self.state / "lock").open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise StartupError(
+                f"another local Azure runs in {self.state}: end it, or use another state folder"
+            ) from None
+        self._locked = file
 
     def _client_environment(
         self, addresses: Addresses, certificates: Certificates, identity_header: str
@@ -279,42 +293,3 @@ def local_settings(app: Path) -> dict[str, str]:
     if settings.get("IsEncrypted"):
         raise StartupError(f"{file} is encrypted: run `func settings decrypt` first")
     return {name: str(value) for name, value in settings.get("Values", {}).items()}
-
-
-class _ReservedPorts:
-    """Free loopback ports, bound but not listening: nobody else is given them meanwhile.
-
-    A child may still listen on one, since both sides set SO_REUSEADDR; while no child does,
-    connections are refused, as with a host that is down.
-    """
-
-    def __init__(self) -> None:
-        self._sockets: list[socket.socket] = []
-
-    def take(self) -> int:
-        reserved = socket.socket()
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reserved.bind(("127.0.0.1", 0))
-        self._sockets.append(reserved)
-        port: int = reserved.getsockname()[1]
-        return port
-
-    def release(self) -> None:
-        for reserved in self._sockets:
-            reserved.close()
-        self._sockets.clear()
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, trust_env=False, timeout=2).is_success
-    except httpx.HTTPError:
-        return False

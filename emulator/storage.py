@@ -46,6 +46,8 @@ def azurite(
     command += ["--blobHost", "127.0.0.1", "--blobPort", str(addresses.storage)]
     command += ["--cert", str(certificates.chain), "--key", str(certificates.key)]
     command += ["--oauth", "basic", "--inMemoryPersistence", "--disableTelemetry"]
+    # seconds; a pooled connection that is closed under its client may cost it a request
+    command += ["--blobKeepAliveTimeout", "300"]
     # the SDK is usually newer than the newest service version Azurite lists
     command += ["--skipApiVersionCheck"]
     return ChildProcess(

@@ -91,12 +91,13 @@ async def _serve(app: Path, state: Path, port: int) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=5,
+            timeout_graceful_shutdown=4,
             # calls through the front door arrive as https at the app's own host name
             proxy_headers=True,
             forwarded_allow_ips="127.0.0.1",
         )
     ).serve()
+    await worker.drain(seconds=3)
 
 
 async def _welcome(_: Request) -> Response:

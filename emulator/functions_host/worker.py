@@ -42,6 +42,7 @@ class Worker:
     def __init__(self, functions: dict[str, Function], *, timeout: timedelta | None) -> None:
         self.functions = functions
         self._timeout = timeout.total_seconds() if timeout else None
+        self._running: set[asyncio.Task[Any]] = set()
 
     @classmethod
     async def load(cls, app: Path, *, timeout: timedelta | None) -> "Worker":
@@ -96,6 +97,8 @@ class Worker:
         running = asyncio.create_task(
             _invocation_request(_invocation(function, invocation_id, data, metadata or {}, attempt))
         )
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
         done, _ = await asyncio.wait([running], timeout=self._timeout)
         fields_after: dict[str, Any] = {**fields, "ms": round((time.monotonic() - began) * 1000)}
         if not done:
@@ -117,6 +120,11 @@ class Worker:
             extra={**fields_after, "stack": failure.stack_trace},
         )
         return Outcome(succeeded=False, error=failure.message)
+
+    async def drain(self, *, seconds: float) -> None:
+        """Wait until nothing runs any more, at most so long."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
 
 
 def _invocation(

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from emulator.child_process import StartupError
-from emulator.stack import LocalAzure
+from emulator.stack import LocalAzure, local_settings
 from tests.integration.basic_app import FOLDER
 from tests.integration.waiting import eventually
 
@@ -86,13 +86,13 @@ def test_other_shells_find_the_environment_in_a_file(
     foreground: "subprocess.Popen[str]", tmp_path: Path
 ) -> None:
     assert foreground.poll() is None
-    command = (
-        f"set -a; . {tmp_path}/s/env; set +a; "
-        'curl -s -o /dev/null -w "%{http_code}" --cacert "$SSL_CERT_FILE" '
-        "https://signalbox-local.azurewebsites.net/api/open"
+    program = (
+        "import requests; "
+        "print(requests.get('https://signalbox-local.azurewebsites.net/api/open').text)"
     )
+    command = f'set -a; . {tmp_path}/s/env; set +a; "{sys.executable}" -c "{program}"'
     answer = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
-    assert answer.stdout == "200"
+    assert answer.stdout == "come in\n"
 
 
 def test_two_run_side_by_side() -> None:
@@ -134,15 +134,34 @@ def consume(message: func.ServiceBusMessage) -> None: ...
     ids=["import", "empty", "trigger", "setting", "schedule"],
 )
 def test_an_app_that_cannot_be_served_says_why(tmp_path: Path, code: str, reason: str) -> None:
+    command = [sys.executable, "-m", "emulator.functions_host", "--port=0"]
+    command += [f"--app={app_with(tmp_path, code)}", f"--state={tmp_path / 'state'}"]
+    ended = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ended.returncode == 1
+    assert reason in ended.stdout
+
+
+def test_the_cause_comes_with_the_error_of_the_start(tmp_path: Path) -> None:
     with (
         pytest.raises(StartupError, match="functions-host ended") as failure,
-        LocalAzure(app_with(tmp_path, code)),
+        LocalAzure(app_with(tmp_path, "import no_such_module")),
     ):
         pytest.fail("it started")
-    assert reason in str(failure.value)
+    assert "No module named 'no_such_module'" in str(failure.value)
 
 
 def test_encrypted_settings_are_refused(tmp_path: Path) -> None:
     app = app_with(tmp_path, "", settings='{"IsEncrypted": true}')
-    with pytest.raises(StartupError, match="is encrypted"), LocalAzure(app):
+    with pytest.raises(StartupError, match="is encrypted"):
+        local_settings(app)
+
+
+def test_a_state_folder_has_one_local_azure_at_a_time(tmp_path: Path) -> None:
+    with (
+        LocalAzure(state=tmp_path / "shared"),
+        pytest.raises(StartupError, match="another local Azure runs in"),
+        LocalAzure(state=tmp_path / "shared"),
+    ):
         pytest.fail("it started")
