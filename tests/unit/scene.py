@@ -125,14 +125,14 @@ class Scene:
         )
 
     def publish(self, *triggers: TriggerDefinition, pipelines: Any = None) -> None:
-        """What publishing leaves in the index; the triggers are effective from now on."""
+        """What publishing leaves in the index; the triggers are effective from the beginning."""
 
-        def change(before: Snapshot, at: datetime) -> Snapshot:
+        def change(before: Snapshot, _at: datetime) -> Snapshot:
             return before.model_copy(
                 update={
                     "triggers": {
                         given.name: IndexedTrigger(
-                            definition=given, revision="r1", effective_from=at
+                            definition=given, revision="r1", effective_from=World().now
                         )
                         for given in triggers
                     },
