@@ -13,7 +13,6 @@ from emulator.stack import LocalAzure
 from tests.integration.workspace import (
     clear_requests,
     inner_codes,
-    pipeline,
     refusal,
     requests,
     storage_http,
@@ -265,20 +264,11 @@ def test_bad_job_name(rest: Rest, name: str) -> None:
     assert f"The job name '{name}' is not valid" in message
 
 
-def test_curated_environments_are_refused(ml: MLClient) -> None:
-    job = pipeline(
-        """
-        type: pipeline
-        jobs:
-          a:
-            type: command
-            command: echo
-            environment: azureml://registries/azureml/environments/sklearn-1.5/versions/1
-        """
-    )
-    error = refusal(lambda: ml.jobs.create_or_update(job))
-    assert error.status_code == 501
-    assert "Curated and registry environments" in error.message
+def test_unknown_default_datastore(rest: Rest, echo: str) -> None:
+    node = {"type": "command", "componentId": echo, "inputs": {"text": "a"}}
+    answer = _put(rest, {"say": node}, settings={"default_datastore": "lake"})
+    assert answer.status_code == 400
+    assert "Unknown default datastore 'lake'" in answer.json()["error"]["message"]
 
 
 def test_docker_build_contexts_are_refused(rest: Rest) -> None:

@@ -157,7 +157,7 @@ def test_code_folder_is_where_the_step_starts(
         jobs:
           run:
             type: command
-            command: python main.py && mkdir outputs && echo kept > outputs/extra.txt
+            command: python main.py && echo kept > outputs/extra.txt
             code: {tmp_path}
             environment: azureml:plain:1
         """,
@@ -233,6 +233,28 @@ def test_output_of_an_earlier_job_as_data_asset(ml: MLClient, local_azure: Local
     assert _succeeded(ml, job)
     reader = children(ml, job.name)["read"]
     assert log_of(ml, local_azure, reader.name) == "made\n./file\n"
+
+
+def test_default_artifacts_as_an_output(ml: MLClient, local_azure: LocalAzure) -> None:
+    job = run_to_end(
+        ml,
+        """
+        type: pipeline
+        jobs:
+          make:
+            type: command
+            command: echo world > ./outputs/world.txt
+            environment: azureml:plain:1
+            outputs: {artifacts: {type: uri_folder}}
+          use:
+            type: command
+            command: cat ${{inputs.made}}/outputs/world.txt
+            environment: azureml:plain:1
+            inputs: {made: {type: uri_folder, path: "${{parent.jobs.make.outputs.artifacts}}"}}
+        """,
+    )
+    assert _succeeded(ml, job)
+    assert log_of(ml, local_azure, children(ml, job.name)["use"].name) == "world\n"
 
 
 def test_data_that_is_not_there_fails_the_step_by_name(ml: MLClient, landed: str) -> None:
@@ -382,6 +404,29 @@ def test_packages_of_the_conda_file(ml: MLClient, local_azure: LocalAzure) -> No
     )
     assert _succeeded(ml, job)
     assert log_of(ml, local_azure, children(ml, job.name)["use"].name) == "1.17.0\n"
+
+
+def test_curated_environment_runs_without_its_packages_and_says_so(
+    ml: MLClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = pipeline(
+        """
+        type: pipeline
+        settings: {default_datastore: azureml:workspaceartifactstore, spelled_wrong: true}
+        jobs:
+          a:
+            type: command
+            command: echo a > ${{outputs.out}}/a
+            environment: azureml://registries/azureml/environments/sklearn-1.5/labels/latest
+            outputs: {out: {type: uri_folder}}
+        """
+    )
+    ml.jobs.create_or_update(job)
+    ml.jobs.stream(str(job.name))
+    printed = capsys.readouterr().out
+    assert "environments/sklearn-1.5/labels/latest' of step 'a' is not run here" in printed
+    step = children(ml, job.name)["a"]
+    assert "/datastores/workspaceartifactstore/paths/azureml/" in _address(ml, step)
 
 
 def test_environment_that_cannot_be_built(ml: MLClient) -> None:

@@ -68,15 +68,19 @@ class Registrar:
 
     def referred(self, kind: str, text: str, where: str) -> AssetVersion:
         """The asset that `text` names; NotFound or UserError, saying where it was named."""
-        if kind == "environments" and ("registries/" in text or text.startswith("azureml:AzureML")):
-            raise NotImplementedHere(
-                f"Curated and registry environments ({text!r} in {where})",
-                remedy="Register an environment with a conda_file and use that.",
-            )
         found = asset_id(text, self._workspace, kind=kind)
         if found is None:
             raise UserError(f"{text!r} in {where} is not the id of one of this workspace's {kind}.")
         return self._store.get(kind, found.name, found.version)
+
+    def environment(self, text: str, where: str) -> Mapping[str, Any]:
+        """Properties of an environment; a curated one or one of a registry is only an image.
+
+        Raises as `referred` does.
+        """
+        if "registries/" in text or text.startswith("azureml:AzureML"):
+            return {"image": text}
+        return self.referred("environments", text, where).properties
 
     def component(self, text: str, where: str) -> Component:
         """A registered component by its id."""
@@ -116,7 +120,7 @@ class Registrar:
             if field not in _COMMAND_FIELDS and value not in (None, {}, []):
                 raise NotImplementedHere(f"The field '{field}' of command {where}", plural=False)
         _required(spec, "command", where)
-        self.referred("environments", _required(spec, "environment", where), where)
+        self.environment(_required(spec, "environment", where), where)
         if spec.get("code"):
             self.referred("codes", spec["code"], where)
 

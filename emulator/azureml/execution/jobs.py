@@ -112,6 +112,7 @@ class JobExecution:
         ).execute(self._inputs)
 
     def _finish(self, journal: RunLog) -> None:
+        self._run.warnings = [text for run in self._steps.values() for text in run.warnings]
         if self.stop.is_set():
             for child in self._steps.values():
                 child.move(Status.CANCELED)

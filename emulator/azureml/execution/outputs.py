@@ -9,7 +9,6 @@ from emulator.azureml.runhistory.models import RunAsset
 from emulator.azureml.workspace import Workspace
 
 _MACRO = re.compile(r"\$\{\{\s*(name|output_name|default_datastore)\s*\}\}")
-_DEFAULT_STORE = "workspaceblobstore"
 
 
 def output_uris(step: Step, plan: Plan, run_name: str) -> Mapping[str, str]:
@@ -23,8 +22,14 @@ def output_uris(step: Step, plan: Plan, run_name: str) -> Mapping[str, str]:
             if target.parent_output is not None:
                 uri = plan.output_uris.get(target.parent_output)
         if uri is None:
-            uri = f"azureml://datastores/{_DEFAULT_STORE}/paths/azureml/${{{{name}}}}/{name}"
-        macros = {"name": run_name, "output_name": name, "default_datastore": _DEFAULT_STORE}
+            uri = (
+                f"azureml://datastores/{plan.default_datastore}/paths/azureml/${{{{name}}}}/{name}"
+            )
+        macros = {
+            "name": run_name,
+            "output_name": name,
+            "default_datastore": plan.default_datastore,
+        }
         uri = _MACRO.sub(lambda match, macros=macros: macros[match[1]], uri)  # type: ignore[misc]
         found[name] = uri if kind == "uri_file" else uri.rstrip("/") + "/"
     return found

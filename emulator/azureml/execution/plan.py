@@ -8,6 +8,8 @@ from emulator.azureml.graphs.bindings import Data, Text
 from emulator.azureml.graphs.nodes import Node
 from emulator.azureml.graphs.specs import Component, InputSpec
 
+DEFAULT_DATASTORE = "workspaceblobstore"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
@@ -38,4 +40,6 @@ class Plan:
     outputs: Mapping[str, str]
     #: Where the job wants its outputs; those without an address go to the default place.
     output_uris: Mapping[str, str]
+    #: Where outputs without an address go.
+    default_datastore: str = DEFAULT_DATASTORE
     continue_on_step_failure: bool = False

@@ -11,6 +11,11 @@ from emulator.azureml.locations import Location, parse
 from emulator.azureml.storage import Missing, Storage
 from emulator.azureml.workspace import Workspace
 
+#: Folders beside the command whose files every run keeps, without declaring an output.
+_ARTIFACT_FOLDERS = ("outputs", "logs")
+#: An output of this name gets a copy of them.
+_ARTIFACTS = "artifacts"
+
 
 class StepFolder:
     """Lays everything down before a step, and stores what it made afterwards."""
@@ -19,9 +24,10 @@ class StepFolder:
         self._root = root
         self._storage = storage
         self._workspace = workspace
-        #: Where the command starts; what it writes to `outputs` there becomes run artifacts.
+        #: Where the command starts.
         self.work = root / "wd"
-        self.work.mkdir(parents=True)
+        for name in _ARTIFACT_FOLDERS:
+            (self.work / name).mkdir(parents=True)
 
     def lay_code(self, code_uri: str) -> None:
         self._storage.download_folder(parse(code_uri, self._workspace), self.work)
@@ -66,18 +72,23 @@ class StepFolder:
     def store_outputs(self, paths: Mapping[str, Path], uris: Mapping[str, str]) -> None:
         """Upload what the command wrote; an output it did not write stays empty."""
         for name, path in paths.items():
+            place = parse(uris[name], self._workspace)
             if path.exists():
-                self._storage.upload(path, parse(uris[name], self._workspace))
+                self._storage.upload(path, place)
+            if name == _ARTIFACTS:
+                self._store_artifact_folders(place)
 
     def store_artifacts(self, run_name: str) -> None:
-        """Upload `./outputs`, which every run may fill."""
-        made = self.work / "outputs"
-        if made.is_dir():
-            self._storage.upload(
-                made,
-                Location(
-                    self._workspace.storage_account,
-                    self._workspace.artifact_container,
-                    f"ExperimentRun/dcid.{run_name}/outputs",
-                ),
+        """Upload the artifact folders to the workspace's artifact store."""
+        self._store_artifact_folders(
+            Location(
+                self._workspace.storage_account,
+                self._workspace.artifact_container,
+                f"ExperimentRun/dcid.{run_name}",
             )
+        )
+
+    def _store_artifact_folders(self, place: Location) -> None:
+        for name in _ARTIFACT_FOLDERS:
+            if (self.work / name).is_dir():
+                self._storage.upload(self.work / name, place.below(name))

@@ -117,11 +117,18 @@ class StepExecution:
 
     def _python(self) -> Path:
         spec = self._step.component.spec
-        environment = self._workshop.registrar.referred(
-            "environments", spec["environment"], f"step '{self._step.name}'"
+        environment = self._workshop.registrar.environment(
+            spec["environment"], f"step '{self._step.name}'"
         )
+        conda_file = environment.get("condaFile")
+        if conda_file is None:
+            self._run.warnings = [
+                f"The image {environment.get('image')!r} of step '{self._step.name}' is not run "
+                "here: the step has this computer's Python and programs, and none of the packages "
+                "of the image."
+            ]
         return self._workshop.pythons.provide(
-            requirements(environment.properties.get("condaFile")),
+            requirements(conda_file),
             new_log=lambda: self._log(BUILD_LOG),
             stop=self._stop,
         )

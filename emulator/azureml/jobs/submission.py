@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from emulator.azureml.arm_ids import last_segment
 from emulator.azureml.assets.registration import Registrar
 from emulator.azureml.computes.errors import UnknownComputeTarget
 from emulator.azureml.computes.models import SERVERLESS, exists
 from emulator.azureml.errors import NotImplementedHere, UserError
-from emulator.azureml.execution.plan import Plan, Step
+from emulator.azureml.execution.plan import DEFAULT_DATASTORE, Plan, Step
 from emulator.azureml.graphs.bindings import Data, ParentInput, Text, read_binding
 from emulator.azureml.graphs.nodes import Node, read_nodes
 from emulator.azureml.graphs.rules import check_graph
@@ -39,16 +40,8 @@ _JOB_FIELDS = frozenset(
         "sourceJobId",
     }
 )
-_SETTINGS = frozenset(
-    {
-        "default_compute",
-        "default_datastore",
-        "continue_on_step_failure",
-        "force_rerun",
-        "_source",
-        "continue_run_on_failed_optional_input",
-    }
-)
+#: Others, known or not, are taken as they come, as the service does.
+_REFUSED_SETTINGS = ("on_init", "on_finalize")
 _DURATION = re.compile(
     r"P(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?"
     r"(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
@@ -73,8 +66,8 @@ class Submission:
             if field not in _JOB_FIELDS and value not in (None, {}, []):
                 raise NotImplementedHere(f"The field '{field}' of pipeline jobs", plural=False)
         settings = body.get("settings") or {}
-        for setting, value in settings.items():
-            if setting not in _SETTINGS and value not in (None, "", False):
+        for setting in _REFUSED_SETTINGS:
+            if settings.get(setting):
                 raise NotImplementedHere(f"The setting '{setting}' of pipeline jobs", plural=False)
         return self._pipeline(f"pipeline job '{name}'", body, settings)
 
@@ -123,13 +116,14 @@ class Submission:
             input_specs=specs,
             outputs=output_types,
             output_uris={k: v["uri"] for k, v in outputs.items() if v and v.get("uri")},
+            default_datastore=self._datastore(settings, job),
             continue_on_step_failure=_flag(settings.get("continue_on_step_failure")),
         )
 
     def _command(self, name: str, body: Mapping[str, Any]) -> Plan:
         node, component = as_step(name, body)
         where = f"command job '{name}'"
-        self._registrar.referred("environments", component.spec["environment"], where)
+        self._registrar.environment(component.spec["environment"], where)
         if component.spec.get("code"):
             self._registrar.referred("codes", component.spec["code"], where)
         step = Step(
@@ -146,6 +140,16 @@ class Submission:
             outputs=component.outputs,
             output_uris={},
         )
+
+    def _datastore(self, settings: Mapping[str, Any], job: str) -> str:
+        name = last_segment(str(settings.get("default_datastore") or DEFAULT_DATASTORE))
+        if name not in self._workspace.datastores:
+            raise UserError(
+                f"Unknown default datastore '{name}' in {job}. The workspace has: "
+                f"{', '.join(self._workspace.datastores)}.",
+                inner=("NotFound", "DatastoreNotFound"),
+            )
+        return name
 
     def _compute(
         self, node: Node, inputs: Mapping[str, Text | Data], default: str, job: str

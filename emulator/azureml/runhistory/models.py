@@ -53,6 +53,8 @@ class Run:
     started: datetime | None = None
     ended: datetime | None = None
     error: RunError | None = None
+    #: What is worth knowing and no error; clients print it at the end of a stream.
+    warnings: list[str] = field(default_factory=list)
     inputs: dict[str, RunAsset] = field(default_factory=dict)
     outputs: dict[str, RunAsset] = field(default_factory=dict)
     logs: dict[str, Location] = field(default_factory=dict)
@@ -112,7 +114,7 @@ class Run:
             "tags": self.tags,
             "properties": self.properties,
             "error": self._error_document(region),
-            "warnings": None,
+            "warnings": [{"source": "local", "message": text} for text in self.warnings],
             "inputs": _references(self.inputs),
             "outputs": _references(self.outputs),
         }
