@@ -1,0 +1,171 @@
+"""Small real implementations of the two ports: blobs in memory, and an AzureML that remembers.
+
+Both share one `World`, whose `now` is the services' clock and whose `reach` every call passes
+through: there a simulation interleaves, crashes and fails them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from shared.blob_state import Blob, Listed, Unchanged, Written
+from shared.errors import JobExists
+from shared.workspace import FailedStep, Job, JobBody
+
+
+@dataclass
+class World:
+    """The services' surroundings."""
+
+    now: datetime = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+    #: Called before each call takes effect, with its name; may raise.
+    before: Callable[[str], None] = lambda _call: None
+    #: Called after it took effect and before the caller has its answer; may raise.
+    after: Callable[[str], None] = lambda _call: None
+    #: The calls made, for those who count.
+    calls: list[str] = field(default_factory=list)
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def begin(self, call: str) -> None:
+        self.calls.append(call)
+        self.before(call)
+
+
+@dataclass
+class _Stored:
+    data: bytes
+    metadata: Mapping[str, str]
+    tags: Mapping[str, str]
+    etag: str
+    at: datetime
+
+
+class MemoryBlobs:
+    """BlobState in memory, with the service's conditions."""
+
+    def __init__(self, world: World | None = None) -> None:
+        self.world = world or World()
+        self.stored: dict[str, _Stored] = {}
+        self._writes = 0
+
+    def get(self, name: str) -> Blob | None:
+        self.world.begin(f"get {name}")
+        found = self.stored.get(name)
+        blob = Blob(data=found.data, etag=found.etag, at=self.world.now) if found else None
+        self.world.after(f"get {name}")
+        return blob
+
+    def get_if_changed(self, name: str, etag: str) -> Blob | Unchanged | None:
+        self.world.begin(f"get_if_changed {name}")
+        found = self.stored.get(name)
+        answer: Blob | Unchanged | None = None
+        if found:
+            answer = (
+                Unchanged(at=self.world.now)
+                if found.etag == etag
+                else Blob(data=found.data, etag=found.etag, at=self.world.now)
+            )
+        self.world.after(f"get_if_changed {name}")
+        return answer
+
+    def create(
+        self, name: str, data: bytes, *, tags: Mapping[str, str] | None = None
+    ) -> Written | None:
+        self.world.begin(f"create {name}")
+        written = None if name in self.stored else self._write(name, data, {}, tags)
+        self.world.after(f"create {name}")
+        return written
+
+    def swap(
+        self, name: str, data: bytes, *, etag: str, tags: Mapping[str, str] | None = None
+    ) -> Written | None:
+        self.world.begin(f"swap {name}")
+        found = self.stored.get(name)
+        written = self._write(name, data, {}, tags) if found and found.etag == etag else None
+        self.world.after(f"swap {name}")
+        return written
+
+    def put(
+        self, name: str, data: bytes = b"", *, metadata: Mapping[str, str] | None = None
+    ) -> Written:
+        self.world.begin(f"put {name}")
+        written = self._write(name, data, metadata or {}, None)
+        self.world.after(f"put {name}")
+        return written
+
+    def set_metadata(self, name: str, metadata: Mapping[str, str]) -> bool:
+        self.world.begin(f"set_metadata {name}")
+        found = self.stored.get(name)
+        if found:
+            self._write(name, found.data, metadata, found.tags)
+        self.world.after(f"set_metadata {name}")
+        return found is not None
+
+    def delete(self, name: str, *, etag: str | None = None) -> bool:
+        self.world.begin(f"delete {name}")
+        found = self.stored.get(name)
+        gone = found is not None and etag in (None, found.etag)
+        if gone:
+            del self.stored[name]
+        self.world.after(f"delete {name}")
+        return gone
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        self.world.begin(f"list {prefix}")
+        listed = [
+            Listed(name=name, etag=blob.etag, last_modified=blob.at, metadata=blob.metadata)
+            for name, blob in sorted(self.stored.items())
+            if name.startswith(prefix)
+        ]
+        self.world.after(f"list {prefix}")
+        return iter(listed)
+
+    def _write(
+        self, name: str, data: bytes, metadata: Mapping[str, str], tags: Mapping[str, str] | None
+    ) -> Written:
+        self._writes += 1
+        etag = f'"{self._writes}"'
+        self.stored[name] = _Stored(data, dict(metadata), dict(tags or {}), etag, self.world.now)
+        return Written(etag=etag, at=self.world.now)
+
+
+class MemoryWorkspace:
+    """An AzureML that takes every job once and runs none of them."""
+
+    def __init__(self, world: World | None = None) -> None:
+        self.world = world or World()
+        self.jobs: dict[str, Job] = {}
+        self.bodies: dict[str, JobBody] = {}
+        #: What `failed_steps` answers, by job.
+        self.failures: dict[str, list[FailedStep]] = {}
+
+    def submit(self, name: str, body: JobBody) -> None:
+        self.world.begin(f"PUT {name}")
+        exists = name in self.jobs
+        if not exists:
+            self.jobs[name] = Job(name=name, status="NotStarted", tags=dict(body.tags))
+            self.bodies[name] = body
+        self.world.after(f"PUT {name}")
+        if exists:
+            raise JobExists(name)
+
+    def find(self, name: str) -> Job | None:
+        self.world.begin(f"GET {name}")
+        found = self.jobs.get(name)
+        self.world.after(f"GET {name}")
+        return found
+
+    def cancel(self, name: str) -> None:
+        self.world.begin(f"cancel {name}")
+        self.jobs[name] = Job(name=name, status="Canceled", tags=self.jobs[name].tags)
+        self.world.after(f"cancel {name}")
+
+    def failed_steps(self, name: str) -> list[FailedStep]:
+        self.world.begin(f"steps {name}")
+        return self.failures.get(name, [])
+
+    def end(self, name: str, status: str) -> None:
+        """The job reaches a state by itself."""
+        self.jobs[name] = Job(name=name, status=status, tags=self.jobs[name].tags)

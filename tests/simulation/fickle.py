@@ -1,0 +1,158 @@
+"""Services that fail the ways Azure's do: before, after, late, stale; never two truths."""
+
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from random import Random
+
+from shared.blob_state import Written
+from shared.errors import JobExists, JobRejected, WorkspaceUnavailable
+from shared.workspace import FailedStep, Job, JobBody
+from tests.fakes import MemoryBlobs, World
+
+#: A request on its way may take effect this much later; GRACE must cover it.
+LONGEST_REQUEST = timedelta(minutes=3)
+#: GET may not see a job for this long after it came to be.
+STALENESS = timedelta(seconds=90)
+
+ENDED = frozenset({"Completed", "Failed", "Canceled"})
+
+
+@dataclass(frozen=True)
+class Odds:
+    """How often things go wrong, as probabilities per call."""
+
+    storage_fails: float = 0.02
+    storage_answer_lost: float = 0.02
+    #: The SDK repeats a write whose answer was lost, and then meets its own first try.
+    storage_meets_itself: float = 0.02
+    put_unapplied: float = 0.1
+    put_applied_unanswered: float = 0.1
+    put_late: float = 0.1
+    put_rejected: float = 0.1
+    get_fails: float = 0.05
+    get_stale: float = 0.3
+    #: Of the scheduler's steps.
+    crash: float = 0.02
+    cancel: float = 0.01
+    leap: float = 0.01
+    #: How fast jobs go on.
+    progress: float = 0.3
+
+    @classmethod
+    def of_the_day(cls, rng: Random) -> "Odds":
+        """Some histories have fair weather, some foul, some foul in one respect only."""
+        fair = cls()
+        return cls(
+            **{
+                item.name: min(0.6, getattr(fair, item.name) * rng.choice([0, 1, 1, 1, 6]))
+                for item in fields(cls)
+            }
+        )
+
+    @classmethod
+    def calm(cls) -> "Odds":
+        return cls(**{item.name: 0.0 for item in fields(cls)} | {"progress": 0.5})
+
+
+class FickleBlobs(MemoryBlobs):
+    """Conditional writes whose answers may say less than what happened."""
+
+    def __init__(self, world: World, rng: Random, odds: Odds) -> None:
+        super().__init__(world)
+        self.rng = rng
+        self.odds = odds
+
+    def create(self, name: str, data: bytes, *, tags: object = None) -> Written | None:
+        return self._maybe_met_itself(super().create(name, data, tags=tags))  # type: ignore[arg-type]
+
+    def swap(self, name: str, data: bytes, *, etag: str, tags: object = None) -> Written | None:
+        return self._maybe_met_itself(super().swap(name, data, etag=etag, tags=tags))  # type: ignore[arg-type]
+
+    def _maybe_met_itself(self, written: Written | None) -> Written | None:
+        return None if self.rng.random() < self.odds.storage_meets_itself else written
+
+
+@dataclass
+class _Put:
+    """A PUT that the caller gave up on, still under way."""
+
+    name: str
+    body: JobBody
+    due: datetime
+
+
+@dataclass
+class FickleWorkspace:
+    """An AzureML whose PUT may fail unapplied, fail applied or be applied later, and whose GET
+    may be stale."""
+
+    world: World
+    rng: Random
+    odds: Odds
+    jobs: dict[str, Job] = field(default_factory=dict)
+    born: dict[str, datetime] = field(default_factory=dict)
+    late: list[_Put] = field(default_factory=list)
+
+    def submit(self, name: str, body: JobBody) -> None:
+        self.world.begin(f"PUT {name}")
+        roll = self.rng.random()
+        odds = self.odds
+        if roll < odds.put_unapplied:
+            raise WorkspaceUnavailable("503", retry_after=self.rng.choice([None, 1.0, 200.0]))
+        roll -= odds.put_unapplied
+        if roll < odds.put_late:
+            delay = LONGEST_REQUEST * self.rng.random()
+            self.late.append(_Put(name, body, self.world.now + delay))
+            raise WorkspaceUnavailable("timed out")
+        roll -= odds.put_late
+        if name in self.jobs:
+            raise JobExists(name)
+        if roll < odds.put_rejected:
+            raise JobRejected("UserError", "no")
+        roll -= odds.put_rejected
+        self._apply(name, body)
+        if roll < odds.put_applied_unanswered:
+            raise WorkspaceUnavailable("connection reset")
+        self.world.after(f"PUT {name}")
+
+    def find(self, name: str) -> Job | None:
+        self.world.begin(f"GET {name}")
+        if self.rng.random() < self.odds.get_fails:
+            raise WorkspaceUnavailable("429", retry_after=5.0)
+        found = self.jobs.get(name)
+        if found and self.world.now - self.born[name] < STALENESS:
+            found = None if self.rng.random() < self.odds.get_stale else found
+        self.world.after(f"GET {name}")
+        return found
+
+    def cancel(self, name: str) -> None:
+        self.world.begin(f"cancel {name}")
+        self.set_status(name, "Canceled")
+        self.world.after(f"cancel {name}")
+
+    def failed_steps(self, name: str) -> list[FailedStep]:
+        self.world.begin(f"steps {name}")
+        return [FailedStep(step="train", job=f"{name}-train", log_tail="no convergence")]
+
+    def set_status(self, name: str, status: str) -> None:
+        job = self.jobs[name]
+        if job.status not in ENDED:
+            self.jobs[name] = Job(name=name, status=status, tags=job.tags)
+
+    def progress(self) -> None:
+        """Time does its work: late PUTs arrive, jobs go on."""
+        for put in [put for put in self.late if put.due <= self.world.now]:
+            self.late.remove(put)
+            if put.name not in self.jobs:
+                self._apply(put.name, put.body)
+        for name, job in list(self.jobs.items()):
+            if self.rng.random() > self.odds.progress:
+                continue
+            if job.status == "NotStarted":
+                self.set_status(name, "Running")
+            elif job.status == "Running":
+                self.set_status(name, "Failed" if self.rng.random() < 0.2 else "Completed")
+
+    def _apply(self, name: str, body: JobBody) -> None:
+        self.jobs[name] = Job(name=name, status="NotStarted", tags=dict(body.tags))
+        self.born[name] = self.world.now

@@ -1,0 +1,104 @@
+"""What must hold when a history has come to rest."""
+
+import json
+from typing import Any
+
+from shared.ledger import Record, State, job_name
+from shared.submission import RUN_TAG
+from tests.simulation.fickle import ENDED
+from tests.simulation.simulation import DEPLOYMENT, Simulation, Source
+
+
+def violations(simulation: Simulation) -> list[str]:
+    """Every promise that this history broke."""
+    records = _records(simulation)
+    found = [f"marker left: {name}" for name in simulation.blobs.stored if name.startswith("open/")]
+    found += _events(simulation, records)
+    for record in records:
+        found += _record(simulation, record)
+    known = {attempt.job_name for record in records for attempt in record.attempts}
+    found += [f"job nobody knows of: {name}" for name in simulation.workspace.jobs.keys() - known]
+    return found
+
+
+def _records(simulation: Simulation) -> list[Record]:
+    return [
+        Record.model_validate_json(blob.data)
+        for name, blob in simulation.blobs.stored.items()
+        if name.startswith("ledger/")
+    ]
+
+
+def _events(simulation: Simulation, records: list[Record]) -> list[str]:
+    """No event lost, none in two runs, every candidate that said no is in history."""
+    found = []
+    for source in simulation.sources:
+        if not source.answered:
+            found.append(f"never answered: {source.event.id}")
+        for trigger in _triggers_for(source):
+            mine = [
+                record
+                for record in records
+                if record.trigger == trigger
+                and record.event.subject == source.event.subject
+                and record.event.data == source.event.data
+            ]
+            if len(mine) != 1:
+                found.append(f"{source.event.id} has {len(mine)} runs of {trigger}")
+        if source.event.subject.endswith("in/north/c.txt"):
+            misses = [
+                entry
+                for entry in _history(simulation, "north")
+                if entry["decision"] == "no_match"
+                and entry["event"]["subject"] == source.event.subject
+            ]
+            if not misses:
+                found.append(f"{source.event.id}: near miss not in history")
+    return found
+
+
+def _triggers_for(source: Source) -> list[str]:
+    return ["all", "north"] if source.event.subject.endswith("north/a.csv") else ["all"]
+
+
+def _history(simulation: Simulation, trigger: str) -> list[dict[str, Any]]:
+    return [
+        json.loads(blob.data)
+        for name, blob in simulation.blobs.stored.items()
+        if name.startswith(f"history/{trigger}/")
+    ]
+
+
+def _record(simulation: Simulation, record: Record) -> list[str]:
+    """The record is final, says why, and is right about its job."""
+    found = []
+    run, state = record.run_id, record.state
+    if not state.final:
+        return [f"{run} in limbo: {state}"]
+    entries = [entry for entry in _history(simulation, record.trigger) if entry.get("run") == run]
+    if [entry["decision"] for entry in entries] != [state]:
+        found.append(f"{run} is {state}, history says {entries}")
+    if state in (State.DEAD_LETTER, State.FAILED) and record.reason is None:
+        found.append(f"{run} is {state} without a reason")
+    if state is State.CANCELED and (record.trigger, record.key) not in simulation.canceled:
+        found.append(f"{run} was canceled by nobody")
+    unbindable = record.trigger == "north" and "contentType" not in record.event.data
+    if unbindable != (record.reason is not None and record.reason.code == "input_missing"):
+        found.append(f"{run}: bound wrongly, {record.reason}")
+    jobs = [job for job in simulation.workspace.jobs.values() if job.tags.get(RUN_TAG) == run]
+    if len(jobs) > 1:
+        found.append(f"{run} has {len(jobs)} jobs")
+    if any(job.status not in ENDED for job in jobs):
+        found.append(f"{run} is {state} but its job is {jobs[0].status}")
+    expected = {
+        State.COMPLETED: ["Completed"],
+        State.FAILED: ["Failed"],
+        State.CANCELED: ["Canceled"],
+        State.DEAD_LETTER: [],
+    }[state]
+    statuses = [job.status for job in jobs]
+    if statuses != expected and not (state is State.CANCELED and not statuses):
+        found.append(f"{run} is {state} but its jobs are {statuses}")
+    if jobs and jobs[0].name != job_name(DEPLOYMENT, record.trigger, record.key, 1):
+        found.append(f"{run}: job {jobs[0].name} is not named after its attempt")
+    return found

@@ -1,0 +1,314 @@
+"""One history of the unbatched protocol: the real modules, run by workers that interleave at
+every call, die anywhere and see services fail.
+
+Each delivery, tick and cancel is a greenlet that pauses at every call to a service; the scheduler
+picks who goes on, and whose process dies instead.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from random import Random
+
+from greenlet import getcurrent, greenlet
+
+from shared.definitions import TriggerDefinition
+from shared.dispatcher import Dispatcher
+from shared.errors import SignalboxError, StorageUnavailable
+from shared.events import BLOB_CREATED, Event
+from shared.history import History
+from shared.index import Index, IndexedTrigger, Snapshot
+from shared.ledger import FUNCTION_TIMEOUT, Ledger
+from shared.published import PublishedInput, PublishedPipeline
+from shared.submission import Submission
+from shared.tick import Tick
+from tests.fakes import World
+from tests.simulation.fickle import FickleBlobs, FickleWorkspace, Odds
+
+DEPLOYMENT = "sim"
+WORKERS = 3
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The classes a worker is made of; a trap replaces one."""
+
+    index: type[Index] = Index
+    ledger: type[Ledger] = Ledger
+    submission: type[Submission] = Submission
+    dispatcher: type[Dispatcher] = Dispatcher
+    tick: type[Tick] = Tick
+
+
+@dataclass
+class Worker:
+    """One process: its rooms, and what it has under way."""
+
+    dispatcher: Dispatcher
+    tick: Tick
+    submission: Submission
+    activities: list["Activity"] = field(default_factory=list)
+
+
+@dataclass
+class Activity:
+    """One call of a function, paused before or after a request."""
+
+    thread: greenlet
+    began: datetime
+    #: What is to be told when the call returned without an error.
+    answered: Callable[[], None]
+    #: How often it gets to go on, beside others: at some call it may be stuck for long.
+    pace: float = 1.0
+
+
+@dataclass
+class Source:
+    """One upload, as Event Grid delivers it: until it is answered, and sometimes again."""
+
+    event: Event
+    uploaded: datetime
+    answered: bool = False
+    deliveries: int = 0
+
+
+class Simulation:
+    """Runs one history from a seed and leaves its end for inspection."""
+
+    def __init__(self, seed: int, *, parts: Parts | None = None, odds: Odds | None = None) -> None:
+        self.rng = Random(seed)
+        self.parts = parts or Parts()
+        self.odds = odds or Odds.of_the_day(self.rng)
+        self.world = World(before=self._before, after=self._after)
+        self.blobs = FickleBlobs(self.world, self.rng, self.odds)
+        self.workspace = FickleWorkspace(self.world, self.rng, self.odds)
+        self.sources: list[Source] = []
+        self.canceled: set[tuple[str, str]] = set()
+        self.crashes = 0
+        self._calm = True
+        self._publish(["all"])
+        self.workers = [self._worker() for _ in range(WORKERS)]
+        if self.rng.random() < 0.5:
+            # Their copy of the index will be behind the next publish.
+            for worker in self.workers:
+                worker.tick.run()
+        self.world.pass_time(1)
+        self._publish(["all", "north"])
+
+    def run(self) -> None:
+        """Trouble first, then calm until nothing is left to do."""
+        for number in range(self.rng.randint(1, 3)):
+            self._upload(number)
+        self._calm = False
+        for _ in range(self.rng.randint(20, 250)):
+            self._step()
+        self._calm = True
+        self.blobs.odds = self.workspace.odds = self.odds = Odds.calm()
+        for _ in range(40):
+            for source in self.sources:
+                if not source.answered:
+                    self._deliver(source)
+            self._begin(self.rng.choice(self.workers), lambda worker: worker.tick.run())
+            while any(worker.activities for worker in self.workers):
+                self._resume_one()
+            self.world.pass_time(61)
+            for _ in range(4):
+                self.workspace.progress()
+
+    def _step(self) -> None:
+        self.world.pass_time(self.rng.random() * 0.4)
+        if self.rng.random() < self.odds.leap:
+            self.world.pass_time(self.rng.choice([30, 95, 200]))
+        if self.rng.random() < 0.2:
+            self.workspace.progress()
+        idle = not any(
+            activity.pace == 1 for worker in self.workers for activity in worker.activities
+        )
+        if self.rng.random() < (0.4 if idle else 0.04):
+            self._deliver(self.rng.choice(self.sources))
+        elif self.rng.random() < (0.9 if idle else 0.04):
+            # A tick that comes while nothing else goes on comes a while later.
+            self.world.pass_time(self.rng.choice([1, 61, 95]) if idle else 0)
+            self._begin(self.rng.choice(self.workers), lambda worker: worker.tick.run())
+        elif self.rng.random() < self.odds.cancel:
+            self._cancel()
+        elif self.rng.random() < self.odds.crash:
+            self._crash(self.rng.randrange(WORKERS))
+        else:
+            self._resume_one()
+
+    def _upload(self, number: int) -> None:
+        self.world.pass_time(1)
+        path = self.rng.choice(["in/north/a.csv", "in/south/b.csv", "in/north/c.txt"])
+        event = Event(
+            id=f"upload-{number}",
+            source="/accounts/lake",
+            type=BLOB_CREATED,
+            subject=f"/blobServices/default/containers/landing/blobs/{path}",
+            time=self.world.now,
+            data={
+                "api": "PutBlob",
+                # The same path again is another upload.
+                "eTag": f"0x{number}",
+                "url": f"https://lake.blob.core.windows.net/landing/{path}",
+                **({"contentType": "text/csv"} if self.rng.random() < 0.8 else {}),
+            },
+        )
+        self.sources.append(Source(event=event, uploaded=self.world.now))
+
+    def _deliver(self, source: Source) -> None:
+        source.deliveries += 1
+        # One write may come as two events with ids of their own.
+        id = source.event.id if self.rng.random() < 0.5 else f"{source.event.id}-again"
+        event = source.event.model_copy(update={"id": id})
+
+        def answered() -> None:
+            source.answered = True
+
+        worker = self.rng.choice(self.workers)
+        self._begin(worker, lambda worker: worker.dispatcher.handle(event), answered)
+
+    def _cancel(self) -> None:
+        records = [name for name in self.blobs.stored if name.startswith("ledger/")]
+        if records and self.rng.random() < 0.5:
+            _, trigger, file = self.rng.choice(records).split("/")
+            key = file.removesuffix(".json")
+            self.canceled.add((trigger, key))
+            self._begin(
+                self.rng.choice(self.workers),
+                lambda worker: worker.submission.request_cancel(trigger, key),
+            )
+
+    def _begin(
+        self,
+        worker: Worker,
+        call: Callable[[Worker], object],
+        answered: Callable[[], None] = lambda: None,
+    ) -> None:
+        def body() -> bool:
+            try:
+                call(worker)
+            except SignalboxError:
+                return False
+            return True
+
+        worker.activities.append(
+            Activity(
+                thread=greenlet(body),
+                began=self.world.now,
+                answered=answered,
+            )
+        )
+
+    def _resume_one(self) -> None:
+        under_way = [
+            (worker, activity) for worker in self.workers for activity in worker.activities
+        ]
+        if not under_way:
+            return
+        paces = [activity.pace for _, activity in under_way]
+        ((worker, activity),) = self.rng.choices(under_way, paces)
+        if self.world.now - activity.began > FUNCTION_TIMEOUT:
+            worker.activities.remove(activity)
+            return
+        fine = activity.thread.switch()
+        activity.pace = 0.02 if self.rng.random() < 0.08 else 1.0
+        if activity.thread.dead:
+            worker.activities.remove(activity)
+            if fine:
+                activity.answered()
+
+    def _crash(self, number: int) -> None:
+        self.crashes += 1
+        self.workers[number] = self._worker()
+
+    def _worker(self) -> Worker:
+        index, ledger = self.parts.index(self.blobs), self.parts.ledger(self.blobs)
+        history = History(self.blobs)
+        submission = self.parts.submission(ledger, self.workspace, history)
+        skew = timedelta(seconds=self.rng.uniform(-3600, 3600))
+        monotonic = partial(self._clock, skew)
+        dispatcher = self.parts.dispatcher(
+            deployment=DEPLOYMENT,
+            variables={},
+            index=index,
+            ledger=ledger,
+            history=history,
+            submission=submission,
+            monotonic=monotonic,
+        )
+        tick = self.parts.tick(
+            index=index, ledger=ledger, submission=submission, monotonic=monotonic
+        )
+        return Worker(dispatcher=dispatcher, tick=tick, submission=submission)
+
+    def _clock(self, skew: timedelta) -> float:
+        return (self.world.now + skew).timestamp()
+
+    def _before(self, call: str) -> None:
+        if self._pause() and self._unlucky(call, self.odds.storage_fails):
+            raise StorageUnavailable("storage did not do it")
+
+    def _after(self, call: str) -> None:
+        if self._pause() and self._unlucky(call, self.odds.storage_answer_lost):
+            raise StorageUnavailable("storage did it, its answer was lost")
+
+    def _unlucky(self, call: str, odds: float) -> bool:
+        """Whether a storage call fails; the workspace's calls fail in ways of their own."""
+        storage = not call.startswith(("PUT", "GET", "cancel", "steps"))
+        return storage and not self._calm and self.rng.random() < odds
+
+    def _pause(self) -> bool:
+        """Let others go first; False in the simulation's own calls."""
+        parent = getcurrent().parent
+        if parent is None:
+            return False
+        parent.switch(False)
+        return True
+
+    def _publish(self, names: list[str]) -> None:
+        index = Index(self.blobs)
+
+        def change(snapshot: Snapshot, at: datetime) -> Snapshot:
+            return snapshot.model_copy(
+                update={
+                    "triggers": {name: _indexed(name, at) for name in names},
+                    "pipelines": {"train": PIPELINE.model_dump(mode="json", by_alias=True)},
+                }
+            )
+
+        index.change(change)
+
+
+PIPELINE = PublishedPipeline(
+    name="train",
+    version="0123456789abcdef",
+    component_id="/components/train/versions/0123456789abcdef",
+    inputs={"data": PublishedInput(type="uri_file"), "site": PublishedInput(type="string")},
+    outputs={},
+    settings={},
+    tags={},
+)
+
+#: `all` takes every file under in/, `north` the CSV files of one folder: there a text file is a
+#: near miss, and an upload without a content type is a dead letter.
+PATHS = {"all": "in/{site}/{file}", "north": "in/north/{file}.csv"}
+
+
+def _indexed(name: str, at: datetime) -> IndexedTrigger:
+    site = "${{ captures.site }}" if name == "all" else "${{ event.data.contentType }}"
+    return IndexedTrigger(
+        definition=TriggerDefinition.model_validate(
+            {
+                "name": name,
+                "spec": {"blob": {"account": "lake", "container": "landing", "path": PATHS[name]}},
+                "action": {
+                    "pipeline": "train",
+                    "inputs": {"data": "${{ event.data.url }}", "site": site},
+                },
+            }
+        ),
+        revision=name,
+        effective_from=at,
+    )

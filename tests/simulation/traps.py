@@ -1,0 +1,194 @@
+"""Rules left out, one at a time: each is a bug that the simulation must find.
+
+The names in brackets are those of docs/decisions/0002-submitting-exactly-once.md.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from random import Random
+
+from shared import ledger
+from shared.errors import WorkspaceUnavailable
+from shared.index import Index, Reading
+from shared.ledger import Held, Ledger, Marker, Reason, State
+from shared.submission import Submission
+from tests.simulation.fickle import Odds
+from tests.simulation.simulation import Parts
+
+
+class FinalIsDone(Submission):
+    """A second delivery of what is final repeats nothing (F1): its marker stays."""
+
+    def resume(self, trigger: str, key: str) -> bool:
+        held = self._ledger.read(trigger, key)
+        if held and held.record.state.final:
+            return True
+        return super().resume(trigger, key)
+
+
+class MarkerWithoutRecordIsRubbish(Ledger):
+    """The tick deletes a marker whose record is not there yet (F4): nobody looks for it again."""
+
+    def open(self) -> Iterator[Marker]:
+        for marker in super().open():
+            if self.read(marker.trigger, marker.key) is None:
+                self.close(marker.trigger, marker.key)
+            else:
+                yield marker
+
+
+class UnwantedIsTakenOver(Submission):
+    """A run that is not wanted any more is taken over like another (F5): its grace starts anew
+    with every look and never ends."""
+
+    def _take_over(self, held: Held) -> None:
+        taken = self._ledger.swap(held, held.record.taken_over(held.at))
+        if taken:
+            super()._take_over(taken)
+
+
+class RefusedIsFinal(Submission):
+    """A refusal of any PUT is a dead letter at once (F6a): an earlier PUT may still land."""
+
+    def _refused(self, held: Held, reason: Reason, *, first: bool) -> None:  # noqa: ARG002
+        super()._refused(held, reason, first=True)
+
+
+class AnswerWrittenBlindly(Submission):
+    """A PUT's answer is written over whatever the record has become since (F6b)."""
+
+    def _submitted(self, held: Held) -> None:
+        current = self._ledger.read(held.record.trigger, held.record.key)
+        if current:
+            record = current.record.model_copy(update={"state": State.SUBMITTED})
+            self._ledger.swap(current, record)
+
+    def _refused(self, held: Held, reason: Reason, *, first: bool) -> None:
+        current = self._ledger.read(held.record.trigger, held.record.key)
+        if current and first:
+            dead = held.record.moved(State.DEAD_LETTER, current.at, reason)
+            self._close(current, dead)
+
+
+class NoGrace(Submission):
+    """A job that GET does not show is taken to be absent at once."""
+
+    def _wind_up(self, held: Held) -> None:
+        if self._find(held) is None and held.record.cancel_requested:
+            reason = Reason(code="canceled", text="too early")
+            self._close(held, held.record.moved(State.CANCELED, held.at, reason))
+        else:
+            super()._wind_up(held)
+
+
+class ExistsIsAnError(Submission):
+    """An existing job is taken for a refusal instead of for proof."""
+
+    def _confirm(self, held: Held) -> None:
+        self._refused(held, Reason(code="exists", text="already exists"), first=True)
+
+
+class CancelIsFinal(Submission):
+    """A cancel ends the record without looking for its job."""
+
+    def request_cancel(self, trigger: str, key: str) -> bool:
+        held = self._ledger.read(trigger, key)
+        if held is None or State.CANCELED not in ledger.TRANSITIONS[held.record.state]:
+            return False
+        reason = Reason(code="canceled", text="at once")
+        self._close(held, held.record.moved(State.CANCELED, held.at, reason))
+        return True
+
+
+class NamesAtRandom(Submission):
+    """Every PUT has a job name of its own."""
+
+    _names = Random(7)
+
+    def _put(self, held: Held, *, first: bool) -> None:
+        name = f"job-{self._names.getrandbits(64):x}"
+        attempt = held.record.attempt.model_copy(update={"job_name": name})
+        renamed = held.record.model_copy(update={"attempts": (attempt,)})
+        if swapped := self._ledger.swap(held, renamed):
+            super()._put(swapped, first=first)
+
+
+class FailedPutIsForgotten(Submission):
+    """A PUT without an answer is taken for one that did nothing."""
+
+    def _wait(self, held: Held, error: WorkspaceUnavailable) -> None:
+        reason = Reason(code="gave_up", text=str(error))
+        self._close(held, held.record.moved(State.DEAD_LETTER, held.at, reason))
+
+
+class StaleIndex(Index):
+    """An event is decided by whatever copy of the index is at hand."""
+
+    def read(self) -> Reading:
+        known, fresh = self._known, super().read()
+        if known is None:
+            return fresh
+        self._known = known
+        return Reading(snapshot=known.snapshot, etag=known.etag, at=fresh.at)
+
+
+class HintBringsMarkerBack(Ledger):
+    """A hint is written by Put, which resurrects a deleted marker without its record's need."""
+
+    def check_again(self, trigger: str, key: str, at: datetime) -> None:
+        name = f"open/{trigger}/{key}"
+        self._blobs.put(name, metadata={"next_check": (at + timedelta(days=9)).isoformat()})
+
+
+class MarkerClosedFirst(Submission):
+    """The marker is deleted before history is written: a crash in between loses the entry."""
+
+    def finish(self, held: Held) -> None:
+        self._ledger.close(held.record.trigger, held.record.key)
+        super().finish(held)
+
+
+@dataclass(frozen=True)
+class Trap:
+    """A rule left out, and the weather in which that shows soonest."""
+
+    parts: Parts
+    odds: Odds | None = None
+
+
+#: Nothing goes wrong but what is named.
+_FAIR = Odds(
+    storage_fails=0,
+    storage_answer_lost=0,
+    storage_meets_itself=0,
+    put_unapplied=0,
+    put_applied_unanswered=0,
+    put_late=0,
+    put_rejected=0,
+    get_fails=0,
+    get_stale=0,
+    crash=0,
+    cancel=0,
+    leap=0.003,
+)
+_LATE_OR_REFUSED = replace(_FAIR, put_late=0.6, put_rejected=0.4)
+_REFUSED_AT_TIMES = replace(_FAIR, put_rejected=0.5)
+_LATE_AND_CANCELED = replace(_FAIR, put_late=0.7, cancel=0.06)
+_UNSEEN = replace(_FAIR, put_late=0.3, put_applied_unanswered=0.4, get_stale=0.6)
+
+TRAPS: dict[str, Trap] = {
+    "F1 final is done": Trap(Parts(submission=FinalIsDone)),
+    "F4 marker without record is rubbish": Trap(Parts(ledger=MarkerWithoutRecordIsRubbish)),
+    "F5 unwanted is taken over": Trap(Parts(submission=UnwantedIsTakenOver)),
+    "F6a refused is final": Trap(Parts(submission=RefusedIsFinal), _LATE_OR_REFUSED),
+    "F6b answer written blindly": Trap(Parts(submission=AnswerWrittenBlindly), _REFUSED_AT_TIMES),
+    "no grace": Trap(Parts(submission=NoGrace), _LATE_AND_CANCELED),
+    "exists is an error": Trap(Parts(submission=ExistsIsAnError), _UNSEEN),
+    "cancel is final": Trap(Parts(submission=CancelIsFinal)),
+    "names at random": Trap(Parts(submission=NamesAtRandom)),
+    "failed PUT is forgotten": Trap(Parts(submission=FailedPutIsForgotten)),
+    "stale index": Trap(Parts(index=StaleIndex)),
+    "hint brings marker back": Trap(Parts(ledger=HintBringsMarkerBack)),
+    "marker closed first": Trap(Parts(submission=MarkerClosedFirst), replace(_FAIR, crash=0.15)),
+}
