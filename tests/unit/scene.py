@@ -1,6 +1,7 @@
 """The product's rooms over the two in-memory ports, and short ways to say what they work on."""
 
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -157,7 +158,13 @@ class Scene:
     def held(self, name: str = TRIGGER) -> Held:
         """The trigger's only record."""
         [blob] = [blob for blob in self.blobs.stored if blob.startswith(f"ledger/{name}/")]
-        found = self.ledger.read(name, blob.removeprefix(f"ledger/{name}/").removesuffix(".json"))
+        key = blob.removeprefix(f"ledger/{name}/").removesuffix(".json")
+        # A test that looks is no call of the product.
+        world, self.blobs.world = self.blobs.world, World(now=self.world.now)
+        try:
+            found = self.ledger.read(name, key)
+        finally:
+            self.blobs.world = world
         assert found is not None
         return found
 
@@ -177,8 +184,19 @@ class Scene:
         ]
 
 
+def interject(world: World, call: str, action: Callable[[], object]) -> None:
+    """Do something once, right before the next call that begins so takes effect."""
+
+    def once(made: str) -> None:
+        if made.startswith(call):
+            world.before = lambda _call: None
+            action()
+
+    world.before = once
+
+
 def fail(
-    world: World, call: str, error: Exception, *, times: int = 1, applied: bool = False
+    world: World, call: str, error: BaseException, *, times: int = 1, applied: bool = False
 ) -> None:
     """Let the next calls that begin so fail, before they take effect or (`applied`) after."""
     left = times
