@@ -1,6 +1,8 @@
 """What the steps of a job really do: order, parallelism, inputs, outputs, failures."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from emulator.stack import LocalAzure
 from tests.integration.workspace import (
     children,
     details,
+    eventually,
     finished,
     log_of,
     output,
@@ -130,18 +133,19 @@ def test_step_sees_its_variables_and_its_own_folder(ml: MLClient, local_azure: L
             command: >-
               echo $COLOR $AZUREML_RUN_ID $AZUREML_ROOT_RUN_ID ${MLFLOW_TRACKING_URI%%:*}
               $AZUREML_ARM_WORKSPACE_NAME; pwd; python -c 'import sys; print(sys.prefix)';
-              [ "$HTTPS_PROXY" ] && echo proxied
+              [ "$HTTPS_PROXY" ] && echo proxied; type ruff || echo apart
             environment: azureml:plain:1
             environment_variables: {COLOR: "${{parent.inputs.color}}"}
         """,
     )
     assert _succeeded(ml, job)
     step = children(ml, job.name)["look"]
-    first, folder, prefix, proxied = log_of(ml, local_azure, step.name).splitlines()
+    first, folder, prefix, proxied, *rest = log_of(ml, local_azure, step.name).splitlines()
     assert first == f"blue {step.name} {job.name} file ml-local"
     assert folder.endswith(f"/{step.name}/wd")
     assert "/local-azure/environments/" in prefix
     assert proxied == "proxied"
+    assert rest[-1] == "apart", "a step must not find the programs of the emulator's environment"
 
 
 def test_code_folder_is_where_the_step_starts(
@@ -381,6 +385,46 @@ def test_background_processes_end_with_their_step(ml: MLClient, tmp_path: Path) 
     )
     assert _succeeded(ml, again)
     assert not (tmp_path / "survivor").exists()
+
+
+_EMULATOR = """
+import sys, threading
+from pathlib import Path
+from emulator.azureml.execution.processes import run
+
+class Log:
+    file = Path(sys.argv[1])
+    def flush(self):
+        pass
+
+run(sys.argv[2], folder=Path("."), variables={}, log=Log(), stop=threading.Event())
+"""
+
+
+def test_steps_end_when_the_emulator_is_killed(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    emulator = subprocess.Popen(
+        [sys.executable, "-c", _EMULATOR, str(log), "sleep 60 & echo $! $$; wait"]
+    )
+    try:
+
+        def pids() -> list[int] | None:
+            words = log.read_text().split() if log.exists() else []
+            return [int(word) for word in words] if len(words) == 2 else None
+
+        started = eventually(pids, seconds=20, what="the command's first line")
+        assert all(_runs(pid) for pid in started)
+    finally:
+        emulator.kill()
+        emulator.wait()
+    eventually(lambda: not any(_runs(pid) for pid in started) or None, seconds=10, what="their end")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_packages_of_the_conda_file(ml: MLClient, local_azure: LocalAzure) -> None:

@@ -1,6 +1,7 @@
 """The environment variables a step sees."""
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def step_variables(
     kept = {name: plain[name] for name in _KEPT if name in plain}
     return {
         **kept,
-        "PATH": f"{python / 'bin'}{os.pathsep}{plain.get('PATH', os.defpath)}",
+        "PATH": os.pathsep.join([str(python / "bin"), *_programs(plain.get("PATH", os.defpath))]),
         "VIRTUAL_ENV": str(python),
         "PYTHONUNBUFFERED": "1",
         **machine.step_variables,
@@ -45,3 +46,9 @@ def step_variables(
         **{f"AZURE_ML_OUTPUT_{name}": str(path) for name, path in outputs.items()},
         **own,
     }
+
+
+def _programs(path: str) -> list[str]:
+    """The folders of PATH without this interpreter's own, whose packages are no step's business."""
+    own = Path(sys.prefix, "bin")
+    return [folder for folder in path.split(os.pathsep) if Path(folder) != own]
