@@ -104,7 +104,7 @@ def compile(definition: PipelineDefinition) -> CompiledPipeline:
     outputs = _outputs(document, nodes)
     source = document.content
     carried: dict[str, Any] = {
-        "settings": source.get("settings") or {},
+        "settings": _settings(_mapping(source.get("settings"))),
         "experiment_name": source.get("experiment_name"),
         "display_name": source.get("display_name"),
         "description": source.get("description"),
@@ -357,6 +357,14 @@ def _outputs(document: Document, nodes: dict[str, dict[str, Any]]) -> dict[str, 
             mode=given.get("mode"),
         )
     return outputs
+
+
+def _settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as a job object takes them: without the prefix that YAML references have."""
+    return {
+        name: value.removeprefix("azureml:") if isinstance(value, str) else value
+        for name, value in settings.items()
+    }
 
 
 def _declared(value: CompiledInput) -> dict[str, Any]:

@@ -119,14 +119,7 @@ class Dispatcher:
         held = self._ledger.create(record)
         if held is None:
             self._repeat(trigger, key)
-        elif record.state is State.DEAD_LETTER:
-            assert record.reason is not None
-            log.error(
-                "Event %s can start nothing: %s",
-                event.id,
-                record.reason.text,
-                extra={"action": "dead_letter", "run": record.run_id, "code": record.reason.code},
-            )
+        elif record.state.final:
             self._submission.finish(held)
         else:
             log.info(
@@ -250,7 +243,7 @@ def _dead(record: Record, at: datetime, reason: Reason) -> Record:
 def _settings(action: Action, pipeline: PublishedPipeline, compute: Any) -> dict[str, Any]:
     settings = dict(pipeline.settings)
     if compute is not None:
-        settings["default_compute"] = compute
+        settings["default_compute"] = str(compute).removeprefix("azureml:")
     if action.force_rerun is not None:
         settings["force_rerun"] = action.force_rerun
     return settings

@@ -81,7 +81,18 @@ class Submission:
         }
         self._history.finished(record.trigger, record.key, record.event, end.at, decision)
         self._ledger.close(record.trigger, record.key)
-        log.info("Run %s is %s", record.run_id, record.state, extra=_about(record, "run_finished"))
+        if record.reason is None:
+            level, why = logging.INFO, ""
+        else:
+            level, why = logging.ERROR, f": {record.reason.text}"
+        log.log(
+            level,
+            "Run %s is %s%s",
+            record.run_id,
+            record.state,
+            why,
+            extra=_about(record, "run_finished"),
+        )
 
     def _put(self, held: Held, *, first: bool) -> None:
         record, attempt = held.record, held.record.attempt
