@@ -270,6 +270,34 @@ def test_data_that_is_not_there_fails_the_step_by_name(ml: MLClient, landed: str
     assert "nothing.csv" in error.message
 
 
+def test_folder_that_is_not_there_fails_the_step(ml: MLClient, landed: str) -> None:
+    job = run_to_end(ml, _READ.format(file=f"{landed}/south.csv", folder=f"{landed}/west/"))
+    error = details(ml, children(ml, job.name)["read"].name).error.error
+    assert "input 'folder'" in error.message
+    assert "/west/" in error.message
+
+
+def test_output_that_stays_empty_is_an_empty_folder(ml: MLClient) -> None:
+    job = run_to_end(
+        ml,
+        """
+        type: pipeline
+        jobs:
+          make:
+            type: command
+            command: "true"
+            environment: azureml:plain:1
+            outputs: {out: {type: uri_folder}}
+          use:
+            type: command
+            command: '[ -z "$(ls ${{inputs.made}})" ]'
+            environment: azureml:plain:1
+            inputs: {made: {type: uri_folder, path: "${{parent.jobs.make.outputs.out}}"}}
+        """,
+    )
+    assert _succeeded(ml, job)
+
+
 _FAILING = """
 type: pipeline
 settings: {{continue_on_step_failure: {go_on}}}
