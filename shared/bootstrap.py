@@ -2,6 +2,7 @@
 
 import logging
 import os
+import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,7 +57,13 @@ def build(environment: Mapping[str, str]) -> App:
         submission=submission,
         monotonic=time.monotonic,
     )
-    tick = Tick(index=index, ledger=ledger, submission=submission, monotonic=time.monotonic)
+    tick = Tick(
+        index=index,
+        ledger=ledger,
+        submission=submission,
+        monotonic=time.monotonic,
+        shuffle=random.shuffle,
+    )
     return App(
         dispatcher=dispatcher,
         tick=tick,

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    model_validator,
+)
 
 from shared import documents
 from shared.documents import Document
@@ -13,7 +20,16 @@ from shared.errors import DefinitionsInvalid, Problem
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
+Literal = str | bool | int | float
+
 Name = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
+
+
+def _literal(value: Any) -> Literal:
+    # A union of types would be told as one error for each of them.
+    if isinstance(value, str | bool | int | float):
+        return value
+    raise ValueError("must be text, a number, true or false; quote it to make it text")
 
 
 class _Part(BaseModel):
@@ -27,7 +43,7 @@ class BlobSpec(_Part):
 
     #: Storage account name, as in https://<account>.blob.core.windows.net.
     account: Annotated[str, Field(pattern=r"^[a-z0-9]{3,24}$")]
-    container: Annotated[str, Field(pattern=r"^[a-z0-9$](?:-?[a-z0-9]){2,62}$")]
+    container: Annotated[str, Field(pattern=r"^[a-z0-9$](?:-?[a-z0-9]){2,62}$", max_length=63)]
     #: Path pattern; `{name}` captures text up to the next `/`.
     path: Annotated[str, Field(min_length=1, max_length=1024)]
 
@@ -51,7 +67,7 @@ class Action(_Part):
 
     #: The pipeline's name; its latest version runs.
     pipeline: Name
-    inputs: dict[str, str | bool | int | float] = Field(default_factory=dict)
+    inputs: dict[str, Annotated[Literal, PlainValidator(_literal)]] = Field(default_factory=dict)
     #: Replaces the pipeline's default_compute.
     compute: str | None = None
     experiment_name: str | None = None
@@ -123,6 +139,7 @@ def load(folder: Path) -> Definitions:
         except DefinitionsInvalid as error:
             problems.extend(error.problems)
     problems.extend(_clashes(pipelines))
+    problems.extend(_doubles(triggers))
     if not problems and not pipelines and not triggers:
         problems.append(
             Problem(
@@ -138,7 +155,9 @@ def load(folder: Path) -> Definitions:
 
 def _documents(folder: Path, kind: str, problems: list[Problem]) -> list[Document]:
     found = []
-    for path in sorted((folder / kind).glob("*.y*ml")):
+    for path in sorted((folder / kind).glob("*")):
+        if path.suffix not in (".yml", ".yaml"):
+            continue
         try:
             document = documents.read(path, root=folder)
         except DefinitionsInvalid as error:
@@ -158,19 +177,15 @@ def _documents(folder: Path, kind: str, problems: list[Problem]) -> list[Documen
 
 
 def _trigger(document: Document) -> TriggerDefinition:
+    problems = []
+    name = document.content.get("name", document.path.stem)
+    if name != document.path.stem:
+        message = f"name is {name!r}; it must equal the file name, {document.path.stem!r}"
+        problems.append(document.problem(("name",), message))
     try:
         trigger = TriggerDefinition.model_validate(document.content)
     except ValidationError as error:
-        raise DefinitionsInvalid(
-            [document.problem(item["loc"], _in_words(item)) for item in error.errors()]
-        ) from None
-    problems = []
-    if trigger.name != document.path.stem:
-        problems.append(
-            document.problem(
-                ("name",), f"name is {trigger.name!r}; it must equal the file name without .yml"
-            )
-        )
+        problems += [document.problem(item["loc"], _in_words(item)) for item in error.errors()]
     if problems:
         raise DefinitionsInvalid(problems)
     return trigger
@@ -202,3 +217,14 @@ def _clashes(pipelines: list[PipelineDefinition]) -> list[Problem]:
                 )
             )
     return problems
+
+
+def _doubles(triggers: list[TriggerFile]) -> list[Problem]:
+    by_name: dict[str, TriggerFile] = {}
+    return [
+        file.document.problem(
+            ("name",), f"defines the same trigger as {first.document.file}; remove one of them"
+        )
+        for file in triggers
+        if (first := by_name.setdefault(file.trigger.name, file)) is not file
+    ]

@@ -165,39 +165,47 @@ class Dispatcher:
             "captures": match.captures,
             "settings": dict(self._variables),
         }
-        problems: list[str] = []
+        problems: dict[str, str] = {}
 
         def found(place: str, template: Any) -> Any:
             try:
                 return expressions.evaluate(template, known)
             except ExpressionInvalid as error:
-                problems.append(f"{place}: {error}")
+                problems[place] = str(error)
                 return None
 
         values = {name: found(f"inputs.{name}", value) for name, value in action.inputs.items()}
-        tags = {name: str(found(f"tags.{name}", value)) for name, value in action.tags.items()}
+        tags = {name: found(f"tags.{name}", value) for name, value in action.tags.items()}
         experiment = found("experiment_name", action.experiment_name)
-        settings = _settings(action, pipeline, found("compute", action.compute))
+        compute = found("compute", action.compute)
         inputs, unbound = pipeline.bind(
             {name: value for name, value in values.items() if value is not None}
         )
-        if problems := problems or unbound:
-            return None, problems
+        problems = {f"inputs.{name}": problem for name, problem in unbound.items()} | problems
+        if problems:
+            return None, [f"{place}: {problem}" for place, problem in sorted(problems.items())]
         body = JobBody(
             component_id=pipeline.component_id,
             inputs=inputs,
             outputs=pipeline.outputs,
-            settings=settings,
-            experiment_name=experiment or pipeline.experiment_name or pipeline.name,
+            settings=_settings(action, pipeline, compute),
+            experiment_name=_experiment(experiment, pipeline),
             display_name=_display_name(pipeline, event),
             description=pipeline.description,
-            tags={**pipeline.tags, **tags, **self._provenance(event, record)},
+            tags={
+                name: expressions.as_text(value)[:_TAG_LENGTH]
+                for name, value in {
+                    **pipeline.tags,
+                    **tags,
+                    **self._provenance(event, record),
+                }.items()
+            },
         )
         return body, []
 
     def _provenance(self, event: Event, record: Record) -> dict[str, str]:
         """Where a job comes from, for whoever finds it in AzureML."""
-        tags = {
+        return {
             "signalbox_deployment": self._deployment,
             "signalbox_trigger": record.trigger,
             RUN_TAG: record.run_id,
@@ -206,7 +214,6 @@ class Dispatcher:
             "signalbox_event_source": event.source,
             "signalbox_event_subject": event.subject,
         }
-        return {name: value[:_TAG_LENGTH] for name, value in tags.items()}
 
     def _submit(self, held: Held) -> None:
         """The event is safe in its record: a failure from here on is the tick's to mend."""
@@ -243,10 +250,14 @@ def _dead(record: Record, at: datetime, reason: Reason) -> Record:
 def _settings(action: Action, pipeline: PublishedPipeline, compute: Any) -> dict[str, Any]:
     settings = dict(pipeline.settings)
     if compute is not None:
-        settings["default_compute"] = str(compute).removeprefix("azureml:")
+        settings["default_compute"] = expressions.as_text(compute).removeprefix("azureml:")
     if action.force_rerun is not None:
         settings["force_rerun"] = action.force_rerun
     return settings
+
+
+def _experiment(found: Any, pipeline: PublishedPipeline) -> str:
+    return expressions.as_text(found) if found else pipeline.experiment_name or pipeline.name
 
 
 def _display_name(pipeline: PublishedPipeline, event: Event) -> str:

@@ -64,7 +64,7 @@ def read(path: Path, *, root: Path) -> Document:
         mark = error.problem_mark
         raise refuse(f"is not YAML: {error.problem}", mark.line + 1 if mark else 0) from None
     except (yaml.YAMLError, ValueError) as error:
-        raise refuse(f"is not YAML: {error}") from None
+        raise refuse(f"is not YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise refuse("is nested too deeply") from None
     return Document(file=file, path=path, content=content, lines=reader.lines)
@@ -87,19 +87,38 @@ class _Reader:
         self.lines.setdefault(place, line)
         match node:
             case yaml.MappingNode():
-                self._scalars.flatten_mapping(node)
-                found: dict[str, Any] = {}
-                for key_node, value_node in node.value:
-                    key = self._scalars.construct_object(key_node)
-                    at = key_node.start_mark.line + 1
-                    if not isinstance(key, str):
-                        raise self._refuse(f"has the key {key!r}, which is not text: quote it", at)
-                    if key in found:
-                        raise self._refuse(f"has the key {key!r} twice", at)
-                    self.lines[(*place, key)] = at
-                    found[key] = self.value(value_node, (*place, key))
-                return found
+                return self._mapping(node, place)
             case yaml.SequenceNode():
                 return [self.value(item, (*place, n)) for n, item in enumerate(node.value)]
             case _:
-                return self._scalars.construct_object(node)
+                return self._scalar(node)
+
+    def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            at = key_node.start_mark.line + 1
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                # https://yaml.org/type/merge.html: a key of one's own goes before a merged one,
+                # an earlier merge before a later.
+                value = self.value(value_node, place)
+                for part in value if isinstance(value, list) else [value]:
+                    if not isinstance(part, dict):
+                        raise self._refuse("merges (<<) what is not a mapping", at)
+                    merged = {**part, **merged}
+                continue
+            key = self._scalar(key_node)
+            if not isinstance(key, str):
+                raise self._refuse(f"has the key {key!r}, which is not text: quote it", at)
+            if key in found:
+                raise self._refuse(f"has the key {key!r} twice", at)
+            self.lines[(*place, key)] = at
+            found[key] = self.value(value_node, (*place, key))
+        return {**merged, **found}
+
+    def _scalar(self, node: yaml.Node) -> Any:
+        try:
+            return self._scalars.construct_object(node)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            line = node.start_mark.line + 1
+            raise self._refuse(f"holds a value that is not of its type: {error}", line) from None

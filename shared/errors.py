@@ -79,10 +79,10 @@ class JobRejected(Permanent):
 
 
 class JobExists(Permanent):
-    """AzureML already has a job of this name."""
+    """AzureML already has what was to be created."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"AzureML already has a job named {name!r}")
+    def __init__(self, what: str) -> None:
+        super().__init__(f"AzureML already has {what}")
 
 
 class StorageUnavailable(Transient):

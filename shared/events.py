@@ -20,6 +20,12 @@ BLOB_CREATED = "Microsoft.Storage.BlobCreated"
 #: before there is anything to read. Source: Azure Blob Storage as an Event Grid source.
 _FINISHED_WRITES = frozenset({"PutBlob", "PutBlockList", "CopyBlob", "FlushWithClose"})
 
+#: Blob and Data Lake endpoints of Azure's clouds, also those in DNS zones.
+_BLOB_HOST = re.compile(
+    r"([a-z0-9]{3,24})(?:\.z\d+)?\.(?:blob|dfs)\."
+    r"(?:core\.windows\.net|core\.chinacloudapi\.cn|core\.usgovcloudapi\.net|storage\.azure\.net)"
+)
+
 _BLOB_SUBJECT = re.compile(r"/blobServices/default/containers/([^/]+)/blobs/(.+)", re.DOTALL)
 
 Text = Annotated[str, Field(min_length=1, max_length=2048)]
@@ -79,7 +85,7 @@ def blob_created(
         )
     if not isinstance(data, dict) or not isinstance(data.get("eTag"), str) or not data["eTag"]:
         raise EventInvalid(f"Event {id!r} has no data.eTag, which tells one upload from the next.")
-    if data.get("api") not in _FINISHED_WRITES:
+    if str(data.get("api")) not in _FINISHED_WRITES:
         return None
     try:
         event = Event.model_validate(
@@ -93,9 +99,13 @@ def blob_created(
                 "data": data,
             }
         )
+        event.model_dump_json()
     except ValidationError as error:
         fields = ", ".join(str(item["loc"][0]) for item in error.errors())
         raise EventInvalid(f"Event {id!r} has unusable attributes: {fields}.") from None
+    except ValueError:
+        # Half a surrogate pair, say: valid JSON that nothing can write down again.
+        raise EventInvalid(f"Event {id!r} holds text that is not Unicode.") from None
     _blob_place(event)
     return event
 
@@ -105,11 +115,14 @@ def _blob_place(event: Event) -> BlobPlace:
     if subject is None:
         raise EventInvalid(f"Event {event.id!r} has a subject that names no blob.")
     container, path = subject.groups()
-    url = urlsplit(str(event.data.get("url", "")))
-    account, _, service = (url.hostname or "").partition(".")
-    if url.scheme != "https" or not re.match(r"(blob|dfs)\.", service) or url.query:
+    try:
+        url = urlsplit(str(event.data.get("url", "")))
+    except ValueError:
+        url = urlsplit("")
+    host = _BLOB_HOST.fullmatch(url.netloc)
+    if url.scheme != "https" or host is None or url.query or url.fragment:
         raise EventInvalid(f"Event {event.id!r} has a data.url that is not a plain blob address.")
     # The path a trigger matches and the blob a job reads must be one and the same.
-    if unquote(url.path) != f"/{container}/{path}":
+    if f"/{container}/{path}" not in (url.path, unquote(url.path)):
         raise EventInvalid(f"Event {event.id!r} names one blob in its subject, another in its url.")
-    return BlobPlace(account=account, container=container, path=path)
+    return BlobPlace(account=host[1], container=container, path=path)

@@ -13,13 +13,17 @@ from shared.errors import ExpressionInvalid
 #: Longer than any honest mapping; JMESPath has no loops, so length bounds the work.
 MAX_LENGTH = 500
 
+#: What jmespath raises: its own errors, and those of Python that it lets through.
+_TROUBLES = (JMESPathError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
+
 _EXPRESSION = re.compile(r"\$\{\{((?:(?!\}\}).)*)\}\}", re.DOTALL)
 
 
-def check(template: Any, roots: frozenset[str]) -> list[str]:
+def check(template: Any, roots: Mapping[str, frozenset[str] | None]) -> list[str]:
     """What is wrong with the expressions in a value, without an event at hand.
 
-    `roots` are the names that will be there. The answer is empty when all is well.
+    `roots` are the names that will be there, each with its members, or None where these are not
+    known. The answer is empty when all is well.
     """
     if not isinstance(template, str):
         return []
@@ -28,16 +32,19 @@ def check(template: Any, roots: frozenset[str]) -> list[str]:
         problems.append(f"{template!r} opens an expression with '${{{{' but never closes it")
     for text in _EXPRESSION.findall(template):
         try:
-            tree = _compiled(text).parsed
+            paths = _paths(_compiled(text).parsed)
         except ExpressionInvalid as error:
             problems.append(str(error))
             continue
-        unknown = sorted(_first_names(tree) - roots)
-        problems.extend(
-            f"'${{{{{text}}}}}' starts at {name!r}, which is not known here; "
-            f"use one of: {', '.join(sorted(roots))}"
-            for name in unknown
-        )
+        for root, *members in sorted(paths):
+            if root not in roots:
+                problems.append(
+                    f"'${{{{{text}}}}}' starts at {root!r}, which is not known here; "
+                    f"use one of: {', '.join(sorted(roots))}"
+                )
+            elif (known := roots[root]) is not None and members and members[0] not in known:
+                there = ", ".join(sorted(known)) or "nothing"
+                problems.append(f"'${{{{{text}}}}}': {root} has no {members[0]!r}, only {there}")
     return problems
 
 
@@ -53,18 +60,25 @@ def evaluate(template: Any, known: Mapping[str, Any]) -> Any:
         return template
     if whole := _EXPRESSION.fullmatch(template.strip()):
         return _found(whole.group(1), known)
-    return _EXPRESSION.sub(lambda match: _as_text(_found(match.group(1), known)), template)
+    return _EXPRESSION.sub(lambda match: as_text(_found(match.group(1), known)), template)
+
+
+def as_text(found: Any) -> str:
+    """What an expression found, as it is written within text: JSON unless it is text."""
+    return found if isinstance(found, str) else json.dumps(found)
 
 
 def _found(text: str, known: Mapping[str, Any]) -> Any:
     try:
         found = _compiled(text).search(known)
-    except JMESPathError as error:
+    except _TROUBLES as error:
         raise ExpressionInvalid(f"'${{{{{text}}}}}' cannot be worked out: {error}") from None
     if found is None:
         raise ExpressionInvalid(
             f"'${{{{{text}}}}}' found nothing; write '{text.strip()} || `…`' to give a default"
         )
+    if not isinstance(found, str | bool | int | float | list | dict):
+        raise ExpressionInvalid(f"'${{{{{text}}}}}' is not a value")
     return found
 
 
@@ -73,16 +87,21 @@ def _compiled(text: str) -> Any:
         raise ExpressionInvalid(f"An expression is longer than {MAX_LENGTH} characters")
     try:
         return jmespath.compile(text.strip())
-    except JMESPathError as error:
-        reason = str(error).splitlines()[0]
+    except _TROUBLES as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ExpressionInvalid(f"'${{{{{text}}}}}' is not JMESPath: {reason}") from None
 
 
-def _first_names(tree: Any) -> set[str]:
-    """The names an expression looks up in the root, found where its syntax tree begins."""
+def _paths(tree: Any) -> set[tuple[str, ...]]:
+    """The names an expression looks up, from the root on, as far as its text says them."""
     match tree:
         case {"type": "field", "value": name}:
-            return {name}
+            return {(name,)}
+        case {"type": "subexpression", "children": [first, {"type": "field", "value": name}]}:
+            return {(*path, name) for path in _paths(first)}
+        case {"type": "expref"}:
+            # What is behind & belongs to each item of a list.
+            return set()
         case {
             "type": "subexpression"
             | "index_expression"
@@ -93,12 +112,8 @@ def _first_names(tree: Any) -> set[str]:
             | "pipe",
             "children": [first, *_],
         }:
-            return _first_names(first)
+            return _paths(first)
         case {"children": list(children)}:
-            return set().union(*(_first_names(child) for child in children))
+            return set().union(*(_paths(child) for child in children))
         case _:
             return set()
-
-
-def _as_text(found: Any) -> str:
-    return found if isinstance(found, str) else json.dumps(found)

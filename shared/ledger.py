@@ -108,6 +108,8 @@ class Record(_Stored):
     attempts: tuple[Attempt, ...] = ()
     #: Somebody asked for the run to stop.
     cancel_requested: bool = False
+    #: Storage time since which AzureML has not shown a job that it had.
+    missing_since: AwareDatetime | None = None
     #: AzureML refused the job, but an earlier PUT may still take effect.
     given_up: Reason | None = None
     #: The steps that failed: [{step, job, log_tail}].

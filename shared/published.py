@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -58,13 +59,15 @@ class PublishedPipeline(BaseModel):
     description: str | None = None
     tags: dict[str, str]
 
-    def bind(self, values: Mapping[str, Any]) -> tuple[dict[str, DataInput | Literal], list[str]]:
-        """A job's inputs from the values a trigger found, and what is wrong with them."""
+    def bind(
+        self, values: Mapping[str, Any]
+    ) -> tuple[dict[str, DataInput | Literal], dict[str, str]]:
+        """A job's inputs from the values a trigger found, and what is wrong, by input."""
         bound: dict[str, DataInput | Literal] = {}
-        problems = [
-            f"{name}: the pipeline has no such input; it has {', '.join(sorted(self.inputs))}"
+        problems = {
+            name: f"the pipeline has no such input; it has {', '.join(sorted(self.inputs))}"
             for name in values.keys() - self.inputs.keys()
-        ]
+        }
         for name, declared in self.inputs.items():
             value = values.get(name, declared.default)
             try:
@@ -74,8 +77,8 @@ class PublishedPipeline(BaseModel):
                 else:
                     bound[name] = _literal(value, declared.type)
             except ValueError as error:
-                problems.append(f"{name}: {error}")
-        return bound, sorted(problems)
+                problems[name] = str(error)
+        return bound, problems
 
 
 def _data_path(value: Any) -> str:
@@ -103,9 +106,10 @@ def _literal(value: Any, type: str) -> Literal:
             return int(value)
         case "integer", str():
             return int(value)
-        case "number", int() | float() if not isinstance(value, bool):
+        # NaN and infinity have no JSON, and no job means them.
+        case "number", int() | float() if not isinstance(value, bool) and isfinite(value):
             return value
-        case "number", str():
+        case "number", str() if isfinite(float(value)):
             return float(value)
         case "string", str():
             return value

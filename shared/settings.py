@@ -31,9 +31,9 @@ class Settings(BaseModel):
         alias="SIGNALBOX_STATE_ACCOUNT"
     )
     #: Container that holds all state. Grant nobody else write access to it.
-    state_container: Annotated[str, Field(pattern=r"^[a-z0-9](?:-?[a-z0-9]){2,62}$")] = Field(
-        alias="SIGNALBOX_STATE_CONTAINER", default="signalbox-state"
-    )
+    state_container: Annotated[
+        str, Field(pattern=r"^[a-z0-9](?:-?[a-z0-9]){2,62}$", max_length=63)
+    ] = Field(alias="SIGNALBOX_STATE_CONTAINER", default="signalbox-state")
     #: The AzureML workspace that runs the pipelines.
     subscription: Annotated[str, Field(pattern=r"^[0-9a-fA-F-]{36}$")] = Field(
         alias="SIGNALBOX_SUBSCRIPTION_ID"

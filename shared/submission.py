@@ -204,9 +204,7 @@ class Submission:
         record = held.record
         job = self._find(held)
         if job is None:
-            if held.at - record.transitions[-1].at > GRACE:
-                reason = Reason(code="job_missing", text="AzureML does not have the job any more.")
-                self._close(held, record.moved(State.FAILED, held.at, reason))
+            self._unseen(held)
             return
         outcome = _OUTCOMES.get(job.status)
         if outcome is not None:
@@ -214,8 +212,21 @@ class Submission:
             return
         if record.cancel_requested:
             self._workspace.cancel(job.name)
+        seen = record.model_copy(update={"missing_since": None})
         if job.status in _UNDER_WAY and record.state is State.SUBMITTED:
-            self._ledger.swap(held, record.moved(State.RUNNING, held.at))
+            seen = seen.moved(State.RUNNING, held.at)
+        if seen != record:
+            self._ledger.swap(held, seen)
+
+    def _unseen(self, held: Held) -> None:
+        """GET may be stale, so a job is gone only when it was not seen for the whole grace."""
+        record = held.record
+        if record.missing_since is None:
+            missing = record.model_copy(update={"missing_since": held.at})
+            self._ledger.swap(held, missing)
+        elif held.at - record.missing_since > GRACE:
+            reason = Reason(code="job_missing", text="AzureML does not have the job any more.")
+            self._close(held, record.moved(State.FAILED, held.at, reason))
 
     def _ended(self, held: Held, job: Job, outcome: State) -> Record:
         record = held.record

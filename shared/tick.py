@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 
 from shared.errors import SignalboxError
 from shared.index import Index
-from shared.ledger import ABSENT, Ledger
+from shared.ledger import ABSENT, Ledger, Marker
 from shared.submission import Submission
 
 log = logging.getLogger(__name__)
@@ -24,11 +25,13 @@ class Tick:
         ledger: Ledger,
         submission: Submission,
         monotonic: Callable[[], float],
+        shuffle: Callable[[list[Marker]], None],
     ) -> None:
         self._index = index
         self._ledger = ledger
         self._submission = submission
         self._monotonic = monotonic
+        self._shuffle = shuffle
 
     def run(self) -> None:
         """Take over what was not submitted, observe what runs, finish what is final.
@@ -37,22 +40,23 @@ class Tick:
         """
         started = self._monotonic()
         now = self._index.read().at
-        for marker in self._ledger.open():
+        due = [marker for marker in self._ledger.open() if marker.next_check <= now]
+        # In another order each time: when the time is over, it is not always the same that wait.
+        self._shuffle(due)
+        for marker in due:
             if self._monotonic() - started > BUDGET:
                 log.warning("The tick's time is over; the next one goes on")
                 return
-            if marker.next_check > now:
-                continue
-            try:
-                there = self._submission.resume(marker.trigger, marker.key)
-                # A marker is put before its record, so a young one may still get it.
-                if not there and now - marker.last_modified > ABSENT:
-                    self._ledger.discard(marker)
-            except SignalboxError as error:
-                log.warning(
-                    "Run %s.%s could not be looked at: %s",
-                    marker.trigger,
-                    marker.key,
-                    error,
-                    extra={"action": "tick_item_failed", "trigger": marker.trigger},
-                )
+            self._look(marker, now)
+
+    def _look(self, marker: Marker, now: datetime) -> None:
+        about = {"action": "tick_item_failed", "run": f"{marker.trigger}.{marker.key}"}
+        try:
+            there = self._submission.resume(marker.trigger, marker.key)
+            # A marker is put before its record, so a young one may still get it.
+            if not there and now - marker.last_modified > ABSENT:
+                self._ledger.discard(marker)
+        except SignalboxError as error:
+            log.warning("Run %s could not be looked at: %s", about["run"], error, extra=about)
+        except Exception:
+            log.exception("Run %s could not be looked at", about["run"], extra=about)

@@ -10,9 +10,6 @@ from shared.definitions import Action, TriggerDefinition, TriggerFile
 from shared.errors import Problem
 from shared.events import Event
 
-#: What an expression of a blob trigger can start at.
-ROOTS = frozenset({"event", "captures", "settings"})
-
 _CAPTURE = re.compile(r"\{([^{}]*)\}")
 
 
@@ -82,17 +79,12 @@ def check(file: TriggerFile) -> list[Problem]:
         pattern = PathPattern.parse(file.trigger.spec.blob.path)
     except ValueError as error:
         return [file.document.problem(place, f"path {error}")]
-    there = ", ".join(sorted(pattern.captures)) or "nothing"
-    problems: list[Problem] = []
-    for where, text in _templates(file.trigger.action):
-        messages = expressions.check(text, ROOTS)
-        messages += [
-            f"uses captures.{name}, but the path captures {there}"
-            for name in re.findall(r"\bcaptures\.(\w+)", text)
-            if name not in pattern.captures
-        ]
-        problems.extend(file.document.problem(where, message) for message in messages)
-    return problems
+    roots = {"event": None, "captures": pattern.captures, "settings": None}
+    return [
+        file.document.problem(where, message)
+        for where, text in _templates(file.trigger.action)
+        for message in expressions.check(text, roots)
+    ]
 
 
 def _templates(action: Action) -> Iterator[tuple[tuple[str, ...], str]]:

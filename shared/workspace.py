@@ -35,7 +35,7 @@ Literal = str | bool | int | float
 class DataInput(BaseModel):
     """A data input or output of a job: where it is and how it is mounted."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     type: str
     path: str | None = None
@@ -232,6 +232,12 @@ def _meaning(error: HttpResponseError, what: str) -> Exception:
     codes = list(_codes(body))
     if re.search(r"already exists", message) or {"JobPropertyImmutable", "Immutable"} & set(codes):
         return JobExists(what)
+    if status in (401, 403):
+        # A role takes minutes to arrive, and losing it is no property of the job.
+        return WorkspaceUnavailable(
+            f"AzureML answered {status} for {what}: {message} "
+            "Give this identity the role AzureML Data Scientist on the workspace."
+        )
     if status in (408, 409, 412, 423, 429) or status >= 500 or status == 0:
         wait = getattr(error.response, "headers", {}).get("Retry-After", "")
         return WorkspaceUnavailable(

@@ -239,7 +239,11 @@ class Simulation:
             monotonic=monotonic,
         )
         tick = self.parts.tick(
-            index=index, ledger=ledger, submission=submission, monotonic=monotonic
+            index=index,
+            ledger=ledger,
+            submission=submission,
+            monotonic=monotonic,
+            shuffle=self.rng.shuffle,
         )
         return Worker(dispatcher=dispatcher, tick=tick, submission=submission)
 

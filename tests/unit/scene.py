@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any
 from urllib.parse import quote
 
@@ -123,6 +124,7 @@ class Scene:
             ledger=self.ledger,
             submission=self.submission,
             monotonic=lambda: self.stopwatch,
+            shuffle=Random(1).shuffle,
         )
 
     def publish(self, *triggers: TriggerDefinition, pipelines: Any = None) -> None:
