@@ -10,7 +10,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 #: Lines of a failed step's log that are kept with the run.
 LOG_TAIL_LINES = 20
 _LOG_TAIL_CHARACTERS = 4_000
+
+#: Seconds. Event Grid waits 30 for its answer; a PUT without one is looked up later.
+_CONNECT_TIMEOUT, _READ_TIMEOUT = 5, 25
+
+#: Two uploads of one code folder race in the SDK (azure-sdk-for-python#30155); steps and
+#: publishers that share a folder may meet so more than once.
+_UPLOAD_RACES = 5
 
 Literal = str | bool | int | float
 
@@ -147,7 +154,9 @@ class AzureWorkspace:
                 job = self._ml().jobs.get(name)
             except ResourceNotFoundError:
                 return None
-            return Job(name=name, status=str(job.status), tags=dict(job.tags or {}))
+            # The SDK gives states it knows as an enum, whose text is "JobStatus.FAILED".
+            status = str(getattr(job.status, "value", job.status))
+            return Job(name=name, status=status, tags=dict(job.tags or {}))
 
     def cancel(self, name: str) -> None:
         with _translated(f"job {name!r}"):
@@ -174,6 +183,14 @@ class AzureWorkspace:
 
         Raises JobRejected when AzureML refuses it.
         """
+        for _ in range(_UPLOAD_RACES):
+            # Lost against another upload of the same code folder, which is there now.
+            with suppress(JobExists):
+                self._register(document)
+                return
+        self._register(document)
+
+    def _register(self, document: dict[str, Any]) -> None:
         client = self._ml()
         from azure.ai.ml import load_component
 
@@ -204,6 +221,8 @@ class AzureWorkspace:
                     # The SDK would repeat a PUT by itself and sleep through Retry-After; the
                     # ledger decides that.
                     retry_total=0,
+                    connection_timeout=_CONNECT_TIMEOUT,
+                    read_timeout=_READ_TIMEOUT,
                     enable_telemetry=False,
                     show_progress=False,
                 )
