@@ -6,6 +6,7 @@ Every source is turned into this one shape before anything is decided.
 import hashlib
 import json
 import re
+import reprlib
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
@@ -27,6 +28,8 @@ _BLOB_HOST = re.compile(
 )
 
 _BLOB_SUBJECT = re.compile(r"/blobServices/default/containers/([^/]+)/blobs/(.+)", re.DOTALL)
+
+_SHORT = reprlib.Repr(maxstring=200)
 
 Text = Annotated[str, Field(min_length=1, max_length=2048)]
 
@@ -78,13 +81,15 @@ def blob_created(
 
     Raises EventInvalid when it is not a storage event, or contradicts itself.
     """
+    # Whoever has the webhook's key chooses what is said here, but not how much.
+    shown = _SHORT.repr(id)
     if type != BLOB_CREATED:
         raise EventInvalid(
-            f"Event {id!r} is a {type!r}; this function takes {BLOB_CREATED} only. "
+            f"Event {shown} is a {_SHORT.repr(type)}; this function takes {BLOB_CREATED} only. "
             "Set the event types of its Event Grid subscription."
         )
     if not isinstance(data, dict) or not isinstance(data.get("eTag"), str) or not data["eTag"]:
-        raise EventInvalid(f"Event {id!r} has no data.eTag, which tells one upload from the next.")
+        raise EventInvalid(f"Event {shown} has no data.eTag, which tells one upload from the next.")
     if str(data.get("api")) not in _FINISHED_WRITES:
         return None
     try:
@@ -102,10 +107,13 @@ def blob_created(
         event.model_dump_json()
     except ValidationError as error:
         fields = ", ".join(str(item["loc"][0]) for item in error.errors())
-        raise EventInvalid(f"Event {id!r} has unusable attributes: {fields}.") from None
+        raise EventInvalid(f"Event {shown} has unusable attributes: {fields}.") from None
     except ValueError:
-        # Half a surrogate pair, say: valid JSON that nothing can write down again.
-        raise EventInvalid(f"Event {id!r} holds text that is not Unicode.") from None
+        # Valid JSON that nothing can write down again.
+        raise EventInvalid(
+            f"Event {shown} cannot be stored: it holds text that is not Unicode, or its data is "
+            "nested too deeply."
+        ) from None
     _blob_place(event)
     return event
 
@@ -122,7 +130,12 @@ def _blob_place(event: Event) -> BlobPlace:
     host = _BLOB_HOST.fullmatch(url.netloc)
     if url.scheme != "https" or host is None or url.query or url.fragment:
         raise EventInvalid(f"Event {event.id!r} has a data.url that is not a plain blob address.")
-    # The path a trigger matches and the blob a job reads must be one and the same.
+    # The path a trigger matches and the blob a job reads must be one and the same, and clients
+    # take "a/../b" for "b".
+    if {".", ".."} & set(unquote(path).split("/")):
+        raise EventInvalid(
+            f"Event {event.id!r} names a blob whose path leads elsewhere: {path!r}. Rename the blob."
+        )
     if f"/{container}/{path}" not in (url.path, unquote(url.path)):
         raise EventInvalid(f"Event {event.id!r} names one blob in its subject, another in its url.")
     return BlobPlace(account=host[1], container=container, path=path)
