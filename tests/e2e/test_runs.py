@@ -1,0 +1,129 @@
+"""From an upload to what became of it."""
+
+import json
+from pathlib import Path
+
+from tests.e2e.running_signalbox import RunningSignalbox, subject_of
+
+
+def test_an_upload_becomes_a_completed_run(signalbox: RunningSignalbox, tmp_path: Path) -> None:
+    path = "letters/aix/first.txt"
+    etag = signalbox.upload(path, "Dear Signalbox")
+    record = signalbox.record(path, "completed", ticking=True)
+
+    assert record["trigger"] == "letter-came"
+    assert record["event"]["data"]["eTag"] == etag
+    states = [transition["state"] for transition in record["transitions"]]
+    assert states[:2] == ["submitting", "submitted"]
+    assert states[-1] == "completed"
+    assert set(states[2:-1]) <= {"running"}
+    times = [transition["at"] for transition in record["transitions"]]
+    assert times == sorted(times)
+    assert signalbox.markers("letter-came") == set()
+    tags = signalbox.state.get_blob_client(
+        f"ledger/letter-came/{record['key']}.json"
+    ).get_blob_tags()
+    assert tags == {"state": "final"}
+
+    run = f"letter-came.{record['key']}"
+    (entry,) = signalbox.history(path)
+    assert entry["decision"] == "completed"
+    assert entry["run"] == run
+    assert entry["job"] == record["attempts"][0]["job_name"]
+
+    (job,) = signalbox.jobs(path)
+    assert job.name == record["attempts"][0]["job_name"]
+    assert job.experiment_name == "answers-aix"
+    assert job.tags == {
+        "sender": "post of aix",
+        "signalbox_deployment": "local",
+        "signalbox_trigger": "letter-came",
+        "signalbox_run": run,
+        "signalbox_pipeline": record["pipeline"],
+        "signalbox_event_id": record["event"]["id"],
+        "signalbox_event_source": signalbox.azure.topology.account_id("contosolake"),
+        "signalbox_event_subject": subject_of(path),
+    }
+
+    signalbox.ml.jobs.download(job.name, download_path=tmp_path, output_name="answer")
+    answer = json.loads((tmp_path / "named-outputs" / "answer" / "answer.json").read_text())
+    assert answer == {
+        "letter": "Dear Signalbox",
+        "town": "aix",
+        "copies": "0",
+        "urgent": "False",
+        "weight": "0.5",
+        "closing": "yours",
+    }
+
+
+def test_uploading_a_path_again_is_another_run(signalbox: RunningSignalbox) -> None:
+    path = "letters/bonn/again.txt"
+    first = signalbox.upload(path, "same content")
+    signalbox.record(path, "submitted")
+    second = signalbox.upload(path, "same content")
+    assert first != second
+    signalbox.delivered(path, count=2)
+    records = signalbox.records(path)
+    assert [r["event"]["data"]["eTag"] for r in records] == [first, second]
+    assert len({r["attempts"][0]["job_name"] for r in records}) == 2
+    assert len(signalbox.jobs(path)) == 2
+
+
+def test_a_run_says_which_step_failed_and_what_it_printed(signalbox: RunningSignalbox) -> None:
+    path = "stones/wet.txt"
+    signalbox.upload(path, "slippery\n")
+    record = signalbox.record(path, "failed", ticking=True)
+    job = record["attempts"][0]["job_name"]
+    (step,) = record["failed_steps"]
+    assert step["step"] == "leap"
+    assert "slippery\nends with 3" in step["log_tail"]
+    assert record["reason"]["code"] == "job_failed"
+    assert record["reason"]["text"] == f"AzureML job {job} failed in leap."
+    (entry,) = signalbox.history(path)
+    assert entry["decision"] == "failed"
+    assert entry["reason"] == record["reason"]
+    assert record["key"] not in signalbox.markers("stone-found")
+    assert f"AzureML job {job} failed in leap." in signalbox.log()
+
+
+def test_an_event_that_cannot_be_bound_is_a_dead_letter(signalbox: RunningSignalbox) -> None:
+    path = "blanks/form.txt"
+    signalbox.upload(path)
+    record = signalbox.record(path, "dead_letter")
+    assert record["reason"]["code"] == "input_missing"
+    # everything that is missing, not only the first
+    assert "event.data.town" in record["reason"]["text"]
+    assert "event.data.copies" in record["reason"]["text"]
+    assert record["attempts"] == []
+    signalbox.delivered(path)
+    (entry,) = signalbox.history(path)
+    assert entry["decision"] == "dead_letter"
+    assert entry["reason"]["code"] == "input_missing"
+    assert signalbox.markers("blank-came") == set()
+    assert signalbox.jobs(path) == []
+
+
+def test_an_event_that_is_for_no_trigger_leaves_nothing(signalbox: RunningSignalbox) -> None:
+    path = "attic/box.bin"
+    before = signalbox.written()
+    signalbox.upload(path)
+    event = signalbox.delivered(path)
+    assert signalbox.written() <= before
+    assert f"Event {event['id']} starts nothing" in signalbox.log()
+
+
+def test_a_near_miss_leaves_the_check_that_failed(signalbox: RunningSignalbox) -> None:
+    path = "letters/without-town.txt"
+    signalbox.upload(path)
+    event = signalbox.delivered(path)
+    (entry,) = signalbox.history(path)
+    assert entry["decision"] == "no_match"
+    assert entry["check"] == "path letters/{town}/{file}.txt"
+    assert signalbox.records(path) == []
+    assert entry["key"] not in signalbox.markers("letter-came")
+    assert signalbox.jobs(path) == []
+
+    # delivered again, the same entry is rewritten
+    assert signalbox.post([event]).status_code == 202
+    assert len(signalbox.history(path)) == 1
