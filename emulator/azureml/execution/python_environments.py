@@ -85,9 +85,8 @@ class PythonEnvironments:
             listed = folder.with_suffix(".txt")
             listed.write_text("\n".join(wanted) + "\n")
             # compiled here once: two steps that start side by side would both do it
-            commands.append(
-                f"{uv} pip install --compile-bytecode --python {place} -r {shlex.quote(str(listed))}"
-            )
+            install = f"{uv} pip install --compile-bytecode --python {place}"
+            commands.append(f"{install} -r {shlex.quote(str(listed))}")
         for command in commands:
             ending = run(command, folder=self._cache, variables=self._variables, log=log, stop=stop)
             if ending.how == "stopped":
