@@ -31,6 +31,9 @@ def step_variables(
         "PATH": os.pathsep.join([str(python / "bin"), *_programs(plain.get("PATH", os.defpath))]),
         "VIRTUAL_ENV": str(python),
         "PYTHONUNBUFFERED": "1",
+        # a step holds one core: thread pools as wide as the computer, in several steps at once,
+        # wait for each other for most of their time
+        "OMP_NUM_THREADS": "1",
         **machine.step_variables,
         "AZUREML_RUN_ID": run.name,
         "AZUREML_ROOT_RUN_ID": root,
