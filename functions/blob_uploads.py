@@ -16,13 +16,18 @@ bp = func.Blueprint()  # type: ignore[no-untyped-call]
 @bp.event_grid_trigger(arg_name="event")
 def blob_uploads(event: func.EventGridEvent) -> None:
     """Raising makes Event Grid deliver again; what never can succeed is logged and answered."""
+    # The subscription chooses the schema; the worker hands over either, whatever is annotated.
+    if isinstance(event, func.CloudEvent):
+        source, type, time = event.source, event.type, event.time
+    else:
+        source, type, time = event.topic, event.event_type, event.event_time
     try:
         upload = events.blob_created(
             id=event.id,
-            topic=event.topic,
-            type=event.event_type,
+            topic=source,
+            type=type,
             subject=event.subject,
-            time=event.event_time,
+            time=time,
             data=event.get_json(),
         )
     except EventInvalid as error:
