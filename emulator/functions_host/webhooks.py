@@ -35,7 +35,7 @@ def webhook_routes(worker: Worker, keys: Keys) -> list[Route]:
             return PlainTextResponse(f"cannot find function: '{name}'", status_code=404)
         try:
             events = _events(await request.body())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return PlainTextResponse(f"the body is no event or list of events: {error}", 400)
         match request.headers.get("aeg-event-type", ""):
             case "SubscriptionValidation":
