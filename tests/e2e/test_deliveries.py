@@ -66,6 +66,27 @@ def test_parallel_deliveries_of_one_event_make_one_run(
     assert record["attempts"][0]["takeovers"] == 0
 
 
+def test_a_subscription_may_use_the_cloud_events_schema(
+    signalbox: RunningSignalbox, accepted: Json
+) -> None:
+    path = "letters/chur/cloud.txt"
+    event = _about(accepted, path)
+    cloud = {
+        "specversion": "1.0",
+        "id": event["id"],
+        "source": event["topic"],
+        "type": event["eventType"],
+        "subject": event["subject"],
+        "time": event["eventTime"],
+        "data": event["data"],
+    }
+    assert signalbox.post(cloud).status_code == 202
+    assert signalbox.post([event]).status_code == 202
+    (record,) = signalbox.records(path)
+    assert record["event"]["source"] == event["topic"]
+    assert len(signalbox.jobs(path)) == 1
+
+
 def test_one_request_may_carry_several_events(signalbox: RunningSignalbox, accepted: Json) -> None:
     paths = [f"letters/chur/sheaf-{number}.txt" for number in range(3)]
     events = [_about(accepted, path) for path in paths]
@@ -82,6 +103,7 @@ def test_one_request_may_carry_several_events(signalbox: RunningSignalbox, accep
         b"[]",
         b'"text"',
         b"[1, null]",
+        b"[" * 100_000,
     ],
 )
 def test_a_body_that_is_no_event_is_refused(signalbox: RunningSignalbox, body: bytes) -> None:
@@ -92,7 +114,7 @@ def test_a_body_that_is_no_event_is_refused(signalbox: RunningSignalbox, body: b
 
 #: Changes to a good event, and a word that its one log line must have.
 _UNUSABLE: dict[str, tuple[Callable[[Json], Json], str]] = {
-    "an empty object": (lambda e: {}, "takes Microsoft.Storage.BlobCreated only"),
+    "an empty object": (lambda _: {}, "takes Microsoft.Storage.BlobCreated only"),
     "another type": (
         lambda e: _like(e, eventType="Microsoft.Storage.BlobDeleted"),
         "takes Microsoft.Storage.BlobCreated only",
@@ -120,7 +142,9 @@ _UNUSABLE: dict[str, tuple[Callable[[Json], Json], str]] = {
         "not a plain blob address",
     ),
     "a url of another host": (
-        lambda e: _about(e, "letters/chur/a.txt", "https://evil.example/landing/letters/chur/a.txt"),
+        lambda e: _about(
+            e, "letters/chur/a.txt", "https://evil.example/landing/letters/chur/a.txt"
+        ),
         "not a plain blob address",
     ),
     "a url without encryption": (
@@ -192,7 +216,6 @@ def test_a_strange_path_is_a_path_like_any_other(
     event = _about(accepted, path, f"{_LAKE}/landing/{quote(path)}")
     assert signalbox.post([event]).status_code == 202
     (record,) = signalbox.records(path)
-    assert record["state"] == "submitted"
     assert record["body"]["inputs"]["town"] == path.split("/")[1]
     assert record["body"]["inputs"]["letter"]["path"] == f"{_LAKE}/landing/{quote(path)}"
     (job,) = signalbox.jobs(path)
@@ -207,7 +230,7 @@ def test_an_event_of_a_megabyte_is_taken_whole(signalbox: RunningSignalbox, acce
     event["data"]["ballast"] = "x" * 1_000_000
     assert signalbox.post([event]).status_code == 202
     (record,) = signalbox.records(path)
-    assert record["state"] == "submitted"
+    assert len(signalbox.jobs(path)) == 1
     assert len(record["event"]["data"]["ballast"]) == 1_000_000
     # what goes to AzureML does not grow with the event
     assert len(json.dumps(record["body"])) < 3000
