@@ -4,10 +4,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from shared.dispatcher import SUBMIT_BUDGET
-from shared.errors import JobRejected, RecordUnreadable, StorageUnavailable, WorkspaceUnavailable
+from shared.errors import JobRejected, StorageUnavailable, WorkspaceUnavailable
 from shared.ledger import LEASE, State, job_name, run_key
 from shared.workspace import DataInput
 from tests.unit import scene
@@ -270,11 +269,6 @@ def test_all_that_stands_in_the_way_is_told_at_once(here: Scene) -> None:
     assert all(place in text for place in ("inputs.data:", "inputs.seed:", "tags.t:"))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="once an expression fails, values of the wrong type go unmentioned",
-    raises=AssertionError,
-)
 def test_wrong_types_are_told_beside_failed_expressions(here: Scene) -> None:
     here.publish(
         trigger(inputs={"data": "${{ event.none }}", "seed": "many"}),
@@ -286,12 +280,6 @@ def test_wrong_types_are_told_beside_failed_expressions(here: Scene) -> None:
     assert "seed: " in text
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="an expression may find no text; JobBody then raises pydantic's error out of handle, "
-    "so the event is delivered again for a day and keeps other triggers from being recorded",
-    raises=ValidationError,
-)
 @pytest.mark.parametrize("found", ["${{ event.data.contentLength }}", "${{ event.data }}"])
 def test_an_experiment_that_is_no_text_is_text_or_a_dead_letter(here: Scene, found: str) -> None:
     here.publish(trigger(experiment_name=found), trigger("z-other"))
@@ -301,11 +289,6 @@ def test_an_experiment_that_is_no_text_is_text_or_a_dead_letter(here: Scene, fou
     assert here.record("z-other").state is State.SUBMITTED
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="expressions let Python's errors through (see test_expressions): same loop",
-    raises=TypeError,
-)
 def test_an_expression_that_python_trips_over_is_a_dead_letter(here: Scene) -> None:
     here.publish(trigger(tags={"x": "${{ event.data.contentLength < captures.region }}"}))
     here.dispatcher.handle(event())
@@ -313,12 +296,6 @@ def test_an_expression_that_python_trips_over_is_a_dead_letter(here: Scene) -> N
     assert here.record().state is State.DEAD_LETTER
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="text of a path is read as NaN or infinity, which JSON writes as null: the record of a "
-    "submitted job cannot be read again, so the run never ends and its marker stays",
-    raises=RecordUnreadable,
-)
 @pytest.mark.parametrize("text", ["nan", "inf", "1e999", "-Infinity"])
 def test_a_record_can_be_read_whatever_a_path_says(here: Scene, text: str) -> None:
     here.publish(
@@ -330,9 +307,6 @@ def test_a_record_can_be_read_whatever_a_path_says(here: Scene, text: str) -> No
     assert here.record().state in (State.SUBMITTED, State.DEAD_LETTER)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a whole-value tag is written as Python prints it", raises=AssertionError
-)
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
@@ -350,11 +324,6 @@ def test_a_tag_is_written_as_it_is_within_text(here: Scene, found: str, expected
     assert body.tags["whole"] == expected
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="only Signalbox's own tags are cut; AzureML refuses the job",
-    raises=AssertionError,
-)
 def test_a_trigger_s_tags_are_cut_to_what_azureml_takes(here: Scene) -> None:
     here.publish(trigger(tags={"file": "${{ captures.file }}"}))
     here.dispatcher.handle(event("sales/north/" + "x" * 900 + ".csv"))

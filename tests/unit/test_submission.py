@@ -447,14 +447,21 @@ def test_a_failure_whose_cause_cannot_be_read_is_still_a_failure(here: Scene) ->
 
 def test_a_job_that_is_missing_for_a_moment_is_not_lost(here: Scene) -> None:
     before = upload(here)
-    del here.workspace.jobs[name(here)]
+    gone = here.workspace.jobs.pop(name(here))
+    # However long ago it was submitted, the first 404 only begins the grace.
+    missing = resume(here, after=GRACE_OVER)
+    assert missing.state is State.SUBMITTED
+    assert missing.missing_since == here.world.now
+    assert resume(here, after=GRACE.total_seconds()) == missing
 
-    assert resume(here, after=GRACE.total_seconds()) == before
+    here.workspace.jobs[gone.name] = gone
+    assert resume(here) == before
 
 
 def test_a_job_that_is_missing_past_the_grace_is_a_failure(here: Scene) -> None:
     upload(here)
     del here.workspace.jobs[name(here)]
+    resume(here)
     record = resume(here, after=GRACE_OVER)
 
     assert record.state is State.FAILED
@@ -463,12 +470,6 @@ def test_a_job_that_is_missing_past_the_grace_is_a_failure(here: Scene) -> None:
     assert here.markers() == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the grace counts from the last change of state, not from when the job was last seen: "
-    "past it, the first 404 (one stale GET, a workspace that moved) ends the run for good",
-    raises=AssertionError,
-)
 def test_one_404_does_not_end_a_run_that_was_seen_a_moment_ago(here: Scene) -> None:
     upload(here)
     here.workspace.end(name(here), "Running")

@@ -108,7 +108,8 @@ def test_one_run_s_trouble_is_not_another_s(here: Scene, error: Exception) -> No
     here.publish(trigger("a-first"), trigger("b-second"))
     here.dispatcher.handle(event())
     jobs_end(here)
-    fail(here.world, "GET" if error is BUSY else "get ledger/a-first", error)
+    job = here.record("a-first").attempt.job_name
+    fail(here.world, f"GET {job}" if error is BUSY else "get ledger/a-first", error)
     here.tick.run()
 
     assert here.record("a-first").state is State.SUBMITTED
@@ -128,17 +129,12 @@ def test_a_record_that_cannot_be_read_is_not_in_the_way(here: Scene) -> None:
     assert [marker.trigger for marker in here.markers()] == ["a-first"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="only SignalboxError is caught: whatever else one record raises ends the tick, every "
-    "minute at the same place, so no record behind it is ever looked at",
-    raises=RuntimeError,
-)
 def test_not_even_a_bug_for_one_run_is_another_s_trouble(here: Scene) -> None:
     here.publish(trigger("a-first"), trigger("b-second"))
     here.dispatcher.handle(event())
     jobs_end(here)
-    fail(here.world, "GET", RuntimeError("the SDK stumbled over an answer"))
+    job = here.record("a-first").attempt.job_name
+    fail(here.world, f"GET {job}", RuntimeError("the SDK stumbled over an answer"))
     here.tick.run()
 
     assert here.record("b-second").state is State.COMPLETED
@@ -156,22 +152,16 @@ def test_a_tick_ends_with_its_budget_and_the_next_one_goes_on(here: Scene) -> No
 
     here.world.before = slow
     here.tick.run()
-    assert [here.record(name).state for name in names] == [
+    assert sorted(here.record(name).state for name in names) == [
         State.COMPLETED,
         State.COMPLETED,
         State.SUBMITTED,
     ]
 
     here.tick.run()
-    assert here.record("c-third").state is State.COMPLETED
+    assert {here.record(name).state for name in names} == {State.COMPLETED}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="every tick begins at the same end of the listing, and what still runs is looked at "
-    "each time: when that alone takes the budget, the rest is never reached",
-    raises=AssertionError,
-)
 def test_long_runs_do_not_keep_others_from_being_looked_at(here: Scene) -> None:
     names = ["a-first", "b-second", "c-third"]
     here.publish(*(trigger(name) for name in names))

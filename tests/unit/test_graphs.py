@@ -1,0 +1,363 @@
+"""Everything wrong with a pipeline is found before anything is registered, each at its line."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from shared import documents, graphs
+from shared.errors import DefinitionsInvalid, Problem
+from shared.graphs import Graph
+
+#: Every step spelled out in the pipeline itself.
+INLINE = """\
+type: pipeline
+inputs:
+  rows:
+    type: uri_file
+outputs:
+  kept:
+jobs:
+  prepare:
+    type: command
+    command: echo ${{inputs.rows}} ${{outputs.clean}}
+    environment: azureml:plain:1
+    inputs:
+      rows: ${{parent.inputs.rows}}
+    outputs:
+      clean:
+  use:
+    type: command
+    command: echo ${{inputs.clean}} ${{outputs.kept}}
+    environment: azureml:plain:1
+    inputs:
+      clean: ${{parent.jobs.prepare.outputs.clean}}
+    outputs:
+      kept: ${{parent.outputs.kept}}
+"""
+#: The same with component files.
+FILED = """\
+type: pipeline
+inputs:
+  rows:
+    type: uri_file
+outputs:
+  kept:
+jobs:
+  prepare:
+    type: command
+    component: ../prepare.yml
+    inputs:
+      rows: ${{parent.inputs.rows}}
+  use:
+    type: command
+    component: ../use.yml
+    inputs:
+      clean: ${{parent.jobs.prepare.outputs.clean}}
+    outputs:
+      kept: ${{parent.outputs.kept}}
+"""
+COMPONENTS = {
+    "prepare": """\
+type: command
+name: prepare
+command: echo ${{inputs.rows}} ${{outputs.clean}}
+environment: azureml:plain:1
+inputs: {rows: {type: uri_file}}
+outputs: {clean: {type: uri_folder}}
+""",
+    "use": """\
+type: command
+name: use
+command: echo ${{inputs.clean}} ${{outputs.kept}}
+environment: azureml:plain:1
+inputs: {clean: {type: uri_folder}}
+outputs: {kept: {type: uri_folder}}
+""",
+}
+
+
+def load(folder: Path, text: str, **files: str) -> Graph:
+    (folder / "pipelines").mkdir(exist_ok=True)
+    path = folder / "pipelines/own.yml"
+    path.write_text(text)
+    for name, content in {**COMPONENTS, **files}.items():
+        (folder / f"{name}.yml").write_text(content)
+    return graphs.load(documents.read(path, root=folder))
+
+
+def problems(folder: Path, text: str, **files: str) -> list[Problem]:
+    with pytest.raises(DefinitionsInvalid) as caught:
+        load(folder, text, **files)
+    assert {problem.file for problem in caught.value.problems} == {"pipelines/own.yml"}
+    return caught.value.problems
+
+
+def line_of(text: str, part: str) -> int:
+    [line] = [number for number, line in enumerate(text.splitlines(), 1) if part in line]
+    return line
+
+
+@pytest.mark.parametrize("text", [INLINE, FILED], ids=["inline", "filed"])
+def test_a_graph_knows_what_is_bound_to_what(tmp_path: Path, text: str) -> None:
+    graph = load(tmp_path, text)
+
+    assert list(graph.nodes) == ["prepare", "use"]
+    assert list(graph.declared("inputs")) == ["rows"]
+    assert [(bound.node, bound.port) for bound in graph.users_of_input("rows")] == [
+        ("prepare", "rows")
+    ]
+    assert [(bound.node, bound.port) for bound in graph.makers_of_output("kept")] == [
+        ("use", "kept")
+    ]
+    assert graph.port("prepare", "inputs", "rows")["type"] == "uri_file"
+    assert graph.port("prepare", "outputs", "unknown") == {}
+    assert list(graph.users_of_input("unknown")) == []
+    assert list(graph.dangling()) == []
+
+
+#: What is wrong: the edit that makes it so, a text on the line where it is, and what is said.
+MISTAKES = {
+    "another type of document": (
+        "type: pipeline", "type: sweep", "type: sweep", "only 'pipeline' is taken",
+    ),
+    "an unsupported node": (
+        "  use:\n    type: command", "  use:\n    type: spark", "type: spark",
+        "'spark' jobs are not taken yet",
+    ),
+    "a node that is none": ("  use:\n", "  nothing: 5\n  use:\n", "nothing: 5", "not a mapping"),
+    "a compute of its own": (
+        "  use:\n", "  use:\n    compute: azureml:gpu\n", "compute: azureml:gpu",
+        "set settings.default_compute",
+    ),
+    "data of a step's own": (
+        "rows: ${{parent.inputs.rows}}", "rows: {type: uri_file, path: 'azureml:d:1'}",
+        "path: 'azureml:d:1'", "${{parent.inputs.rows}}",
+    ),
+    "local data": (
+        "type: uri_file\n", "type: uri_file\n    path: ../data/a.csv\n", "path: ../data",
+        "'../data/a.csv' is a local file",
+    ),
+    "one component": (
+        "outputs:\n  kept", "component: azureml:x:1\noutputs:\n  kept", "component: azureml:x:1",
+        "a job of one component is not taken yet",
+    ),
+    "a missing command": (
+        "    command: echo ${{inputs.clean}} ${{outputs.kept}}\n", "", "  use:", "jobs.use",
+    ),
+    "tags of the wrong shape": (
+        "type: pipeline\n", "type: pipeline\ntags: [a]\n", "tags:", "tags: Not a valid mapping",
+    ),
+    "settings of the wrong shape": (
+        "type: pipeline\n", "type: pipeline\nsettings: 5\n", "settings:", "settings: Invalid input",
+    ),
+    "an input without a value": (
+        "  rows:\n    type: uri_file\n", "  rows: # nothing\n", "# nothing", "inputs.rows: ",
+    ),
+}  # fmt: skip
+REFERENCES = {
+    "an unknown pipeline input": (
+        "parent.inputs.rows", "parent.inputs.row", "parent.inputs.row",
+        "no pipeline input 'row'; there are: rows",
+    ),
+    "an unknown job": (
+        "jobs.prepare.outputs", "jobs.prep.outputs", "jobs.prep.", "no job 'prep'",
+    ),
+    "an unknown output of a job": (
+        "outputs.clean}}\n    outputs:\n", "outputs.clear}}\n    outputs:\n", "outputs.clear",
+        "'clear'; there are: clean",
+    ),
+    "an unknown pipeline output": (
+        "parent.outputs.kept", "parent.outputs.keep", "parent.outputs.keep",
+        "no pipeline output 'keep'; there are: kept",
+    ),
+}  # fmt: skip
+
+
+def all_found(folder: Path, text: str, *kinds: str) -> None:
+    """Makes the mistakes and finds each of them, where it is."""
+    for what in kinds:
+        old, new = (MISTAKES | REFERENCES)[what][:2]
+        assert old in text
+        text = text.replace(old, new, 1)
+    found = problems(folder, text)
+    for what in kinds:
+        _, _, place, said = (MISTAKES | REFERENCES)[what]
+        line = line_of(text, place)
+        assert any(problem.line == line and said in problem.message for problem in found), found
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_mistake_is_found_at_its_line(tmp_path: Path, what: str) -> None:
+    all_found(tmp_path, INLINE, what)
+
+
+@pytest.mark.parametrize("what", REFERENCES)
+def test_a_reference_to_nothing_is_found_at_its_line(tmp_path: Path, what: str) -> None:
+    all_found(tmp_path, FILED, what)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="to infer the ports of an inline step the SDK follows references itself, and stops at "
+    "the first that dangles, without a place: it is told at line 1 and alone",
+    raises=AssertionError,
+)
+@pytest.mark.parametrize("what", REFERENCES)
+def test_an_inline_step_s_reference_to_nothing_is_found_at_its_line(
+    tmp_path: Path, what: str
+) -> None:
+    all_found(tmp_path, INLINE, what)
+
+
+@pytest.mark.parametrize("jobs", ["", "jobs:\n", "jobs: []\n", "jobs: {}\n"])
+def test_a_pipeline_needs_jobs(tmp_path: Path, jobs: str) -> None:
+    [problem] = problems(tmp_path, f"type: pipeline\n{jobs}")
+
+    assert "at least one job" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        (
+            INLINE,
+            [
+                "an unsupported node",
+                "local data",
+                "data of a step's own",
+                "another type of document",
+                "one component",
+            ],
+        ),
+        (FILED, ["an unknown pipeline input", "an unknown job", "an unknown pipeline output"]),
+        (INLINE, ["a missing command", "an input without a value"]),
+    ],
+    ids=["not taken", "references", "the SDK's findings"],
+)
+def test_mistakes_of_one_kind_are_told_at_once(tmp_path: Path, text: str, kinds: list[str]) -> None:
+    all_found(tmp_path, text, *kinds)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="one after the other: what is not taken, then the SDK's findings, then references",
+    raises=AssertionError,
+)
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        (INLINE, ["a compute of its own", "a missing command"]),
+        (FILED, ["a compute of its own", "an unknown pipeline output"]),
+        (FILED, ["tags of the wrong shape", "an unknown pipeline output"]),
+    ],
+)
+def test_mistakes_of_every_kind_are_told_at_once(
+    tmp_path: Path, text: str, kinds: list[str]
+) -> None:
+    all_found(tmp_path, text, *kinds)
+
+
+def test_a_component_s_own_mistakes_are_told(tmp_path: Path) -> None:
+    text = "type: pipeline\njobs:\n  own: {type: command, component: ../own.yml}\n"
+    found = problems(tmp_path, text, own="type: command\nname: own\n")
+
+    assert {problem.line for problem in found} == {3}
+    assert any("component.command" in problem.message for problem in found)
+
+
+def test_a_component_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    text = "type: pipeline\njobs:\n  own: {type: command, component: ../gone.yml}\n"
+    [problem] = problems(tmp_path, text)
+
+    assert problem.line == 3
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "${{parent.jobs.prepare.outputs.clean}}",
+        "${{ parent.jobs.prepare.outputs.clean }}",
+        "{path: '${{parent.jobs.prepare.outputs.clean}}'}",
+        "{path: '${{parent.jobs.prepare.outputs.clean}}', mode: download}",
+        "{type: uri_folder, path: '${{parent.jobs.prepare.outputs.clean}}'}",
+    ],
+)
+def test_every_form_of_a_binding_is_taken(tmp_path: Path, form: str) -> None:
+    old = "${{parent.jobs.prepare.outputs.clean}}"
+    load(tmp_path, FILED.replace(old, form))
+    found = problems(tmp_path, FILED.replace(old, form.replace("outputs.clean", "outputs.clear")))
+
+    assert any("'clear'" in problem.message for problem in found)
+
+
+TRIPS: dict[str, dict[str, Any]] = {
+    "a component that is a number": {"component": 5},
+    "a date": {"inputs": {"day": date(2026, 3, 1)}},
+    "a component file that is a list": {"component": "../list.yml"},
+    "a component file that is no YAML": {"component": "../broken.yml"},
+}
+
+
+@pytest.mark.xfail(strict=True, reason="the SDK and its YAML reader raise Python's own errors")
+@pytest.mark.parametrize("what", TRIPS)
+def test_what_the_sdk_trips_over_is_a_problem(tmp_path: Path, what: str) -> None:
+    content: dict[str, Any] = yaml.safe_load(FILED)
+    for name, value in TRIPS[what].items():
+        if name == "inputs":
+            content["inputs"].update(value)
+        else:
+            content["jobs"]["use"] = {"type": "command", name: value}
+
+    assert problems(tmp_path, yaml.safe_dump(content), list="- 1\n", broken="a: [\n")
+
+
+COMPONENT = """\
+type: command
+name: own
+command: echo ${{inputs.needed}}
+environment: azureml:plain:1
+inputs:
+  needed: {type: integer}
+"""
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="load_job drops inputs that a component does not have, and asks for none that it needs",
+)
+@pytest.mark.parametrize("inputs", ["{needed: 1, neded: 2}", "{}"])
+def test_a_step_s_inputs_are_those_of_its_component(tmp_path: Path, inputs: str) -> None:
+    step = f"{{type: command, component: ../own.yml, inputs: {inputs}}}"
+    [problem] = problems(tmp_path, f"type: pipeline\njobs:\n  own: {step}\n", own=COMPONENT)
+
+    assert "eded" in problem.message
+
+
+@pytest.mark.xfail(strict=True, reason="the SDK says where only for keys that it knows")
+def test_an_unknown_key_is_found_at_its_line(tmp_path: Path) -> None:
+    text = FILED.replace("outputs:\n  kept", "expriment_name: x\noutputs:\n  kept", 1)
+    [problem] = problems(tmp_path, text)
+
+    assert problem.line == line_of(text, "expriment_name")
+
+
+@pytest.mark.xfail(
+    strict=True, reason="what the SDK answers is every way in which it tried to read it"
+)
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("type: uri_file", "type: integer\n    default: 3", "rows: 3"),
+        ("command: echo", "code: ./gone\n    command: echo", "./gone"),
+    ],
+    ids=["a typed literal", "missing code"],
+)
+def test_common_mistakes_are_told_with_their_remedy(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    found = problems(tmp_path, INLINE.replace(old, new, 1))
+
+    assert any(said in problem.message and len(problem.message) < 300 for problem in found)
