@@ -1,8 +1,11 @@
 """The `signalbox` command."""
 
+import contextlib
+import io
 import os
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import click
 from rich.console import Console
@@ -29,10 +32,13 @@ def publish(folder: Path) -> None:
     FOLDER holds pipelines/<name>.yml (AzureML pipeline jobs) and triggers/<name>.yml. What is
     unchanged is left alone. The settings are those of the function app, from the environment.
     """
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    errors = Console(file=sys.stderr, highlight=False, soft_wrap=True)
     try:
         publishing = bootstrap.build(os.environ).publishing
-        changes = publishing.publish(folder, lambda step: errors.print(f"  {step}", style="dim"))
+        with contextlib.redirect_stderr(_WithoutBlankLines(sys.stderr)):
+            changes = publishing.publish(
+                folder, lambda step: errors.print(f"  {step}", style="dim")
+            )
     except DefinitionsInvalid as error:
         count = len(error.problems)
         errors.print(f"{error}\n\nNothing was published: {count} problem{'s' * (count > 1)}.")
@@ -41,6 +47,25 @@ def publish(folder: Path) -> None:
         errors.print(str(error))
         sys.exit(WRONG if isinstance(error, Permanent) else UNAVAILABLE)
     _show(changes)
+
+
+class _WithoutBlankLines(io.TextIOBase):
+    """A stream that leaves out what shows nothing.
+
+    After each upload the SDK prints a colour reset and two line ends to standard error, whatever
+    it was told about showing progress.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        if text.replace("\x1b[39m", "").strip():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 def _show(changes: list[Change]) -> None:
