@@ -17,7 +17,7 @@ demo: setup
 	@python -m examples.demo
 
 run: setup
-	@python -m emulator
+	@python -m examples.run
 
 test: lint
 	pytest -q -n 2 --dist loadfile

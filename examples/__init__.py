@@ -1,0 +1,1 @@
+"""Definitions to learn from, and the programs behind `make demo` and `make run`."""

@@ -1,0 +1,238 @@
+"""The whole way of a file on one machine: `make demo`.
+
+Starts a local Azure, publishes the example, uploads the files of two clinics and follows the two
+runs that this starts, from the event to the model. But for the start, this is what one would do
+against Azure itself: the same command, the same SDKs, the same settings.
+"""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+from azure.core.exceptions import AzureError
+
+from emulator.child_process import StartupError
+from emulator.stack import LocalAzure, local_settings
+from emulator.storage import NotInstalled
+from examples import records
+from examples.jobs import workspace
+from examples.progress import ENDED, Progress
+from examples.run import EXAMPLE, ROOT
+from examples.screen import Screen
+from examples.upload import LAKE, upload
+from shared.errors import SignalboxError
+from shared.ledger import Record, State
+
+SITES = ("harbour", "lakeside")
+
+#: Seconds for all of it; the first time ever, the steps' packages are installed meanwhile.
+LIMIT = 240.0
+#: Seconds from an upload to its job; an event that no trigger takes never has one.
+JOB_LIMIT = 30.0
+
+
+class DemoFailed(Exception):
+    """The cause, for the person who started the demo."""
+
+
+class Demo:
+    """The way of the files; its methods are in the order in which things happen."""
+
+    def __init__(self, azure: LocalAzure, screen: Screen) -> None:
+        self._azure = azure
+        self._screen = screen
+        self._ends = time.monotonic() + LIMIT
+        self._progress = Progress(SITES)
+        # From here on this process is a client of Azure like any other.
+        os.environ.update(azure.environment | local_settings(ROOT))
+        self._workspace = workspace()
+
+    def run(self) -> None:
+        self._screen.heading("Publish the example")
+        self._publish()
+        self._screen.heading("Upload the files of two clinics")
+        runs = {site: self._upload(site) for site in SITES}
+        self._screen.heading("Each is a run; its steps as the azure-ai-ml SDK shows them")
+        self._follow(runs)
+        self._screen.heading("Signalbox takes note of the end")
+        self._tick()
+        runs = {site: self._outcome(site, run) for site, run in runs.items()}
+        self._screen.heading("What came out")
+        self._show_results(runs)
+        self._screen.heading("How long each stage took, in seconds")
+        self._show_stages()
+
+    def _publish(self) -> None:
+        command = ["signalbox", "publish", str(EXAMPLE)]
+        self._screen.line(f"$ {' '.join(command)}")
+        try:
+            # In a session of its own: Ctrl-C is for this process, which then ends the command.
+            done = subprocess.run(command, timeout=60, start_new_session=True, check=False)
+        except subprocess.TimeoutExpired:
+            raise DemoFailed("`signalbox publish` took more than a minute") from None
+        if done.returncode:
+            raise DemoFailed("`signalbox publish` says above what is wrong")
+
+    def _upload(self, site: str) -> Record:
+        """Upload a site's file; the record of its run, once AzureML has the job."""
+        path = f"biopsies/{site}/{site}.csv"
+        self._progress.mark(site, "start")
+        etag = upload(EXAMPLE / "data" / f"{site}.csv", "landing", path)
+        self._screen.line(f"{LAKE}/landing/{path}")
+        key, ends = records.key_of("landing", path, etag), time.monotonic() + JOB_LIMIT
+
+        record = self._wait(f"a run of {path}", key, lambda _: True, ends)
+        self._progress.mark(site, "event", record.event.time.timestamp())
+        self._progress.mark(site, "record")
+        self._screen.line(f"  -> run {record.run_id}")
+
+        what = f"the job of run {record.run_id}"
+        record = self._wait(what, key, lambda record: record.state is not State.SUBMITTING, ends)
+        self._progress.mark(site, "job")
+        self._screen.line(f"  -> job {record.attempt.job_name}")
+        return record
+
+    def _follow(self, runs: Mapping[str, Record]) -> None:
+        """Show the steps of the runs' jobs until the last of them has ended."""
+        running = {site: record.attempt.job_name for site, record in runs.items()}
+        with self._screen.following(self._progress):
+            while running:
+                for site, name in list(running.items()):
+                    job = self._workspace.jobs.get(name)
+                    # The newest child comes first.
+                    for step in reversed(list(self._workspace.jobs.list(parent_job_name=name))):
+                        if self._progress.see(site, step.display_name, step.status):
+                            self._screen.changed(site, step.display_name, step.status)
+                    if job.status in ENDED:
+                        self._progress.mark(site, "ended")
+                        del running[site]
+                self._pause(f"the jobs {', '.join(running.values())}", self._ends, seconds=0.4)
+
+    def _tick(self) -> None:
+        """Have the timer function look now."""
+        self._screen.line("its timer looks each minute by itself; here it is told to look now")
+        for site in SITES:
+            self._progress.mark(site, "look")
+        functions = self._azure.functions
+        assert functions is not None
+        url, headers = (
+            f"{functions.url}/admin/functions/timer",
+            {"x-functions-key": functions.master_key},
+        )
+        httpx.post(url, headers=headers, json={"input": ""}).raise_for_status()
+
+    def _outcome(self, site: str, record: Record) -> Record:
+        """The record in its final state, which must be `completed`."""
+        what = f"run {record.run_id} to be final in the ledger"
+        record = self._wait(what, record.key, lambda record: record.state.final, self._ends)
+        self._progress.mark(site, "final")
+        self._screen.line(f"run {record.run_id} is {record.state}")
+        return record
+
+    def _show_results(self, runs: Mapping[str, Record]) -> None:
+        rows = []
+        metrics: dict[str, float] = {}
+        for site, record in runs.items():
+            report = self._report(record.attempt.job_name)
+            for name, metrics in report["candidates"].items():
+                chosen = "selected" if name == report["selected"] else ""
+                rows.append([site, name, *(f"{value:.4f}" for value in metrics.values()), chosen])
+        self._screen.table(["site", "candidate"], list(metrics), rows)
+        for record in runs.values():
+            job = self._workspace.jobs.get(record.attempt.job_name)
+            event = record.event
+            self._screen.line("")
+            self._screen.facts(
+                {
+                    "event": f"{event.id} at {event.time.isoformat(timespec='milliseconds')}",
+                    "subject": event.subject,
+                    "run": record.run_id,
+                    "job": job.name,
+                    "pipeline": record.pipeline,
+                    "model": job.outputs["model"].path,
+                }
+            )
+
+    def _report(self, job: str) -> dict[str, Any]:
+        """What the pipeline wrote into its output `report`."""
+        # It names the file it downloads, in a line that cannot be switched off otherwise.
+        logging.getLogger("azure.ai.ml.operations._job_operations").setLevel(logging.WARNING)
+        with tempfile.TemporaryDirectory() as folder:
+            self._workspace.jobs.download(job, download_path=folder, output_name="report")
+            report: dict[str, Any] = json.loads(next(Path(folder).rglob("*.json")).read_text())
+            return report
+
+    def _show_stages(self) -> None:
+        steps = [(f"  {step}", f"{step} runs", f"{step} ended") for step in self._progress.steps]
+        rows = self._progress.figures(
+            [
+                ("upload, until its event", "start", "event"),
+                ("event, until its record", "event", "record"),
+                ("record, until AzureML has the job", "record", "job"),
+                ("job, until all steps are done", "job", "ended"),
+                *steps,
+                ("look, until final in the ledger", "look", "final"),
+            ]
+        )
+        self._screen.table([""], SITES, rows)
+
+    def _wait(self, what: str, key: str, ready: Callable[[Record], bool], ends: float) -> Record:
+        """The record of a key, once it is ready; DemoFailed when its run cannot complete."""
+        with self._screen.waiting(what):
+            while True:
+                record = records.read(key)
+                if record and ready(record):
+                    break
+                self._pause(what, ends)
+        if reason := records.why_not(record):
+            raise DemoFailed(reason)
+        return record
+
+    def _pause(self, what: str, ends: float, *, seconds: float = 0.1) -> None:
+        """Before the next look: DemoFailed when it is too late, StartupError when a part died."""
+        self._azure.check()
+        if time.monotonic() > ends:
+            assert self._azure.functions is not None
+            log = self._azure.functions.log
+            lines = log.read_text(errors="replace").splitlines()[-15:]
+            raise DemoFailed(
+                "\n".join([f"waited too long for {what}", f"--- end of {log} ---", *lines])
+            )
+        time.sleep(seconds)
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    os.chdir(ROOT)
+    screen, started = Screen(), time.monotonic()
+    try:
+        screen.heading("Start a local Azure")
+        with LocalAzure(ROOT, say=screen.line) as azure:
+            try:
+                Demo(azure, screen).run()
+            except (AzureError, SignalboxError, httpx.HTTPError) as error:
+                azure.check()
+                raise DemoFailed(f"{type(error).__name__}: {error}") from error
+            screen.heading("End everything that was started")
+    except (DemoFailed, StartupError, NotInstalled) as error:
+        screen.error(f"The demo failed: {error}")
+        return 1
+    except KeyboardInterrupt:
+        screen.error("The demo was ended before it was done.")
+        return 130
+    screen.line(f"done in {time.monotonic() - started:.0f} s")
+    screen.line("`make run` starts the same local Azure and leaves it to you")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
