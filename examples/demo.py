@@ -66,7 +66,7 @@ class Demo:
         self._screen.heading("Signalbox takes note of the end")
         self._tick()
         runs = {site: self._outcome(site, run) for site, run in runs.items()}
-        self._screen.heading("What came out")
+        self._screen.heading("What came out; ✓ is the model that was kept")
         self._show_results(runs)
         self._screen.heading("How long each stage took, in seconds")
         self._show_stages()
@@ -132,7 +132,7 @@ class Demo:
 
     def _outcome(self, site: str, record: Record) -> Record:
         """The record in its final state, which must be `completed`."""
-        what = f"run {record.run_id} to be final in the ledger"
+        what = f"run {record.run_id} to be final"
         record = self._wait(what, record.key, lambda record: record.state.final, self._ends)
         self._progress.mark(site, "final")
         self._screen.line(f"run {record.run_id} is {record.state}")
@@ -144,8 +144,8 @@ class Demo:
         for site, record in runs.items():
             report = self._report(record.attempt.job_name)
             for name, metrics in report["candidates"].items():
-                chosen = "selected" if name == report["selected"] else ""
-                rows.append([site, name, *(f"{value:.4f}" for value in metrics.values()), chosen])
+                kept = "✓" if name == report["selected"] else ""
+                rows.append([site, name, *(f"{value:.4f}" for value in metrics.values()), kept])
         self._screen.table(["site", "candidate"], list(metrics), rows)
         for record in runs.values():
             job = self._workspace.jobs.get(record.attempt.job_name)
@@ -184,6 +184,9 @@ class Demo:
             ]
         )
         self._screen.table([""], SITES, rows)
+        self._screen.line(
+            "The first job takes longer to submit: the app loads the AzureML SDK for it."
+        )
 
     def _wait(self, what: str, key: str, ready: Callable[[Record], bool], ends: float) -> Record:
         """The record of a key, once it is ready; DemoFailed when its run cannot complete."""

@@ -54,5 +54,5 @@ class Progress:
 
 def _text(seconds: float | None) -> str:
     if seconds is None:
-        return "-"  # it was over between two looks
+        return "brief"  # it was over between two looks
     return f"{seconds:.1f}" if seconds >= 0.1 else "<0.1"
