@@ -129,7 +129,7 @@ class RunningSignalbox:
         ours = [r for r in records if r["event"]["subject"] == subject_of(path)]
         return sorted(ours, key=lambda record: str(record["transitions"][0]["at"]))
 
-    def record(self, path: str, state: str, *, ticking: bool = False) -> Json:
+    def record(self, path: str, state: str, *, ticking: bool = False, seconds: float = 40) -> Json:
         """The one record of a blob, once it is in that state; `ticking` lets the timer look."""
 
         def look() -> Json | None:
@@ -143,7 +143,7 @@ class RunningSignalbox:
             assert not ended, f"{path} is {found[0]['state']}: {found[0]['reason']}"
             return None
 
-        record = eventually(look, seconds=40)
+        record = eventually(look, seconds=seconds)
         assert record
         return record
 
