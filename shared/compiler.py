@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel, ConfigDict
 
 from shared import graphs
 from shared.definitions import PipelineDefinition
@@ -30,9 +31,10 @@ _LEFTOVERS = frozenset({"__pycache__", ".ipynb_checkpoints", ".DS_Store", ".git"
 _VERSION_LENGTH = 16
 
 
-@dataclass(frozen=True)
-class CompiledInput:
+class PipelineInput(BaseModel):
     """One input of a pipeline."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     type: str
     #: A literal's value when the trigger binds none.
@@ -62,7 +64,7 @@ class CompiledPipeline:
     name: str
     steps: tuple[CompiledComponent, ...]
     component: CompiledComponent
-    inputs: dict[str, CompiledInput]
+    inputs: dict[str, PipelineInput]
     outputs: dict[str, DataInput]
     settings: dict[str, Any] = field(default_factory=dict)
     experiment_name: str | None = None
@@ -170,12 +172,12 @@ def _component(
     return CompiledComponent(name=definition.component_name, version="", document=document)
 
 
-def _input(graph: Graph, name: str) -> CompiledInput:
+def _input(graph: Graph, name: str) -> PipelineInput:
     value = graph.declared("inputs")[name]
     if isinstance(value, dict):
         kind = str(value.get("type", "uri_folder"))
-        return CompiledInput(type=kind, path=value.get("path"), mode=value.get("mode"))
-    return CompiledInput(type=_literal_type(graph, name, value), default=value)
+        return PipelineInput(type=kind, path=value.get("path"), mode=value.get("mode"))
+    return PipelineInput(type=_literal_type(graph, name, value), default=value)
 
 
 def _literal_type(graph: Graph, name: str, value: Any) -> str:
@@ -217,7 +219,8 @@ def _settings(settings: dict[str, Any]) -> dict[str, Any]:
 def _versioned(pipeline: CompiledPipeline) -> CompiledPipeline:
     """The pipeline under the version that its whole content has, job settings included."""
     everything = {name: value for name, value in asdict(pipeline).items() if name != "steps"}
-    everything["outputs"] = {name: out.model_dump() for name, out in pipeline.outputs.items()}
+    for ports in ("inputs", "outputs"):
+        everything[ports] = {name: port.model_dump() for name, port in everything[ports].items()}
     version = _digest(everything)
     component = pipeline.component
     document = {**component.document, "version": version}

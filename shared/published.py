@@ -18,28 +18,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared import compiler, definitions, triggers
 from shared.blob_state import BlobState
-from shared.compiler import DATA_TYPES, CompiledInput, CompiledPipeline
+from shared.compiler import DATA_TYPES, CompiledPipeline, PipelineInput
 from shared.definitions import Definitions, TriggerDefinition, TriggerFile
 from shared.errors import DefinitionsInvalid, Problem, RecordUnreadable
 from shared.index import Index, IndexedTrigger, Snapshot
 from shared.workspace import DataInput, Literal
 
 SCHEMA = 1
-
-
-class PublishedInput(BaseModel):
-    """One input of a published pipeline."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    type: str
-    default: Literal | None = None
-    path: str | None = None
-    mode: str | None = None
-
-    @property
-    def required(self) -> bool:
-        return self.default is None and self.path is None
 
 
 class PublishedPipeline(BaseModel):
@@ -51,7 +36,7 @@ class PublishedPipeline(BaseModel):
     name: str
     version: str
     component_id: str
-    inputs: dict[str, PublishedInput]
+    inputs: dict[str, PipelineInput]
     outputs: dict[str, DataInput]
     settings: dict[str, Any]
     experiment_name: str | None = None
@@ -242,7 +227,7 @@ def _check_triggers(
     files: tuple[TriggerFile, ...], compiled: list[CompiledPipeline], before: Snapshot
 ) -> None:
     """Every trigger names a pipeline that is there, and binds inputs that it has."""
-    known: dict[str, Mapping[str, CompiledInput | PublishedInput]] = {}
+    known: dict[str, Mapping[str, PipelineInput]] = {}
     for name in before.pipelines:
         if pipeline := resolve(before, name):
             known[name] = pipeline.inputs
@@ -255,7 +240,7 @@ def _check_triggers(
 
 
 def _check_trigger(
-    file: TriggerFile, known: Mapping[str, Mapping[str, CompiledInput | PublishedInput]]
+    file: TriggerFile, known: Mapping[str, Mapping[str, PipelineInput]]
 ) -> Iterator[Problem]:
     action = file.trigger.action
     inputs = known.get(action.pipeline)
@@ -285,12 +270,7 @@ def _published(pipeline: CompiledPipeline, registry: Registry) -> PublishedPipel
         name=pipeline.name,
         version=pipeline.version,
         component_id=registry.component_id(component.name, component.version),
-        inputs={
-            name: PublishedInput(
-                type=value.type, default=value.default, path=value.path, mode=value.mode
-            )
-            for name, value in pipeline.inputs.items()
-        },
+        inputs=pipeline.inputs,
         outputs=pipeline.outputs,
         settings=pipeline.settings,
         experiment_name=pipeline.experiment_name,

@@ -13,6 +13,7 @@ from random import Random
 
 from greenlet import getcurrent, greenlet
 
+from shared.compiler import PipelineInput
 from shared.definitions import TriggerDefinition
 from shared.dispatcher import Dispatcher
 from shared.errors import SignalboxError, StorageUnavailable
@@ -20,7 +21,7 @@ from shared.events import BLOB_CREATED, Event
 from shared.history import History
 from shared.index import Index, IndexedTrigger, Snapshot
 from shared.ledger import FUNCTION_TIMEOUT, Ledger
-from shared.published import PublishedInput, PublishedPipeline
+from shared.published import PublishedPipeline
 from shared.submission import Submission
 from shared.tick import Tick
 from tests.fakes import World
@@ -289,7 +290,7 @@ PIPELINE = PublishedPipeline(
     name="train",
     version="0123456789abcdef",
     component_id="/components/train/versions/0123456789abcdef",
-    inputs={"data": PublishedInput(type="uri_file"), "site": PublishedInput(type="string")},
+    inputs={"data": PipelineInput(type="uri_file"), "site": PipelineInput(type="string")},
     outputs={},
     settings={},
     tags={},

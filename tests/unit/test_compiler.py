@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from shared import compiler, definitions
-from shared.compiler import CompiledInput, CompiledPipeline
+from shared.compiler import CompiledPipeline, PipelineInput
 from shared.workspace import DataInput
 
 DEFINITIONS = Path(__file__).parent / "definitions"
@@ -238,7 +238,7 @@ def pipeline(folder: Path, text: str) -> CompiledPipeline:
     return compiled(folder, "own")
 
 
-def typed(folder: Path, value: str, *ports: str) -> CompiledInput:
+def typed(folder: Path, value: str, *ports: str) -> PipelineInput:
     """The compiled input of a literal that is bound to ports of these types."""
     steps = "".join(
         f"""
@@ -307,7 +307,7 @@ def test_what_a_component_cannot_carry_travels_beside_it() -> None:
     assert found.settings["default_compute"].endswith("cpu-cluster")
     assert (found.experiment_name, found.description) == ("churn", "Trains two models.")
     assert found.tags == {"team": "retention", "level": "2"}
-    assert found.inputs["rows"] == CompiledInput(type="uri_file", mode="download")
+    assert found.inputs["rows"] == PipelineInput(type="uri_file", mode="download")
     assert found.inputs["rows"].required
     assert found.outputs["second"] == DataInput(
         type="mlflow_model",
