@@ -76,6 +76,27 @@ def test_a_key_of_its_own_goes_before_a_merged_one() -> None:
     assert read("base: &base {x: 1}\nd: {<<: *base, x: 2}\n").content["d"] == {"x": 2}
 
 
+@pytest.mark.xfail(strict=True, reason="a merge behind a key takes the key's line for its own")
+def test_a_key_of_its_own_keeps_its_line() -> None:
+    found = read("base: &base\n  x: 1\nd:\n  x: 2\n  <<: *base\n")
+
+    assert found.content["d"] == {"x": 2}
+    assert found.line(("d", "x")) == 4
+
+
+def test_merges_of_merges_are_like_az_ml_s() -> None:
+    found = read(
+        "one: &one {x: 1, y: 1}\ntwo: &two {<<: *one, y: 2}\nd: {<<: [*two, {x: 3, z: 3}]}\n"
+    )
+
+    assert found.content["d"] == {"x": 1, "y": 2, "z": 3}
+
+
+@pytest.mark.parametrize("value", ["5", "[5]", "text"])
+def test_a_merge_needs_mappings(value: str) -> None:
+    assert problem(f"a: 1\nb: {{<<: {value}}}\n").line == 2
+
+
 @pytest.mark.parametrize(
     ("raw", "line", "message"),
     [

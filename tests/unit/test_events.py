@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import events
@@ -138,6 +138,36 @@ def test_a_job_reads_from_the_account_that_was_matched(url: str) -> None:
         blob_created(data={**DATA, "url": url})
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "contosolake.blob.core.windows.net",
+        "contosolake.dfs.core.windows.net",
+        "contosolake.z12.blob.storage.azure.net",
+        "contosolake.blob.core.chinacloudapi.cn",
+        "contosolake.blob.core.usgovcloudapi.net",
+    ],
+)
+def test_azure_s_own_hosts_are_taken(host: str) -> None:
+    event = made(data={**DATA, "url": f"https://{host}/landing/sales/a.csv"})
+
+    assert event.blob is not None
+    assert event.blob.account == "contosolake"
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="a url that was not encoded is taken as it stands, though whoever reads it decodes it: "
+    "the blob 'a%2Fb.csv' is matched, and its job reads 'a/b.csv'",
+)
+def test_a_job_reads_the_path_that_was_matched() -> None:
+    with pytest.raises(EventInvalid):
+        blob_created(
+            subject="/blobServices/default/containers/landing/blobs/sales/a%2Fb.csv",
+            data={**DATA, "url": URL.replace("a.csv", "a%2Fb.csv")},
+        )
+
+
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -179,11 +209,6 @@ ARBITRARY = st.fixed_dictionaries(
 
 @given(ARBITRARY)
 def test_arbitrary_fields_are_taken_or_refused(changes: dict[str, Any]) -> None:
-    data = changes.get("data")
-    if isinstance(data, dict):
-        # Those two have a test of their own below.
-        assume(isinstance(data.get("api", ""), str | int | float | None))
-        assume("[" not in str(data.get("url")) and str(data.get("url")).isascii())
     taken_or_refused(changes)
 
 

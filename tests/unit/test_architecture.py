@@ -1,0 +1,175 @@
+"""What holds the house together, read from the source and from a fresh process."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.ledger import FUNCTION_TIMEOUT
+from shared.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+SHARED = sorted((ROOT / "shared").glob("*.py"))
+
+#: What the worker does with the app, and what that loaded.
+_ASK = """
+import json, sys
+import function_app
+loaded = sorted(sys.modules)
+functions = [
+    {"name": function.get_function_name(), **json.loads(function.get_function_json())}
+    for function in function_app.app.get_functions()
+]
+print(json.dumps({"loaded": loaded, "functions": functions}))
+"""
+
+
+@cache
+def app() -> dict[str, Any]:
+    """The app in a process of its own; an app answers for its functions only once."""
+    done = subprocess.run(
+        [sys.executable, "-c", _ASK], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def imports(file: Path) -> set[str]:
+    """Every module that a file imports, wherever in it that stands."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} imports relatively"
+            found |= {node.module or ""}
+            found |= {f"{node.module}.{name.name}" for name in node.names}
+    return found
+
+
+def importers(module: str) -> set[str]:
+    return {
+        file.stem
+        for file in SHARED
+        if any(name == module or name.startswith(module + ".") for name in imports(file))
+    }
+
+
+def test_the_app_starts_without_the_azureml_sdk() -> None:
+    # A second and 60 MB at every cold start.
+    assert [name for name in app()["loaded"] if name.startswith("azure.ai")] == []
+    assert "shared.workspace" in app()["loaded"]
+
+
+def test_the_app_starts_without_what_only_publishing_and_the_command_need() -> None:
+    loaded = set(app()["loaded"])
+
+    assert not loaded & {"click", "rich", "marshmallow", "cli", "emulator"}
+
+
+def test_the_worker_finds_these_functions() -> None:
+    # Names are part of webhook addresses and Event Grid subscriptions: changing one is a migration.
+    assert app()["functions"] == [
+        {
+            "name": "blob_uploads",
+            "scriptFile": "function_app.py",
+            "bindings": [{"type": "eventGridTrigger", "name": "event", "direction": "IN"}],
+        },
+        {
+            "name": "timer",
+            "scriptFile": "function_app.py",
+            "bindings": [
+                {
+                    "type": "timerTrigger",
+                    "name": "timer",
+                    "direction": "IN",
+                    "schedule": "0 * * * * *",
+                    "useMonitor": True,
+                }
+            ],
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("module", "rooms"),
+    [
+        ("azure.ai.ml", {"workspace", "graphs"}),
+        ("azure.storage", {"blob_state"}),
+        ("azure.identity", {"bootstrap"}),
+        ("azure.functions", set()),
+        ("jmespath", {"expressions"}),
+        ("functions", set()),
+        ("cli", set()),
+        ("emulator", set()),
+    ],
+)
+def test_each_client_has_its_room(module: str, rooms: set[str]) -> None:
+    assert importers(module) == rooms
+
+
+def test_only_the_workspace_makes_a_client() -> None:
+    assert importers("azure.ai.ml.MLClient") == {"workspace"}
+
+
+def test_only_the_command_and_the_functions_read_the_environment() -> None:
+    readers = {
+        file.stem
+        for file in SHARED
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
+    }
+
+    assert readers == {"bootstrap"}
+
+
+def clocks(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "time", "sleep"):
+            value = node.value
+            if isinstance(value, ast.Name) and value.id in ("datetime", "time", "date"):
+                yield f"{value.id}.{node.attr}"
+
+
+def test_no_decision_is_made_by_a_worker_s_clock() -> None:
+    assert {file.stem: found for file in SHARED if (found := list(clocks(file)))} == {}
+
+
+@pytest.mark.parametrize("file", SHARED, ids=lambda file: file.stem)
+def test_every_room_has_its_tests(file: Path) -> None:
+    if file.stem != "__init__":
+        assert (ROOT / f"tests/unit/test_{file.stem}.py").exists()
+
+
+def local_settings() -> dict[str, str]:
+    content = json.loads((ROOT / "local.settings.json").read_text())
+    found: dict[str, str] = content["Values"]
+    return found
+
+
+def test_the_settings_of_this_machine_are_those_that_are_read() -> None:
+    known = {field.alias for field in Settings.model_fields.values() if field.alias}
+    given = {name for name in local_settings() if name.startswith("SIGNALBOX_")}
+
+    assert known
+    assert given - {name for name in given if name.startswith("SIGNALBOX_VAR_")} == known
+
+
+def test_no_setting_of_this_machine_is_a_secret() -> None:
+    for name, value in local_settings().items():
+        assert "key=" not in value.lower(), name
+        assert "sig=" not in value.lower(), name
+        assert not name.endswith(("_KEY", "_SECRET", "ConnectionString"))
+
+
+def test_the_host_ends_a_call_when_the_protocol_says_so() -> None:
+    host = json.loads((ROOT / "host.json").read_text())
+    hours, minutes, seconds = map(int, host["functionTimeout"].split(":"))
+
+    assert hours * 3600 + minutes * 60 + seconds == FUNCTION_TIMEOUT.total_seconds()
