@@ -62,6 +62,7 @@ class Demo:
         self._screen.heading("Upload the files of two clinics")
         runs = {site: self._upload(site) for site in SITES}
         self._screen.heading("Each is a run; its steps as the azure-ai-ml SDK shows them")
+        self._screen.line("(the first time, the steps' packages are installed: up to a minute)")
         self._follow(runs)
         self._screen.heading("Signalbox takes note of the end")
         self._tick()
