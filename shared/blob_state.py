@@ -20,7 +20,7 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
 )
-from azure.storage.blob import ContainerClient, ContentSettings
+from azure.storage.blob import ContainerClient, ContentSettings, ExponentialRetry
 
 from shared.errors import StorageUnavailable
 
@@ -102,7 +102,8 @@ class AzureBlobState:
             account_url,
             container,
             credential=credential,
-            retry_total=3,
+            # The SDK's own waits (18, 24, 42 s) outlast the source's patience.
+            retry_policy=ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=2),
             connection_timeout=5,
             read_timeout=20,
         )
@@ -238,13 +239,11 @@ def _translated(name: str) -> Iterator[None]:
     """The SDK's failures as ours; the conflicts that callers branch on are caught inside."""
     try:
         yield
-    except HttpResponseError as error:
-        raise StorageUnavailable(
-            f"Blob storage answered {error.status_code} for {name!r}: {_first_line(error)}"
-        ) from error
     except AzureError as error:
+        status = getattr(error, "status_code", None)
+        said = f"answered {status}" if status else "could not be reached"
         raise StorageUnavailable(
-            f"Blob storage could not be reached for {name!r}: {_first_line(error)}"
+            f"Blob storage {said} for {name!r}: {_first_line(error)}"
         ) from error
 
 

@@ -12,40 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict
 
 from shared import graphs
 from shared.definitions import PipelineDefinition
 from shared.graphs import REMOTE, Graph, mapping
-from shared.workspace import DataInput, Literal
-
-#: Types of inputs that are data, not values. Source: AzureML CLI v2 pipelineJob schema.
-DATA_TYPES = frozenset(
-    {"uri_file", "uri_folder", "mltable", "custom_model", "mlflow_model", "triton_model"}
-)
+from shared.inputs import DataInput, PipelineInput
 
 #: Left behind by running code, never part of it.
 _LEFTOVERS = frozenset({"__pycache__", ".ipynb_checkpoints", ".DS_Store", ".git"})
 
 #: Hexadecimal digits of a version: 64 bits tell versions of one component apart.
 _VERSION_LENGTH = 16
-
-
-class PipelineInput(BaseModel):
-    """One input of a pipeline."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    type: str
-    #: A literal's value when the trigger binds none.
-    default: Literal | None = None
-    #: Where a data input comes from when the trigger binds none.
-    path: str | None = None
-    mode: str | None = None
-
-    @property
-    def required(self) -> bool:
-        return self.default is None and self.path is None
 
 
 @dataclass(frozen=True)
@@ -127,7 +104,9 @@ def _step(
             name: value for name, value in environment.items() if name not in ("name", "version")
         }
     name = _declared_name(definition, node) or f"{definition.component_name}_{node}"
-    content = {"name": re.sub(r"[^a-z0-9_]", "_", name.lower()), **content}
+    # AzureML's names begin with a letter.
+    name = re.sub(r"[^a-z0-9_]", "_", name.lower())
+    content = {"name": name if name[:1].isalpha() else f"c_{name}", **content}
     version = _digest(_with_code(content))
     document = {**content, "version": version}
     return CompiledComponent(name=content["name"], version=version, document=document)
@@ -182,10 +161,7 @@ def _input(graph: Graph, name: str) -> PipelineInput:
 
 def _literal_type(graph: Graph, name: str, value: Any) -> str:
     """The type the steps expect; where they do not say or disagree, the type of the value."""
-    expected = {
-        str(graph.port(user.node, "inputs", user.port).get("type"))
-        for user in graph.users_of_input(name)
-    }
+    expected = {str(graph.port(user).get("type")) for user in graph.users_of_input(name)}
     if len(expected) == 1 and expected != {"None"}:
         return expected.pop()
     match value:
@@ -201,7 +177,7 @@ def _literal_type(graph: Graph, name: str, value: Any) -> str:
 
 def _output(graph: Graph, name: str) -> DataInput:
     given = mapping(graph.declared("outputs")[name])
-    made = [graph.port(by.node, "outputs", by.port) for by in graph.makers_of_output(name)]
+    made = [graph.port(maker) for maker in graph.makers_of_output(name)]
     expected = next((port["type"] for port in made if "type" in port), "uri_folder")
     return DataInput(
         type=given.get("type") or expected, path=given.get("path"), mode=given.get("mode")
@@ -228,11 +204,17 @@ def _versioned(pipeline: CompiledPipeline) -> CompiledPipeline:
 
 
 def _with_code(component: dict[str, Any]) -> dict[str, Any]:
-    """A component with its local code replaced by what the code says."""
+    """A component with its local folders replaced by what is in them."""
+    found = dict(component)
     code = component.get("code")
     if isinstance(code, str) and not REMOTE.match(code):
-        return {**component, "code": _files_digest(Path(code))}
-    return component
+        found["code"] = _files_digest(Path(code))
+    environment = mapping(component.get("environment"))
+    folder = mapping(environment.get("build")).get("path")
+    if isinstance(folder, str) and not REMOTE.match(folder):
+        build = {**environment["build"], "path": _files_digest(Path(folder))}
+        found["environment"] = {**environment, "build": build}
+    return found
 
 
 def _files_digest(path: Path) -> str:

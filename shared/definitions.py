@@ -17,10 +17,9 @@ from pydantic import (
 from shared import documents
 from shared.documents import Document
 from shared.errors import DefinitionsInvalid, Problem
+from shared.inputs import Literal
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-
-Literal = str | bool | int | float
 
 Name = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
 
@@ -120,13 +119,12 @@ class Definitions:
 
     pipelines: tuple[PipelineDefinition, ...]
     triggers: tuple[TriggerFile, ...]
+    #: What is wrong with the documents that could not be taken, and between those that could.
+    problems: tuple[Problem, ...] = ()
 
 
 def load(folder: Path) -> Definitions:
-    """Read a folder of definitions.
-
-    Raises DefinitionsInvalid with every problem of every document.
-    """
+    """Read a folder of definitions; problems come along, so that others can be found as well."""
     problems: list[Problem] = []
     pipelines = [
         PipelineDefinition(name=document.path.stem, document=document)
@@ -140,7 +138,7 @@ def load(folder: Path) -> Definitions:
             problems.extend(error.problems)
     problems.extend(_clashes(pipelines))
     problems.extend(_doubles(triggers))
-    if not problems and not pipelines and not triggers:
+    if not (problems or pipelines or triggers):
         problems.append(
             Problem(
                 file=str(folder),
@@ -148,9 +146,9 @@ def load(folder: Path) -> Definitions:
                 message="has no definitions; expected pipelines/*.yml and triggers/*.yml in it",
             )
         )
-    if problems:
-        raise DefinitionsInvalid(problems)
-    return Definitions(pipelines=tuple(pipelines), triggers=tuple(triggers))
+    return Definitions(
+        pipelines=tuple(pipelines), triggers=tuple(triggers), problems=tuple(problems)
+    )
 
 
 def _documents(folder: Path, kind: str, problems: list[Problem]) -> list[Document]:

@@ -134,7 +134,8 @@ def _blob_place(event: Event) -> BlobPlace:
     # take "a/../b" for "b".
     if {".", ".."} & set(unquote(path).split("/")):
         raise EventInvalid(
-            f"Event {event.id!r} names a blob whose path leads elsewhere: {path!r}. Rename the blob."
+            f"Event {event.id!r} names a blob whose path leads elsewhere: {path!r}. "
+            "Rename the blob."
         )
     if f"/{container}/{path}" not in (url.path, unquote(url.path)):
         raise EventInvalid(f"Event {event.id!r} names one blob in its subject, another in its url.")

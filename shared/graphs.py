@@ -8,7 +8,8 @@ import json
 import logging
 import re
 import tempfile
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,17 @@ _STEP_OUTPUT = re.compile(r"\$\{\{\s*parent\.jobs\.([\w-]+)\.outputs\.([\w-]+)\s
 
 @dataclass(frozen=True)
 class Bound:
-    """One port of one node, and the text it is bound to ("" for a value)."""
+    """One port of one node, and the text it is bound to."""
 
     node: str
+    #: "inputs" or "outputs".
+    kind: str
     port: str
     text: str
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        return ("jobs", self.node, self.kind, self.port)
 
 
 @dataclass(frozen=True)
@@ -47,56 +54,24 @@ class Graph:
         """The pipeline's own "inputs" or "outputs"."""
         return mapping(self.document.content.get(kind))
 
-    def port(self, node: str, kind: str, name: str) -> dict[str, Any]:
-        """How a node's component declares one of its "inputs" or "outputs"; {} if unknown."""
-        component = mapping(self.nodes[node]["component"])
-        return mapping(mapping(component.get(kind)).get(name))
+    def port(self, bound: Bound) -> dict[str, Any]:
+        """How the node's component declares a port; {} if unknown."""
+        return mapping(self.ports(bound.node, bound.kind).get(bound.port))
+
+    def ports(self, node: str, kind: str) -> dict[str, Any]:
+        return mapping(mapping(self.nodes[node]["component"]).get(kind))
 
     def users_of_input(self, name: str) -> Iterator[Bound]:
         """The ports that a pipeline input feeds."""
-        for bound in self._bound("inputs"):
+        for bound in _bound(self.document):
             if (found := _PARENT_INPUT.fullmatch(bound.text)) and found[1] == name:
                 yield bound
 
     def makers_of_output(self, name: str) -> Iterator[Bound]:
         """The ports that a pipeline output comes from."""
-        for bound in self._bound("outputs"):
+        for bound in _bound(self.document):
             if (found := _PARENT_OUTPUT.fullmatch(bound.text)) and found[1] == name:
                 yield bound
-
-    def dangling(self) -> Iterator[Problem]:
-        """References to inputs, outputs and jobs that are not there."""
-        for bound in self._bound("inputs"):
-            if found := _PARENT_INPUT.fullmatch(bound.text):
-                there = self.declared("inputs")
-                yield from self._unless(found[1], there, bound, "inputs", "pipeline input")
-            elif found := _STEP_OUTPUT.fullmatch(bound.text):
-                job, output = found.groups()
-                yield from self._unless(job, self.nodes, bound, "inputs", "job")
-                component = self.nodes.get(job, {}).get("component")
-                if isinstance(component, dict):
-                    there = mapping(component.get("outputs"))
-                    what = f"output of job {job!r}:"
-                    yield from self._unless(output, there, bound, "inputs", what)
-        for bound in self._bound("outputs"):
-            if found := _PARENT_OUTPUT.fullmatch(bound.text):
-                there = self.declared("outputs")
-                yield from self._unless(found[1], there, bound, "outputs", "pipeline output")
-
-    def _bound(self, kind: str) -> Iterator[Bound]:
-        for node, content in self.nodes.items():
-            for port, value in mapping(content.get(kind)).items():
-                yield Bound(node=node, port=port, text=_text(value))
-
-    def _unless(
-        self, name: str, there: dict[str, Any], bound: Bound, kind: str, what: str
-    ) -> Iterator[Problem]:
-        if name not in there:
-            known = ", ".join(sorted(there)) or "none"
-            yield self.document.problem(
-                ("jobs", bound.node, kind, bound.port),
-                f"there is no {what} {name!r}; there are: {known}",
-            )
 
 
 def load(document: Document) -> Graph:
@@ -104,10 +79,80 @@ def load(document: Document) -> Graph:
 
     Raises DefinitionsInvalid with everything that is wrong with it.
     """
-    _refuse(list(_unsupported(document)))
-    graph = Graph(document=document, nodes=_nodes(document))
-    _refuse(list(graph.dangling()))
+    problems = [*_unsupported(document), *_dangling(document)]
+    graph = None
+    try:
+        graph = Graph(document=document, nodes=_nodes(document))
+    except DefinitionsInvalid as error:
+        # The SDK follows references to learn types, and trips over what was found already.
+        told = {problem.line for problem in problems}
+        problems += [problem for problem in error.problems if not told or problem.line > 1]
+    if graph:
+        problems += _misfits(graph)
+    if problems or graph is None:
+        raise DefinitionsInvalid(sorted(set(problems)))
     return graph
+
+
+def _bound(document: Document) -> Iterator[Bound]:
+    """Every port that the document binds, in its order."""
+    for node, content in mapping(document.content.get("jobs")).items():
+        for kind in ("inputs", "outputs"):
+            for port, value in mapping(mapping(content).get(kind)).items():
+                yield Bound(node=node, kind=kind, port=port, text=_text(value))
+
+
+def _dangling(document: Document) -> Iterator[Problem]:
+    """References to inputs, outputs and jobs that are not there."""
+    inputs, outputs = (mapping(document.content.get(kind)) for kind in ("inputs", "outputs"))
+    jobs = mapping(document.content.get("jobs"))
+    for bound in _bound(document):
+        if found := _PARENT_INPUT.fullmatch(bound.text):
+            yield from _unless(document, bound, "pipeline input", found[1], inputs)
+        elif found := _PARENT_OUTPUT.fullmatch(bound.text):
+            yield from _unless(document, bound, "pipeline output", found[1], outputs)
+        elif found := _STEP_OUTPUT.fullmatch(bound.text):
+            job, output = found.groups()
+            yield from _unless(document, bound, "job", job, jobs)
+            if "command" in mapping(jobs.get(job)):
+                there = mapping(jobs[job].get("outputs"))
+                yield from _unless(document, bound, f"output of job {job!r}:", output, there)
+
+
+def _misfits(graph: Graph) -> Iterator[Problem]:
+    """What nodes bind and their component files declare, where the two disagree."""
+    document = graph.document
+    for bound in _bound(document):
+        if not isinstance(graph.nodes[bound.node]["component"], dict):
+            continue
+        there = graph.ports(bound.node, bound.kind)
+        what = f"{bound.kind.removesuffix('s')} of the component:"
+        yield from _unless(document, bound, what, bound.port, there)
+        found = _STEP_OUTPUT.fullmatch(bound.text)
+        if found and isinstance(graph.nodes[found[1]]["component"], dict):
+            made = graph.ports(found[1], "outputs")
+            yield from _unless(document, bound, f"output of job {found[1]!r}:", found[2], made)
+    for node, content in graph.nodes.items():
+        if "additional_includes" in mapping(content["component"]):
+            yield document.problem(
+                ("jobs", node, "component"),
+                "additional_includes are not taken yet; put the files into the code folder",
+            )
+        given = mapping(document.content["jobs"][node].get("inputs"))
+        for name, port in graph.ports(node, "inputs").items():
+            if name not in given and "default" not in port and not port.get("optional"):
+                yield document.problem(
+                    ("jobs", node, "inputs"),
+                    f"the component of job {node!r} needs the input {name!r} ({port['type']})",
+                )
+
+
+def _unless(
+    document: Document, bound: Bound, what: str, name: str, there: Mapping[str, Any]
+) -> Iterator[Problem]:
+    if name not in there:
+        known = ", ".join(sorted(there)) or "none"
+        yield document.problem(bound.place, f"there is no {what} {name!r}; there are: {known}")
 
 
 def mapping(value: Any) -> dict[str, Any]:
@@ -127,6 +172,12 @@ def _unsupported(document: Document) -> Iterator[Problem]:
     for node, value in mapping(content.get("jobs")).items():
         yield from _unsupported_node(document, node, value)
     for name, value in mapping(content.get("inputs")).items():
+        if mapping(value).get("type") in ("string", "integer", "number", "boolean"):
+            default = mapping(value).get("default", "…")
+            yield document.problem(
+                ("inputs", name),
+                f"a pipeline job's literal input is its value alone: write '{name}: {default}'",
+            )
         path = mapping(value).get("path")
         if path is not None and not REMOTE.match(str(path)):
             yield document.problem(
@@ -144,6 +195,9 @@ def _unsupported_node(document: Document, node: str, value: Any) -> Iterator[Pro
         yield document.problem(
             (*place, "type"), f"{kind!r} jobs are not taken yet, only command jobs"
         )
+    code = str(value.get("code", "."))
+    if not REMOTE.match(code) and not (document.path.parent / code).exists():
+        yield document.problem((*place, "code"), f"there is no file or folder {code!r}")
     if "compute" in value:
         yield document.problem(
             (*place, "compute"),
@@ -176,24 +230,18 @@ def _nodes(document: Document) -> dict[str, dict[str, Any]]:
             nodes = yaml.safe_load(dumped.read_text())["jobs"]
     except (MlException, ValidationError) as error:
         raise DefinitionsInvalid(_sdk_problems(document, str(error))) from None
-    return {node: _short(nodes[node]) for node in document.content["jobs"]}
-
-
-def _short(node: dict[str, Any]) -> dict[str, Any]:
-    """A node with its plain bindings as the text that people write."""
-    ports = {
-        kind: {
-            name: _text(value) if mapping(value).keys() == {"path"} else value
-            for name, value in node[kind].items()
-        }
-        for kind in ("inputs", "outputs")
-        if isinstance(node.get(kind), dict)
-    }
-    return {**node, **ports}
+    except Exception as error:  # noqa: BLE001 - the SDK stumbles over YAML with Python's own errors
+        message = f"the AzureML SDK cannot read it: {type(error).__name__}: {error}"
+        raise DefinitionsInvalid([document.problem((), _short_text(message))]) from None
+    return {node: nodes[node] for node in document.content["jobs"]}
 
 
 def _text(bound: Any) -> str:
     return str(bound.get("path", "") if isinstance(bound, dict) else bound)
+
+
+def _short_text(text: str) -> str:
+    return textwrap.shorten(text, 280)
 
 
 def _sdk_problems(document: Document, text: str) -> list[Problem]:
@@ -208,11 +256,6 @@ def _sdk_problems(document: Document, text: str) -> list[Problem]:
     for finding in findings:
         where = str(finding.get("path", "*"))
         place = tuple(where.split(".")) if where != "*" else ()
-        message = str(finding.get("message", "")).strip()
+        message = _short_text(str(finding.get("message", "")))
         problems.append(document.problem(place, f"{where}: {message}" if place else message))
-    return problems or [document.problem((), " ".join(text.split())[:500])]
-
-
-def _refuse(problems: list[Problem]) -> None:
-    if problems:
-        raise DefinitionsInvalid(problems)
+    return problems or [document.problem((), _short_text(text))]

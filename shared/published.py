@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared import compiler, definitions, triggers
 from shared.blob_state import BlobState
-from shared.compiler import DATA_TYPES, CompiledPipeline, PipelineInput
+from shared.compiler import CompiledComponent, CompiledPipeline
 from shared.definitions import Definitions, TriggerDefinition, TriggerFile
 from shared.errors import DefinitionsInvalid, Problem, RecordUnreadable
 from shared.index import Index, IndexedTrigger, Snapshot
-from shared.workspace import DataInput, Literal
+from shared.inputs import DataInput, Literal, PipelineInput
 
 SCHEMA = 1
 
@@ -54,55 +53,11 @@ class PublishedPipeline(BaseModel):
             for name in values.keys() - self.inputs.keys()
         }
         for name, declared in self.inputs.items():
-            value = values.get(name, declared.default)
             try:
-                if declared.type in DATA_TYPES:
-                    path = _data_path(value if value is not None else declared.path)
-                    bound[name] = DataInput(type=declared.type, path=path, mode=declared.mode)
-                else:
-                    bound[name] = _literal(value, declared.type)
+                bound[name] = declared.take(values.get(name))
             except ValueError as error:
                 problems[name] = str(error)
         return bound, problems
-
-
-def _data_path(value: Any) -> str:
-    if value is None:
-        raise ValueError("the pipeline needs this data and the trigger binds none")
-    if not isinstance(value, str) or not value.startswith(
-        ("https://", "azureml:", "wasbs://", "abfss://")
-    ):
-        raise ValueError(f"{value!r} is not an https://, azureml:, wasbs:// or abfss:// path")
-    return value
-
-
-def _literal(value: Any, type: str) -> Literal:
-    """A value as the input's type; text from paths and messages is read as that type."""
-    match type, value:
-        case _, None:
-            raise ValueError("the pipeline needs this value and the trigger binds none")
-        case "boolean", bool():
-            return value
-        case "boolean", str() if value.lower() in ("true", "false"):
-            return value.lower() == "true"
-        case "integer", int() if not isinstance(value, bool):
-            return value
-        case "integer", float() if value.is_integer():
-            return int(value)
-        case "integer", str():
-            return int(value)
-        # NaN and infinity have no JSON, and no job means them.
-        case "number", int() | float() if not isinstance(value, bool) and isfinite(value):
-            return value
-        case "number", str() if isfinite(float(value)):
-            return float(value)
-        case "string", str():
-            return value
-        case "string", bool():
-            return str(value).lower()
-        case "string", int() | float():
-            return str(value)
-    raise ValueError(f"{value!r} is not of type {type}")
 
 
 def resolve(snapshot: Snapshot, name: str) -> PublishedPipeline | None:
@@ -122,6 +77,8 @@ class Registry(Protocol):
     """Where component versions are registered."""
 
     def component_id(self, name: str, version: str) -> str: ...
+
+    def registered(self, name: str, version: str) -> bool: ...
 
     def register(self, document: dict[str, Any]) -> None: ...
 
@@ -160,9 +117,8 @@ class Publishing:
         of every document before anything is registered.
         """
         found = definitions.load(folder)
-        compiled = _compile(found)
         before = self._index.read().snapshot
-        _check_triggers(found.triggers, compiled, before)
+        compiled = _checked(found, before)
         latest = {pipeline.name: self._publish(pipeline, say) for pipeline in compiled}
         return self._activate(found.triggers, latest)
 
@@ -172,14 +128,19 @@ class Publishing:
         if blob is None:
             say(f"registering {len(pipeline.steps)} steps of {pipeline.name}")
             with ThreadPoolExecutor(max_workers=8) as pool:
-                list(pool.map(lambda step: self._registry.register(step.document), pipeline.steps))
+                list(pool.map(self._register, pipeline.steps))
             say(f"registering {pipeline.name}:{pipeline.version}")
-            self._registry.register(pipeline.component.document)
+            self._register(pipeline.component)
             record = _published(pipeline, self._registry)
             # Whoever publishes the same content at the same time writes the same record.
             self._blobs.create(name, record.model_dump_json(by_alias=True).encode())
             return record
         return PublishedPipeline.model_validate_json(blob.data)
+
+    def _register(self, component: CompiledComponent) -> None:
+        # Asking costs one request, registering a step three and more, and its upload.
+        if not self._registry.registered(component.name, component.version):
+            self._registry.register(component.document)
 
     def _activate(
         self, files: tuple[TriggerFile, ...], latest: Mapping[str, PublishedPipeline]
@@ -210,51 +171,58 @@ class Publishing:
         return changes
 
 
-def _compile(found: Definitions) -> list[CompiledPipeline]:
-    problems = [problem for file in found.triggers for problem in triggers.check(file)]
+def _checked(found: Definitions, before: Snapshot) -> list[CompiledPipeline]:
+    """The pipelines compiled, if nothing at all is wrong in the folder.
+
+    Raises DefinitionsInvalid with every problem of every document.
+    """
+    problems = [*found.problems]
     compiled = []
-    for pipeline in found.pipelines:
+    for definition in found.pipelines:
         try:
-            compiled.append(compiler.compile(pipeline))
+            compiled.append(compiler.compile(definition))
         except DefinitionsInvalid as error:
             problems.extend(error.problems)
+    known: dict[str, Mapping[str, PipelineInput] | None] = {}
+    for name in before.pipelines:
+        if pipeline := resolve(before, name):
+            known[name] = pipeline.inputs
+    # A pipeline that cannot be compiled is known all the same; its inputs are not.
+    known |= dict.fromkeys(definition.name for definition in found.pipelines)
+    known |= {pipeline.name: pipeline.inputs for pipeline in compiled}
+    for file in found.triggers:
+        problems.extend(triggers.check(file))
+        problems.extend(_check_action(file, known))
     if problems:
         raise DefinitionsInvalid(problems)
     return compiled
 
 
-def _check_triggers(
-    files: tuple[TriggerFile, ...], compiled: list[CompiledPipeline], before: Snapshot
-) -> None:
-    """Every trigger names a pipeline that is there, and binds inputs that it has."""
-    known: dict[str, Mapping[str, PipelineInput]] = {}
-    for name in before.pipelines:
-        if pipeline := resolve(before, name):
-            known[name] = pipeline.inputs
-    known.update({pipeline.name: pipeline.inputs for pipeline in compiled})
-    problems: list[Problem] = []
-    for file in files:
-        problems.extend(_check_trigger(file, known))
-    if problems:
-        raise DefinitionsInvalid(problems)
-
-
-def _check_trigger(
-    file: TriggerFile, known: Mapping[str, Mapping[str, PipelineInput]]
+def _check_action(
+    file: TriggerFile, known: Mapping[str, Mapping[str, PipelineInput] | None]
 ) -> Iterator[Problem]:
+    """A trigger names a pipeline that is there, and binds inputs that it has."""
     action = file.trigger.action
-    inputs = known.get(action.pipeline)
-    if inputs is None:
+    if action.pipeline not in known:
         names = ", ".join(sorted(known)) or "none"
         yield file.document.problem(
             ("action", "pipeline"), f"no pipeline is named {action.pipeline!r}; there are: {names}"
         )
+    inputs = known.get(action.pipeline)
+    if inputs is None:
         return
-    for name in action.inputs.keys() - inputs.keys():
-        yield file.document.problem(
-            ("action", "inputs", name),
-            f"{action.pipeline} has no input {name!r}; it has: {', '.join(sorted(inputs))}",
-        )
+    for name, value in action.inputs.items():
+        place = ("action", "inputs", name)
+        if name not in inputs:
+            there = ", ".join(sorted(inputs)) or "none"
+            yield file.document.problem(
+                place, f"{action.pipeline} has no input {name!r}; it has: {there}"
+            )
+        elif "${{" not in str(value):
+            try:
+                inputs[name].take(value)
+            except ValueError as error:
+                yield file.document.problem(place, f"{name}: {error}")
     for name, declared in inputs.items():
         if declared.required and name not in action.inputs:
             yield file.document.problem(

@@ -21,6 +21,7 @@ from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoun
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import JobExists, JobRejected, WorkspaceUnavailable
+from shared.inputs import DataInput, Literal
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -35,18 +36,6 @@ _CONNECT_TIMEOUT, _READ_TIMEOUT = 5, 25
 #: Two uploads of one code folder race in the SDK (azure-sdk-for-python#30155); steps and
 #: publishers that share a folder may meet so more than once.
 _UPLOAD_RACES = 5
-
-Literal = str | bool | int | float
-
-
-class DataInput(BaseModel):
-    """A data input or output of a job: where it is and how it is mounted."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    type: str
-    path: str | None = None
-    mode: str | None = None
 
 
 class JobBody(BaseModel):
@@ -177,6 +166,15 @@ class AzureWorkspace:
                 )
                 for step in steps
             ]
+
+    def registered(self, name: str, version: str) -> bool:
+        """Whether a component version is there; it is immutable, so nothing more is asked."""
+        with _translated(f"component {name}:{version}"):
+            try:
+                self._ml().components.get(name, version)
+            except ResourceNotFoundError:
+                return False
+            return True
 
     def register(self, document: dict[str, Any]) -> None:
         """Register one component version from its YAML content, with its code and environment.

@@ -13,13 +13,13 @@ from random import Random
 
 from greenlet import getcurrent, greenlet
 
-from shared.compiler import PipelineInput
 from shared.definitions import TriggerDefinition
 from shared.dispatcher import Dispatcher
 from shared.errors import SignalboxError, StorageUnavailable
 from shared.events import BLOB_CREATED, Event
 from shared.history import History
 from shared.index import Index, IndexedTrigger, Snapshot
+from shared.inputs import PipelineInput
 from shared.ledger import FUNCTION_TIMEOUT, Ledger
 from shared.published import PublishedPipeline
 from shared.submission import Submission

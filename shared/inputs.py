@@ -1,0 +1,95 @@
+"""What a pipeline takes: its inputs as declared, and the values that fit them."""
+
+import re
+from math import isfinite
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+Literal = str | bool | int | float
+
+#: Types of inputs that are data, not values. Source: AzureML CLI v2 pipelineJob schema.
+DATA_TYPES = frozenset(
+    {"uri_file", "uri_folder", "mltable", "custom_model", "mlflow_model", "triton_model"}
+)
+
+#: Text that is a number and nothing else: a path's 2024_01 is none.
+_INTEGER = re.compile(r"[+-]?[0-9]{1,300}")
+_NUMBER = re.compile(r"[+-]?([0-9]{1,300}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,5})?")
+
+
+class DataInput(BaseModel):
+    """A data input or output of a job: where it is and how it is mounted."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    type: str
+    path: str | None = None
+    mode: str | None = None
+
+
+class PipelineInput(BaseModel):
+    """One input of a pipeline."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    type: str
+    #: A literal's value when the trigger binds none.
+    default: Literal | None = None
+    #: Where a data input comes from when the trigger binds none.
+    path: str | None = None
+    mode: str | None = None
+
+    @property
+    def required(self) -> bool:
+        return self.default is None and self.path is None
+
+    def take(self, value: Any) -> DataInput | Literal:
+        """A bound value, or None for none, as a job's input.
+
+        Text that comes from paths and messages is read as the input's type. Raises ValueError.
+        """
+        if self.type in DATA_TYPES:
+            path = _data_path(value if value is not None else self.path)
+            return DataInput(type=self.type, path=path, mode=self.mode)
+        return _literal(value if value is not None else self.default, self.type)
+
+
+def _data_path(value: Any) -> str:
+    if value is None:
+        raise ValueError("the pipeline needs this data and the trigger binds none")
+    if not isinstance(value, str) or not value.startswith(
+        ("https://", "azureml:", "wasbs://", "abfss://")
+    ):
+        raise ValueError(f"{value!r} is not an https://, azureml:, wasbs:// or abfss:// path")
+    return value
+
+
+def _literal(value: Any, type: str) -> Literal:
+    match type, value:
+        case _, None:
+            raise ValueError("the pipeline needs this value and the trigger binds none")
+        case "boolean", bool():
+            return value
+        case "boolean", str() if value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        case "integer", int() if not isinstance(value, bool):
+            return value
+        case "integer", float() if value.is_integer():
+            return int(value)
+        case "integer", str() if _INTEGER.fullmatch(value):
+            return int(value)
+        case "number", int() if not isinstance(value, bool):
+            return value
+        # NaN and infinity have no JSON, and no job means them.
+        case "number", float() if isfinite(value):
+            return value
+        case "number", str() if _NUMBER.fullmatch(value) and isfinite(float(value)):
+            return float(value)
+        case "string", str():
+            return value
+        case "string", bool():
+            return str(value).lower()
+        case "string", int() | float():
+            return str(value)
+    raise ValueError(f"{value!r} is not of type {type}")
