@@ -8,6 +8,7 @@ against Azure itself: the same command, the same SDKs, the same settings.
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -218,9 +219,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.chdir(ROOT)
     screen, started = Screen(), time.monotonic()
+    state = Path(tempfile.mkdtemp(prefix="signalbox-demo-"))
     try:
         screen.heading("Start a local Azure")
-        with LocalAzure(ROOT, say=screen.line) as azure:
+        with LocalAzure(ROOT, state=state, say=screen.line) as azure:
             try:
                 Demo(azure, screen).run()
             except (AzureError, SignalboxError, httpx.HTTPError) as error:
@@ -229,10 +231,12 @@ def main() -> int:
             screen.heading("End everything that was started")
     except (DemoFailed, StartupError, NotInstalled) as error:
         screen.error(f"The demo failed: {error}")
+        screen.line(f"all logs are kept in {state / 'logs'}")
         return 1
     except KeyboardInterrupt:
         screen.error("The demo was ended before it was done.")
         return 130
+    shutil.rmtree(state)
     screen.line(f"done in {time.monotonic() - started:.0f} s")
     screen.line("`make run` starts the same local Azure and leaves it to you")
     return 0

@@ -63,8 +63,8 @@ class Worker:
         )
         started: protos.WorkerInitResponse = await _worker_init_request(request)
         if started.result.status != protos.StatusResult.Success:
-            failure = started.result.exception
-            raise HostError(f"{failure.message}\n{failure.stack_trace}")
+            # the worker library has logged the stack
+            raise HostError(started.result.exception.message)
         indexed: protos.FunctionMetadataResponse = await _functions_metadata_request(
             SimpleNamespace(request=None)
         )
