@@ -72,7 +72,7 @@ def _show(changes: list[Change]) -> None:
     table = Table("", "name", "version", "", box=None, pad_edge=False)
     for change in changes:
         table.add_row(change.kind, change.name, change.version, change.did)
-    Console().print(table)
+    Console(markup=False).print(table)
 
 
 if __name__ == "__main__":

@@ -117,10 +117,25 @@ class Publishing:
         of every document before anything is registered.
         """
         found = definitions.load(folder)
-        before = self._index.read().snapshot
-        compiled = _checked(found, before)
+        compiled = _checked(found, self._elsewhere(found))
         latest = {pipeline.name: self._publish(pipeline, say) for pipeline in compiled}
         return self._activate(found.triggers, latest)
+
+    def _elsewhere(self, found: Definitions) -> dict[str, Mapping[str, PipelineInput]]:
+        """The inputs of published pipelines that triggers name and the folder does not hold.
+
+        The index is read only then, so that mistakes in a folder are told without Azure.
+        """
+        here = {definition.name for definition in found.pipelines}
+        named = {file.trigger.action.pipeline for file in found.triggers}
+        if named <= here:
+            return {}
+        snapshot = self._index.read().snapshot
+        return {
+            name: pipeline.inputs
+            for name in snapshot.pipelines
+            if (pipeline := resolve(snapshot, name))
+        }
 
     def _publish(self, pipeline: CompiledPipeline, say: Callable[[str], None]) -> PublishedPipeline:
         name = f"published/{pipeline.name}/{pipeline.version}.json"
@@ -171,7 +186,9 @@ class Publishing:
         return changes
 
 
-def _checked(found: Definitions, before: Snapshot) -> list[CompiledPipeline]:
+def _checked(
+    found: Definitions, elsewhere: Mapping[str, Mapping[str, PipelineInput]]
+) -> list[CompiledPipeline]:
     """The pipelines compiled, if nothing at all is wrong in the folder.
 
     Raises DefinitionsInvalid with every problem of every document.
@@ -183,10 +200,7 @@ def _checked(found: Definitions, before: Snapshot) -> list[CompiledPipeline]:
             compiled.append(compiler.compile(definition))
         except DefinitionsInvalid as error:
             problems.extend(error.problems)
-    known: dict[str, Mapping[str, PipelineInput] | None] = {}
-    for name in before.pipelines:
-        if pipeline := resolve(before, name):
-            known[name] = pipeline.inputs
+    known: dict[str, Mapping[str, PipelineInput] | None] = {**elsewhere}
     # A pipeline that cannot be compiled is known all the same; its inputs are not.
     known |= dict.fromkeys(definition.name for definition in found.pipelines)
     known |= {pipeline.name: pipeline.inputs for pipeline in compiled}
