@@ -16,6 +16,8 @@ from pathlib import Path
 
 #: seconds a child has to end by itself after SIGTERM
 GRACE = 8.0
+#: characters of a log line that an error shows
+_LINE = 300
 
 
 class StartupError(RuntimeError):
@@ -49,6 +51,14 @@ class ChildProcess:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def ending(self) -> str:
+        """How a process that is not running ended, to follow its name."""
+        code = self._process.returncode if self._process else None
+        if code is None:
+            return "has not been started"
+        return f"ended with exit code {code}" if code >= 0 else f"was ended by signal {-code}"
+
     def start(self) -> None:
         if self.running:
             return
@@ -70,8 +80,7 @@ class ChildProcess:
         deadline = time.monotonic() + seconds
         while not ready():
             if not self.running:
-                code = self._process.returncode if self._process else None
-                raise StartupError(f"{self.name} ended with exit code {code}.\n{self.tail()}")
+                raise StartupError(f"{self.name} {self.ending}.\n{self.tail()}")
             if time.monotonic() > deadline:
                 raise StartupError(
                     f"{self.name} did not come up within {seconds:g} s.\n{self.tail()}"
@@ -89,7 +98,8 @@ class ChildProcess:
     def tail(self, lines: int = 30) -> str:
         """The last lines of the log, under its path."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        return "\n".join([f"--- end of {self.log} ---", *text.splitlines()[-lines:]])
+        shown = [line[:_LINE] for line in text.splitlines()[-lines:]]
+        return "\n".join([f"--- end of {self.log} ---", *shown])
 
     def _end(self, how: signal.Signals) -> None:
         process = self._process

@@ -197,7 +197,7 @@ class LocalAzure:
         """StartupError with the log's tail when a part has ended by itself."""
         for process in self._processes:
             if not process.running:
-                raise StartupError(f"{process.name} has ended.\n{process.tail()}")
+                raise StartupError(f"{process.name} {process.ending}.\n{process.tail()}")
 
     def stop(self) -> None:
         """End everything that was started; safe to call twice."""
