@@ -191,7 +191,8 @@ class AzureBlobState:
             for item in self._container.list_blobs(name_starts_with=prefix, include=["metadata"]):
                 yield Listed(
                     name=item.name,
-                    etag=item.etag,
+                    # A listing leaves out the quotes that every other answer, and a condition, has.
+                    etag=f'"{item.etag.strip('"')}"',
                     last_modified=item.last_modified,
                     metadata=item.metadata or {},
                 )
