@@ -229,17 +229,22 @@ def main() -> int:
                 azure.check()
                 raise DemoFailed(f"{type(error).__name__}: {error}") from error
             screen.heading("End everything that was started")
-    except (DemoFailed, StartupError, NotInstalled) as error:
+    except (DemoFailed, StartupError) as error:
         screen.error(f"The demo failed: {error}")
         screen.line(f"all logs are kept in {state / 'logs'}")
         return 1
+    except NotInstalled as error:
+        screen.error(f"The demo cannot start: {error}")
+        code = 1
     except KeyboardInterrupt:
         screen.error("The demo was ended before it was done.")
-        return 130
-    shutil.rmtree(state)
-    screen.line(f"done in {time.monotonic() - started:.0f} s")
-    screen.line("`make run` starts the same local Azure and leaves it to you")
-    return 0
+        code = 130
+    else:
+        screen.line(f"done in {time.monotonic() - started:.0f} s")
+        screen.line("`make run` starts the same local Azure and leaves it to you")
+        code = 0
+    shutil.rmtree(state, ignore_errors=True)
+    return code
 
 
 if __name__ == "__main__":
