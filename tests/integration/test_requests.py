@@ -1,0 +1,156 @@
+"""What an event costs: the requests of the stock SDK and those of Signalbox, for one pipeline."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from azure.ai.ml import Input, MLClient, load_job
+from azure.ai.ml.entities import PipelineJob
+from azure.identity import DefaultAzureCredential
+
+from emulator.stack import LocalAzure
+from tests.e2e.running_signalbox import APP, Json, RunningSignalbox, subject_of
+from tests.integration.conftest import exported
+from tests.integration.waiting import eventually
+
+_EXAMPLE = APP / "examples" / "tumour-screening"
+_PIPELINE = _EXAMPLE / "pipelines" / "tumour-screening.yml"
+#: Nothing is uploaded here: the jobs end at once, and what it takes to submit them is counted.
+_LANDING = "https://contosolake.blob.core.windows.net/landing"
+
+
+@pytest.fixture(scope="module")
+def signalbox() -> Iterator[RunningSignalbox]:
+    """The example is published, and the app has handled an event before."""
+    with LocalAzure(APP) as azure, exported(azure):
+        signalbox = RunningSignalbox(azure)
+        published = signalbox.publish(_EXAMPLE)
+        assert published.returncode == 0, published.stderr
+        assert signalbox.post([_event(signalbox, "biopsies/harbour/first.csv")]).status_code == 202
+        yield signalbox
+
+
+def _event(signalbox: RunningSignalbox, path: str) -> Json:
+    """An upload as Event Grid tells it."""
+    return {
+        "id": str(uuid.uuid4()),
+        "topic": signalbox.azure.topology.account_id("contosolake"),
+        "subject": subject_of(path),
+        "eventType": "Microsoft.Storage.BlobCreated",
+        "eventTime": datetime.now(UTC).isoformat(),
+        "data": {"api": "PutBlob", "eTag": "0x1", "url": f"{_LANDING}/{path}"},
+        "dataVersion": "",
+        "metadataVersion": "1",
+    }
+
+
+def _storage_log(signalbox: RunningSignalbox) -> list[Json]:
+    """Requests to the state account so far, in order."""
+    marker = f"fence-{uuid.uuid4()}"
+    # a request of our own: once it is in the log, everything before it is
+    signalbox.state.get_blob_client(marker).exists()
+
+    def look() -> list[Json]:
+        lines = (signalbox.azure.logs / "azurite.log").read_text().splitlines()
+        found = [json.loads(line) for line in lines if line.startswith("{")]
+        return found if any(marker in request["path"] for request in found) else []
+
+    host = signalbox.azure.topology.account("signalboxstate").host
+    return [
+        request
+        for request in eventually(look)
+        if request["host"].startswith(host) and "fence-" not in request["path"]
+    ]
+
+
+def _cost(signalbox: RunningSignalbox, event: Json) -> tuple[list[Json], list[Json]]:
+    """Requests to AzureML and to storage that one event costs.
+
+    Each look is at an event of its own, until the minute timer did not look at the same time.
+    """
+    for _ in range(5):
+        ticks = signalbox.log().count("Functions.timer'")
+        before = len(_storage_log(signalbox))
+        signalbox.clear_requests()
+        event = {**event, "data": {**event["data"], "eTag": f"0x{uuid.uuid4().hex[:15]}"}}
+        assert signalbox.post([event]).status_code == 202
+        arm, storage = signalbox.arm_requests(), _storage_log(signalbox)[before:]
+        if signalbox.log().count("Functions.timer'") == ticks:
+            return _from_clients(arm), storage
+    raise AssertionError("the timer never kept still")
+
+
+def _from_clients(requests: list[Json]) -> list[Json]:
+    # steps that run meanwhile speak to run history
+    return [request for request in requests if request["host"] == "management.azure.com"]
+
+
+def _stock(signalbox: RunningSignalbox, ml: MLClient) -> list[Json]:
+    """Requests of what one writes without Signalbox: load the YAML, submit it."""
+    signalbox.clear_requests()
+    job = load_job(_PIPELINE)
+    assert isinstance(job, PipelineJob)
+    inputs: Any = job.inputs
+    inputs.training_data = Input(type="uri_file", path=f"{_LANDING}/biopsies/harbour/new.csv")
+    inputs.site = "harbour"
+    job.name = f"stock-{uuid.uuid4().hex[:8]}"
+    ml.jobs.create_or_update(job)
+    return _from_clients(signalbox.arm_requests())
+
+
+def test_an_event_costs_one_request_to_azureml_and_four_to_storage(
+    signalbox: RunningSignalbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    topology = signalbox.azure.topology
+    ml = MLClient(
+        DefaultAzureCredential(),
+        topology.subscription_id,
+        topology.resource_group,
+        topology.workspace.name,
+        enable_telemetry=False,
+        show_progress=False,
+    )
+    first, later = _stock(signalbox, ml), _stock(signalbox, ml)
+    arm, storage = _cost(signalbox, _event(signalbox, "biopsies/harbour/new.csv"))
+
+    assert [(request["method"], request["status"]) for request in arm] == [("PUT", 201)]
+    assert "/jobs/retrain-on-upload-" in arm[0]["path"]
+    assert [
+        (request["method"], request["path"].split("/")[2], request["comp"], request["status"])
+        for request in storage
+    ] == [
+        ("GET", "index.json", None, 304),
+        ("PUT", "open", None, 201),
+        ("PUT", "ledger", None, 201),
+        ("PUT", "ledger", None, 201),
+    ]
+    # the stock way registers every step again; else there would be nothing to save
+    steps = 5
+    assert len(later) > steps
+
+    rows = {
+        "stock SDK, first event": first,
+        "stock SDK, later events": later,
+        "Signalbox, every event": arm,
+    }
+    with capsys.disabled():
+        print(f"\n\n  requests to AzureML for one run of {_PIPELINE.stem} ({steps} steps)")
+        for name, requests in rows.items():
+            kilobytes = sum(request["bytes"] for request in requests) / 1000
+            milliseconds = sum(request["ms"] for request in requests)
+            print(
+                f"  {name:<26}{len(requests):>4} {kilobytes:>7.1f} kB sent"
+                f" {milliseconds:>7.0f} ms served"
+            )
+        print(f"  and to the state container: {len(storage)}")
+
+
+def test_an_event_that_is_for_nobody_costs_one_conditional_read(
+    signalbox: RunningSignalbox,
+) -> None:
+    arm, storage = _cost(signalbox, _event(signalbox, "attic/box.csv"))
+    assert arm == []
+    assert [(request["method"], request["status"]) for request in storage] == [("GET", 304)]
