@@ -31,7 +31,8 @@ def main() -> int:
     try:
         jobs = workspace().jobs
         for job in jobs.list():
-            print(f"{job.name}  {job.status}  {job.display_name}")
+            # An enum for a job, plain text for a step.
+            print(f"{job.name}  {getattr(job.status, 'value', job.status)}  {job.display_name}")
             # The newest child comes first.
             for step in reversed(list(jobs.list(parent_job_name=job.name))):
                 print(f"    {step.display_name:16} {step.status}")
