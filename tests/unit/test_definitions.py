@@ -4,7 +4,6 @@ import pytest
 
 from shared import definitions
 from shared.definitions import Definitions, TriggerDefinition
-from shared.errors import DefinitionsInvalid
 
 PIPELINE = "type: pipeline\njobs: {}\n"
 TRIGGER = """\
@@ -33,9 +32,7 @@ def load(folder: Path, documents: dict[str, str]) -> Definitions:
 
 
 def problems(folder: Path, documents: dict[str, str]) -> list[str]:
-    with pytest.raises(DefinitionsInvalid) as caught:
-        load(folder, documents)
-    return [str(problem) for problem in caught.value.problems]
+    return [str(problem) for problem in sorted(load(folder, documents).problems)]
 
 
 def trigger_problems(folder: Path, text: str) -> list[str]:
@@ -61,6 +58,7 @@ def test_reads_a_folder(tmp_path: Path) -> None:
     ]
     assert [file.trigger.name for file in found.triggers] == ["on-upload"]
     assert found.triggers[0].document.file == "triggers/on-upload.yml"
+    assert found.problems == ()
 
 
 def test_values_of_a_trigger_keep_their_types(tmp_path: Path) -> None:
@@ -111,6 +109,25 @@ def test_tells_the_problems_of_all_documents_at_once(tmp_path: Path) -> None:
     assert "must equal the file name" in found[3]
     assert "spec.blob.account is missing" in found[4]
     assert "spec.blob.acount is not a key that is known here" in found[5]
+
+
+def test_what_is_well_comes_along_with_the_problems(tmp_path: Path) -> None:
+    found = load(
+        tmp_path,
+        {
+            "pipelines/broken.yml": "a: [",
+            "pipelines/scoring.yml": PIPELINE,
+            "triggers/on-upload.yml": TRIGGER,
+            "triggers/other.yml": "name: other",
+        },
+    )
+
+    assert [pipeline.name for pipeline in found.pipelines] == ["scoring"]
+    assert [file.trigger.name for file in found.triggers] == ["on-upload"]
+    assert {problem.file for problem in found.problems} == {
+        "pipelines/broken.yml",
+        "triggers/other.yml",
+    }
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 
 from shared.dispatcher import SUBMIT_BUDGET
 from shared.errors import JobRejected, StorageUnavailable, WorkspaceUnavailable
+from shared.inputs import DataInput
 from shared.ledger import LEASE, State, job_name, run_key
-from shared.workspace import DataInput
 from tests.unit import scene
 from tests.unit.scene import DEPLOYMENT, TRIGGER, Scene, event, fail, pipeline, trigger
 

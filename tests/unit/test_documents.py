@@ -159,12 +159,13 @@ def test_merges_that_multiply_are_refused_before_they_do() -> None:
     assert time.perf_counter() - started < 0.3
 
 
-@pytest.mark.parametrize("values", [documents.MAX_VALUES - 2, documents.MAX_VALUES - 1])
-def test_values_are_counted(values: int) -> None:
-    # The document and the list are values too.
-    raw = "a: [" + "1," * values + "]"
-    if values + 2 <= documents.MAX_VALUES:
-        assert len(read(raw).content["a"]) == values
+@pytest.mark.parametrize(("more", "fits"), [(100, True), (101, False)])
+def test_values_are_counted_where_they_are_used(more: int, fits: bool) -> None:
+    # The document, a list of 100 and 196 uses of it, and as many as fit beside them.
+    assert documents.MAX_VALUES == 1 + 101 + (1 + 196 * 101) + (1 + 100)
+    raw = f"a: &a [{'1,' * 100}]\nb: [{'*a,' * 196}]\nc: [{'1,' * more}]\n"
+    if fits:
+        assert len(read(raw).content["c"]) == more
     else:
         assert "more than 20000 values" in problem(raw).message
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.compiler import DATA_TYPES
 from shared.errors import (
     DefinitionsInvalid,
     JobRejected,
@@ -19,7 +18,7 @@ from shared.errors import (
 )
 from shared.index import Index, Snapshot
 from shared.published import Change, Did, PublishedPipeline, Publishing, resolve
-from shared.workspace import DataInput, JobBody
+from shared.workspace import JobBody
 from tests.fakes import MemoryBlobs
 from tests.unit.scene import fail, interject, pipeline
 
@@ -30,18 +29,24 @@ class MemoryRegistry:
     """Remembers the component versions that it was given."""
 
     def __init__(self) -> None:
-        self.registered: list[str] = []
+        #: The names that were registered lately, in order.
+        self.lately: list[str] = []
+        self.versions: set[tuple[str, str]] = set()
         self.refused: dict[str, Exception] = {}
         self._lock = threading.Lock()
 
     def component_id(self, name: str, version: str) -> str:
         return f"/components/{name}/versions/{version}"
 
+    def registered(self, name: str, version: str) -> bool:
+        return (name, version) in self.versions
+
     def register(self, document: dict[str, Any]) -> None:
         if error := self.refused.get(document["name"]):
             raise error
         with self._lock:
-            self.registered.append(document["name"])
+            self.lately.append(document["name"])
+            self.versions.add((document["name"], document["version"]))
 
 
 class Desk:
@@ -49,13 +54,14 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(shutil.copytree(DEFINITIONS, folder))
+        (self.folder / "pipelines/scoring.yml").unlink()
         self.blobs = MemoryBlobs()
         self.registry = MemoryRegistry()
         self.said: list[str] = []
 
     def publish(self) -> dict[str, Did]:
         """What became of each definition, by name."""
-        self.registry.registered.clear()
+        self.registry.lately.clear()
         self.said.clear()
         return {change.name: change.did for change in self.changes()}
 
@@ -77,7 +83,7 @@ class Desk:
         before = dict(self.blobs.stored)
         with pytest.raises(DefinitionsInvalid) as caught:
             self.changes()
-        assert self.registry.registered == []
+        assert self.registry.lately == []
         assert {**self.blobs.stored, "index.json": 0} == {**before, "index.json": 0}
         return [str(problem) for problem in caught.value.problems]
 
@@ -91,18 +97,17 @@ def test_the_first_publish_makes_everything(desk: Desk) -> None:
     assert desk.publish() == {
         "churn-training": Did.CREATED,
         "heartbeat": Did.CREATED,
-        "scoring": Did.CREATED,
         "retrain": Did.CREATED,
     }
     # Steps before the pipeline that refers to them.
-    at = desk.registry.registered.index("churn_training")
-    assert set(desk.registry.registered[:at]) == {"prepare_rows", "train_model"}
-    assert len(desk.registry.registered) == 8
-    assert len(desk.said) == 6
+    at = desk.registry.lately.index("churn_training")
+    assert set(desk.registry.lately[:at]) == {"prepare_rows", "train_model"}
+    assert len(desk.registry.lately) == 5
+    assert len(desk.said) == 4
     snapshot = desk.snapshot
     assert snapshot.triggers.keys() == {"retrain"}
     assert snapshot.triggers["retrain"].effective_from == desk.blobs.world.now
-    for name in ("churn-training", "heartbeat", "scoring"):
+    for name in ("churn-training", "heartbeat"):
         found = resolve(snapshot, name)
         assert found is not None
         assert f"published/{name}/{found.version}.json" in desk.blobs.stored
@@ -134,7 +139,7 @@ def test_unchanged_content_registers_and_writes_nothing(desk: Desk) -> None:
     before = {name: blob.etag for name, blob in desk.blobs.stored.items()}
 
     assert set(desk.publish().values()) == {Did.UNCHANGED}
-    assert desk.registry.registered == []
+    assert desk.registry.lately == []
     assert desk.said == []
     assert {name: blob.etag for name, blob in desk.blobs.stored.items()} == before
 
@@ -147,8 +152,8 @@ def test_a_changed_pipeline_is_a_new_version_beside_the_old_one(desk: Desk) -> N
     after = resolve(desk.snapshot, "churn-training")
 
     assert {name for name in did if did[name] is Did.UPDATED} == {"churn-training"}
-    assert "churn_training" in desk.registry.registered
-    assert "scoring" not in desk.registry.registered
+    assert "churn_training" in desk.registry.lately
+    assert "heartbeat" not in desk.registry.lately
     assert before is not None
     assert after is not None
     assert after.inputs["seed"].default == 8
@@ -156,18 +161,12 @@ def test_a_changed_pipeline_is_a_new_version_beside_the_old_one(desk: Desk) -> N
         assert f"published/churn-training/{found.version}.json" in desk.blobs.stored
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the record of a pipeline's version is all that is asked for: a new version registers "
-    "every step again, also those that did not change",
-    raises=AssertionError,
-)
 def test_steps_that_did_not_change_are_not_registered_again(desk: Desk) -> None:
     desk.publish()
     desk.edit("pipelines/churn-training.yml", "seed: 7", "seed: 9")
     desk.publish()
 
-    assert desk.registry.registered == ["churn_training"]
+    assert desk.registry.lately == ["churn_training"]
 
 
 def test_going_back_registers_nothing(desk: Desk) -> None:
@@ -178,7 +177,7 @@ def test_going_back_registers_nothing(desk: Desk) -> None:
     desk.edit("pipelines/churn-training.yml", "seed: 9", "seed: 7")
 
     assert desk.publish()["churn-training"] is Did.UPDATED
-    assert desk.registry.registered == []
+    assert desk.registry.lately == []
     assert resolve(desk.snapshot, "churn-training") == before
 
 
@@ -194,16 +193,16 @@ def test_a_changed_trigger_is_effective_from_then_on(desk: Desk) -> None:
     after = desk.snapshot.triggers["retrain"]
     assert after.revision != before.revision
     assert after.effective_from == desk.blobs.world.now
-    assert desk.registry.registered == []
+    assert desk.registry.lately == []
 
 
 def test_what_another_folder_published_stays(desk: Desk) -> None:
     desk.publish()
-    for file in ("pipelines/churn-training.yml", "pipelines/scoring.yml", "triggers/retrain.yml"):
+    for file in ("pipelines/churn-training.yml", "triggers/retrain.yml"):
         (desk.folder / file).unlink()
 
     assert desk.publish() == {"heartbeat": Did.UNCHANGED}
-    assert desk.snapshot.pipelines.keys() == {"churn-training", "heartbeat", "scoring"}
+    assert desk.snapshot.pipelines.keys() == {"churn-training", "heartbeat"}
     assert desk.snapshot.triggers.keys() == {"retrain"}
 
 
@@ -235,7 +234,6 @@ def test_a_trigger_that_no_job_can_be_made_of_is_not_published(
     assert said in problem
 
 
-@pytest.mark.xfail(strict=True, reason="a literal's type is first looked at when an event comes")
 def test_a_trigger_s_literal_has_the_type_of_its_input(desk: Desk) -> None:
     desk.edit("triggers/retrain.yml", "share: 0.5", "share: half")
     [problem] = desk.problems()
@@ -247,23 +245,17 @@ def test_the_problems_of_pipelines_and_triggers_are_told_at_once(desk: Desk) -> 
     desk.edit(
         "pipelines/churn-training.yml", "  prepare:\n", "  prepare:\n    compute: azureml:x\n"
     )
-    desk.edit("pipelines/scoring.yml", "path: azureml:", "path: local:")
+    desk.edit("pipelines/heartbeat.yml", "  say:", "  say:\n    compute: azureml:x")
     desk.edit("triggers/retrain.yml", "event.data", "evnt.data")
     found = desk.problems()
 
     assert [problem.split(":")[0] for problem in found] == [
         "pipelines/churn-training.yml",
-        "pipelines/scoring.yml",
+        "pipelines/heartbeat.yml",
         "triggers/retrain.yml",
     ]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="three rounds: what cannot be read, then what cannot be compiled, then triggers that "
-    "do not fit their pipelines",
-    raises=AssertionError,
-)
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
@@ -272,11 +264,11 @@ def test_the_problems_of_pipelines_and_triggers_are_told_at_once(desk: Desk) -> 
     ],
 )
 def test_problems_of_every_kind_are_told_at_once(desk: Desk, file: str, old: str, new: str) -> None:
-    desk.edit("pipelines/scoring.yml", "path: azureml:", "path: local:")
+    desk.edit("pipelines/heartbeat.yml", "  say:", "  say:\n    compute: azureml:x")
     desk.edit(file, old, new)
 
     assert {problem.split(":")[0] for problem in desk.problems()} == {
-        "pipelines/scoring.yml",
+        "pipelines/heartbeat.yml",
         file,
     }
 
@@ -296,7 +288,7 @@ def test_what_cannot_be_registered_is_not_activated_and_can_be_tried_again(
 
     desk.registry.refused.clear()
     assert set(desk.publish().values()) == {Did.CREATED}
-    assert "churn_training" in desk.registry.registered
+    assert "churn_training" in desk.registry.lately
 
 
 @pytest.mark.parametrize("call", ["create published/", "swap index.json"])
@@ -312,17 +304,19 @@ def test_a_publish_that_storage_interrupts_can_be_repeated(desk: Desk, call: str
 def test_two_that_publish_at_once_both_succeed(desk: Desk, tmp_path: Path) -> None:
     other = Desk(tmp_path / "other")
     other.blobs = desk.blobs
-    for file in ("pipelines/churn-training.yml", "triggers/retrain.yml"):
-        (other.folder / file).unlink()
-    (desk.folder / "pipelines/heartbeat.yml").unlink()
+    (other.folder / "triggers/retrain.yml").unlink()
+    (other.folder / "pipelines/churn-training.yml").unlink()
     interject(desk.blobs.world, "swap index.json", other.publish)
     did = desk.publish()
 
-    assert desk.snapshot.pipelines.keys() == {"churn-training", "heartbeat", "scoring"}
+    assert desk.snapshot.pipelines.keys() == {"churn-training", "heartbeat"}
     assert desk.snapshot.triggers.keys() == {"retrain"}
     # One account of each definition, and that of what was really there before.
-    assert did["scoring"] is Did.UNCHANGED
-    assert did["churn-training"] is Did.CREATED
+    assert did == {
+        "churn-training": Did.CREATED,
+        "heartbeat": Did.UNCHANGED,
+        "retrain": Did.CREATED,
+    }
 
 
 def test_the_index_is_swapped_once(desk: Desk) -> None:
@@ -354,103 +348,6 @@ def test_fields_of_a_newer_version_survive() -> None:
     assert found.model_dump(mode="json", by_alias=True) == content
 
 
-def bind(type: str, value: Any, **declared: Any) -> Any:
-    """The bound value, or the one thing that is wrong with it."""
-    made = pipeline(inputs={"x": {"type": type, **declared}})
-    bound, problems = made.bind({} if value is None else {"x": value})
-    assert bound.keys() ^ problems.keys() == {"x"}
-    return problems["x"] if problems else bound["x"]
-
-
-URL = "https://contosolake.blob.core.windows.net/landing/a.csv"
-
-
-@pytest.mark.parametrize(
-    ("type", "value", "expected"),
-    [
-        ("string", "text", "text"),
-        ("string", "", ""),
-        ("string", 7, "7"),
-        ("string", 0.5, "0.5"),
-        ("string", True, "true"),
-        ("integer", 7, 7),
-        ("integer", 0, 0),
-        ("integer", "7", 7),
-        ("integer", "-7", -7),
-        ("integer", 7.0, 7),
-        ("number", 0.5, 0.5),
-        ("number", 7, 7),
-        ("number", "0.5", 0.5),
-        ("number", "1e3", 1000.0),
-        ("boolean", True, True),
-        ("boolean", False, False),
-        ("boolean", "true", True),
-        ("boolean", "False", False),
-        ("uri_file", URL, DataInput(type="uri_file", path=URL)),
-        ("uri_folder", "azureml://x", DataInput(type="uri_folder", path="azureml://x")),
-        ("mltable", "azureml:data:1", DataInput(type="mltable", path="azureml:data:1")),
-        ("mlflow_model", "wasbs://x", DataInput(type="mlflow_model", path="wasbs://x")),
-        ("custom_model", "abfss://x", DataInput(type="custom_model", path="abfss://x")),
-        ("triton_model", URL, DataInput(type="triton_model", path=URL)),
-    ],
-)
-def test_a_value_is_bound_as_its_type(type: str, value: Any, expected: Any) -> None:
-    bound = bind(type, value)
-
-    assert bound == expected
-    assert bound.__class__ is expected.__class__
-
-
-@pytest.mark.parametrize(
-    ("type", "value"),
-    [
-        ("integer", True),
-        ("integer", 7.5),
-        ("integer", "seven"),
-        ("integer", ""),
-        ("integer", float("inf")),
-        ("number", True),
-        ("number", "half"),
-        ("number", "nan"),
-        ("number", "-inf"),
-        ("number", float("nan")),
-        ("boolean", 1),
-        ("boolean", "yes"),
-        ("string", ["a"]),
-        ("string", {"a": 1}),
-        ("uri_file", "local.csv"),
-        ("uri_file", "http://plain"),
-        ("uri_file", "file:///etc/passwd"),
-        ("uri_file", 7),
-        ("uri_folder", True),
-    ],
-)
-def test_a_value_of_another_type_is_a_problem(type: str, value: Any) -> None:
-    assert repr(value) in bind(type, value)
-
-
-@pytest.mark.parametrize("type", ["string", "integer", "number", "boolean", "uri_file"])
-def test_what_is_needed_and_not_bound_is_a_problem(type: str) -> None:
-    assert "the trigger binds none" in bind(type, None)
-
-
-@pytest.mark.parametrize(
-    ("type", "default"), [("string", ""), ("integer", 0), ("number", 0.0), ("boolean", False)]
-)
-def test_a_default_is_taken_even_if_others_take_it_for_nothing(type: str, default: Any) -> None:
-    bound = bind(type, None, default=default)
-
-    assert bound == default
-    assert bound.__class__ is default.__class__
-
-
-def test_a_default_path_is_taken_unless_another_is_bound() -> None:
-    assert bind("uri_file", None, path="azureml:a:1", mode="download") == DataInput(
-        type="uri_file", path="azureml:a:1", mode="download"
-    )
-    assert bind("uri_file", URL, path="azureml:a:1").path == URL
-
-
 def test_all_that_is_wrong_with_the_inputs_is_told_at_once() -> None:
     made = pipeline(
         inputs={"data": {"type": "uri_file"}, "seed": {"type": "integer"}, "ok": {"type": "string"}}
@@ -460,24 +357,6 @@ def test_all_that_is_wrong_with_the_inputs_is_told_at_once() -> None:
     assert bound == {"ok": "fine"}
     assert problems.keys() == {"data", "seed", "extra"}
     assert "no such input; it has data, ok, seed" in problems["extra"]
-
-
-@pytest.mark.xfail(
-    strict=True, reason="Python's own words for text that it cannot read as a number"
-)
-@pytest.mark.parametrize("type", ["integer", "number"])
-def test_text_that_is_no_number_is_told_like_every_other_value(type: str) -> None:
-    assert bind(type, "seven") == f"'seven' is not of type {type}"
-
-
-@pytest.mark.xfail(
-    strict=True,
-    reason="int() and float() read more than numbers: a path's 2024_01 becomes 202401",
-)
-@pytest.mark.parametrize("text", ["2024_01", " 7", "7\n", "٧"])
-@pytest.mark.parametrize("type", ["integer", "number"])
-def test_text_is_a_number_only_if_it_looks_like_one(type: str, text: str) -> None:
-    assert isinstance(bind(type, text), str)
 
 
 def test_a_pipeline_without_inputs_says_so() -> None:
@@ -508,18 +387,3 @@ def test_whatever_is_found_is_bound_or_a_problem(
     # What is bound can be written down and read again as it was.
     body = JobBody(component_id="c", display_name="d", inputs=bound)
     assert JobBody.model_validate_json(body.model_dump_json()) == body
-
-
-@pytest.mark.xfail(
-    strict=True,
-    reason="isfinite() cannot be asked of an integer beyond 1e308: OverflowError leaves bind, and "
-    "the event is delivered again for a day",
-    raises=OverflowError,
-)
-def test_an_integer_beyond_all_floats_is_bound_or_a_problem() -> None:
-    assert bind("number", 10**400)
-
-
-def test_data_types_are_those_of_the_compiler() -> None:
-    for type in DATA_TYPES:
-        assert isinstance(bind(type, URL), DataInput)

@@ -16,7 +16,8 @@ from azure.core.exceptions import (
 from azure.identity import CredentialUnavailableError
 
 from shared.errors import JobExists, JobRejected, SignalboxError, WorkspaceUnavailable
-from shared.workspace import AzureWorkspace, DataInput, JobBody, _translated
+from shared.inputs import DataInput
+from shared.workspace import AzureWorkspace, JobBody, _translated
 
 
 class Answer:

@@ -1,0 +1,124 @@
+"""The values that fit a pipeline's inputs."""
+
+from typing import Any
+
+import pytest
+
+from shared.inputs import DATA_TYPES, DataInput, PipelineInput
+
+
+def take(type: str, value: Any, **declared: Any) -> Any:
+    """The value as taken, or what is wrong with it."""
+    try:
+        return PipelineInput(type=type, **declared).take(value)
+    except ValueError as error:
+        return str(error)
+
+
+URL = "https://contosolake.blob.core.windows.net/landing/a.csv"
+
+
+@pytest.mark.parametrize(
+    ("type", "value", "expected"),
+    [
+        ("string", "text", "text"),
+        ("string", "", ""),
+        ("string", 7, "7"),
+        ("string", 0.5, "0.5"),
+        ("string", True, "true"),
+        ("integer", 7, 7),
+        ("integer", 0, 0),
+        ("integer", "7", 7),
+        ("integer", "-7", -7),
+        ("integer", 7.0, 7),
+        ("number", 0.5, 0.5),
+        ("number", 7, 7),
+        ("number", "0.5", 0.5),
+        ("number", "1e3", 1000.0),
+        ("boolean", True, True),
+        ("boolean", False, False),
+        ("boolean", "true", True),
+        ("boolean", "False", False),
+        ("uri_file", URL, DataInput(type="uri_file", path=URL)),
+        ("uri_folder", "azureml://x", DataInput(type="uri_folder", path="azureml://x")),
+        ("mltable", "azureml:data:1", DataInput(type="mltable", path="azureml:data:1")),
+        ("mlflow_model", "wasbs://x", DataInput(type="mlflow_model", path="wasbs://x")),
+        ("custom_model", "abfss://x", DataInput(type="custom_model", path="abfss://x")),
+        ("triton_model", URL, DataInput(type="triton_model", path=URL)),
+    ],
+)
+def test_a_value_is_bound_as_its_type(type: str, value: Any, expected: Any) -> None:
+    bound = take(type, value)
+
+    assert bound == expected
+    assert bound.__class__ is expected.__class__
+
+
+@pytest.mark.parametrize(
+    ("type", "value"),
+    [
+        ("integer", True),
+        ("integer", 7.5),
+        ("integer", "seven"),
+        ("integer", ""),
+        ("integer", float("inf")),
+        ("number", True),
+        ("number", "half"),
+        ("number", "nan"),
+        ("number", "-inf"),
+        ("number", float("nan")),
+        ("boolean", 1),
+        ("boolean", "yes"),
+        ("string", ["a"]),
+        ("string", {"a": 1}),
+        ("uri_file", "local.csv"),
+        ("uri_file", "http://plain"),
+        ("uri_file", "file:///etc/passwd"),
+        ("uri_file", 7),
+        ("uri_folder", True),
+    ],
+)
+def test_a_value_of_another_type_is_a_problem(type: str, value: Any) -> None:
+    assert repr(value) in take(type, value)
+
+
+@pytest.mark.parametrize("type", ["string", "integer", "number", "boolean", "uri_file"])
+def test_what_is_needed_and_not_bound_is_a_problem(type: str) -> None:
+    assert "the trigger binds none" in take(type, None)
+
+
+@pytest.mark.parametrize(
+    ("type", "default"), [("string", ""), ("integer", 0), ("number", 0.0), ("boolean", False)]
+)
+def test_a_default_is_taken_even_if_others_take_it_for_nothing(type: str, default: Any) -> None:
+    bound = take(type, None, default=default)
+
+    assert bound == default
+    assert bound.__class__ is default.__class__
+
+
+def test_a_default_path_is_taken_unless_another_is_bound() -> None:
+    assert take("uri_file", None, path="azureml:a:1", mode="download") == DataInput(
+        type="uri_file", path="azureml:a:1", mode="download"
+    )
+    assert take("uri_file", URL, path="azureml:a:1").path == URL
+
+
+@pytest.mark.parametrize("type", ["integer", "number"])
+def test_text_that_is_no_number_is_told_like_every_other_value(type: str) -> None:
+    assert take(type, "seven") == f"'seven' is not of type {type}"
+
+
+@pytest.mark.parametrize("text", ["2024_01", " 7", "7\n", "٧"])
+@pytest.mark.parametrize("type", ["integer", "number"])
+def test_text_is_a_number_only_if_it_looks_like_one(type: str, text: str) -> None:
+    assert isinstance(take(type, text), str)
+
+
+def test_an_integer_beyond_all_floats_is_bound_or_a_problem() -> None:
+    assert take("number", 10**400)
+
+
+def test_data_types_are_those_of_the_compiler() -> None:
+    for type in DATA_TYPES:
+        assert isinstance(take(type, URL), DataInput)
