@@ -129,7 +129,9 @@ def _misfits(graph: Graph) -> Iterator[Problem]:
         what = f"{bound.kind.removesuffix('s')} of the component:"
         yield from _unless(document, bound, what, bound.port, there)
         found = _STEP_OUTPUT.fullmatch(bound.text)
-        if found and isinstance(graph.nodes[found[1]]["component"], dict):
+        # A job that is not there is told by _dangling.
+        source = graph.nodes.get(found[1], {}) if found else {}
+        if found and isinstance(source.get("component"), dict):
             made = graph.ports(found[1], "outputs")
             yield from _unless(document, bound, f"output of job {found[1]!r}:", found[2], made)
     for node, content in graph.nodes.items():
