@@ -128,12 +128,3 @@ def test_missing_settings_are_all_named(folder: Path) -> None:
     assert "SIGNALBOX_WORKSPACE" in told.stderr
     assert "SIGNALBOX_STATE_ACCOUNT" in told.stderr
     assert "Not An Account" not in told.stderr
-
-
-@pytest.mark.skip(reason="storage's retries keep this for 90 s; see test_blob_state")
-def test_azure_out_of_reach_is_another_exit_code(folder: Path) -> None:
-    told = signalbox("publish", folder)
-
-    assert told.exit_code == 3
-    assert "index.json" in told.stderr
-    assert "Traceback" not in told.output

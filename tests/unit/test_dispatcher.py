@@ -10,7 +10,7 @@ from shared.errors import JobRejected, StorageUnavailable, WorkspaceUnavailable
 from shared.inputs import DataInput
 from shared.ledger import LEASE, State, job_name, run_key
 from tests.unit import scene
-from tests.unit.scene import DEPLOYMENT, TRIGGER, Scene, event, fail, pipeline, trigger
+from tests.unit.scene import DEPLOYMENT, TRIGGER, Scene, event, fail, interject, pipeline, trigger
 
 DOWN = StorageUnavailable("storage is down")
 
@@ -466,6 +466,35 @@ def test_storage_failing_after_the_job_is_taken_is_left_to_the_tick(here: Scene)
     here.tick.run()
     assert here.record().state is State.SUBMITTED
     assert len(here.workspace.jobs) == 1
+
+
+def test_a_delivery_beside_one_that_is_submitting_leaves_it_alone(here: Scene) -> None:
+    interject(here.world, "PUT", lambda: here.dispatcher.handle(event(id="at the same time")))
+    here.dispatcher.handle(event())
+
+    assert here.calls().count("PUT") == 1
+    assert here.record().state is State.SUBMITTED
+    assert here.record().attempt.takeovers == 0
+
+
+@pytest.mark.parametrize("call", ["put open/", "create ledger/", "swap ledger/"])
+def test_two_deliveries_at_once_make_one_job(here: Scene, call: str) -> None:
+    interject(here.world, call, lambda: here.dispatcher.handle(event(id="at the same time")))
+    here.dispatcher.handle(event())
+
+    assert here.calls().count("PUT") == 1
+    assert here.record().state is State.SUBMITTED
+    assert len(here.markers()) == 1
+
+
+def test_a_record_that_cannot_be_read_is_left_to_the_tick(here: Scene) -> None:
+    here.dispatcher.handle(event())
+    [name] = [name for name in here.blobs.stored if name.startswith("ledger/")]
+    here.blobs.put(name, b'{"state": "of a newer version"}')
+    here.dispatcher.handle(event())
+
+    assert len(here.workspace.jobs) == 1
+    assert len(here.markers()) == 1
 
 
 def test_a_delivery_past_the_lease_takes_over(here: Scene) -> None:

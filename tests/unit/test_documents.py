@@ -143,20 +143,20 @@ def test_a_file_elsewhere_is_named_in_full(tmp_path: Path) -> None:
 def test_aliases_that_multiply_are_refused_before_they_do() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
-    started = time.perf_counter()
+    started = time.process_time()
 
     assert "holds more than 20000 values" in problem("\n".join(lines)).message
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_merges_that_multiply_are_refused_before_they_do() -> None:
     bomb = "{k: v}"
     for level in range(7):
         bomb = f"{{<<: [&a{level} {bomb}{f', *a{level}' * 8}]}}"
-    started = time.perf_counter()
+    started = time.process_time()
     problem(f"a: {bomb}")
     # Seven levels took 0.8 s, eight took ten, and ten take all memory there is.
-    assert time.perf_counter() - started < 0.3
+    assert time.process_time() - started < 0.3
 
 
 @pytest.mark.parametrize(("more", "fits"), [(100, True), (101, False)])

@@ -137,10 +137,10 @@ def test_arbitrary_paths_match_or_not(made: tuple[str, list[str]], path: str) ->
 @pytest.mark.parametrize("path", ["-" * 1024, "a-" * 512, "-" * 1019 + ".csvx", "a" * 1024])
 def test_a_hostile_path_costs_no_more_than_a_plain_one(path: str) -> None:
     pattern = PathPattern.parse("{a}-{b}-{c}-{d}-{e}.csv")
-    started = time.perf_counter()
+    started = time.process_time()
     found = pattern.match(path)
 
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 0.5
     assert found is None
 
 
