@@ -126,10 +126,8 @@ class Demo:
             self._progress.mark(site, "look")
         functions = self._azure.functions
         assert functions is not None
-        url, headers = (
-            f"{functions.url}/admin/functions/timer",
-            {"x-functions-key": functions.master_key},
-        )
+        url = f"{functions.url}/admin/functions/timer"
+        headers = {"x-functions-key": functions.master_key}
         httpx.post(url, headers=headers, json={"input": ""}).raise_for_status()
 
     def _outcome(self, site: str, record: Record) -> Record:
