@@ -159,9 +159,13 @@ class RunningSignalbox:
         return {name.rsplit("/", 1)[1] for name in names}
 
     def written(self) -> set[str]:
-        """Names of all blobs that an event can leave behind."""
-        names = self.state.list_blob_names()
-        return {n for n in names if n.startswith(("ledger/", "open/", "history/"))}
+        """Names of all that an event leaves at once; histories of earlier runs come when they end."""
+        return {
+            blob.name
+            for blob in self.state.list_blobs()
+            if blob.name.startswith(("ledger/", "open/"))
+            or (blob.name.startswith("history/") and self.read(blob.name)["decision"] == "no_match")
+        }
 
     def read(self, name: str) -> Json:
         """A JSON blob of the state container."""

@@ -40,7 +40,8 @@ def state() -> Iterator[ContainerClient]:
 @pytest.mark.parametrize("account", Topology().storage_accounts, ids=lambda a: a.name)
 def test_the_containers_of_the_topology_exist(account: StorageAccount) -> None:
     with BlobServiceClient(account.url, credential=DefaultAzureCredential()) as service:
-        assert {c.name for c in service.list_containers()} == set(account.containers)
+        # Others may have uploaded code meanwhile, which gets containers of its own.
+        assert {c.name for c in service.list_containers()} >= set(account.containers)
 
 
 def test_what_is_put_is_got_with_its_etag(state: ContainerClient) -> None:
