@@ -63,7 +63,10 @@ class Desk:
         """What became of each definition, by name."""
         self.registry.lately.clear()
         self.said.clear()
-        return {change.name: change.did for change in self.changes()}
+        changes = self.changes()
+        did = {change.name: change.did for change in changes}
+        assert len(did) == len(changes), "one account of each definition"
+        return did
 
     def changes(self) -> list[Change]:
         publishing = Publishing(self.blobs, Index(self.blobs), self.registry)
@@ -311,7 +314,7 @@ def test_two_that_publish_at_once_both_succeed(desk: Desk, tmp_path: Path) -> No
 
     assert desk.snapshot.pipelines.keys() == {"churn-training", "heartbeat"}
     assert desk.snapshot.triggers.keys() == {"retrain"}
-    # One account of each definition, and that of what was really there before.
+    # What is told is what was there when the swap that counts was made.
     assert did == {
         "churn-training": Did.CREATED,
         "heartbeat": Did.UNCHANGED,

@@ -93,6 +93,15 @@ def test_a_marker_whose_record_never_came_is_discarded_once_no_writer_is_left(
     assert here.markers() == []
 
 
+def test_a_run_that_takes_long_keeps_its_marker(here: Scene) -> None:
+    here.dispatcher.handle(event())
+    jobs_end(here, "Running")
+    here.world.pass_time(timedelta(days=2).total_seconds())
+    here.tick.run()
+
+    assert len(here.markers()) == 1
+
+
 def test_a_marker_that_is_touched_while_the_tick_looks_stays(here: Scene) -> None:
     here.ledger.mark_open(TRIGGER, "k1")
     here.world.pass_time(ABSENT.total_seconds() + 60)
