@@ -25,8 +25,8 @@ _POLL_SECONDS = 0.05
 _sequence = itertools.count()
 
 
-async def read_access_log(file: Path) -> AsyncIterator[dict[str, Any]]:
-    """Every request Azurite has answered and will answer, in the order it answered them."""
+async def read_access_log(file: Path) -> AsyncIterator[bytes]:
+    """A line for every request Azurite has answered and will answer, in that order."""
     with file.open("rb") as lines:
         rest = b""
         while True:
@@ -38,7 +38,7 @@ async def read_access_log(file: Path) -> AsyncIterator[dict[str, Any]]:
             for line in whole:
                 # what Azurite says about itself stands in the same file
                 if line.startswith(b"{"):
-                    yield json.loads(line)
+                    yield line
 
 
 def creating_api(request: dict[str, Any]) -> str | None:
@@ -56,14 +56,15 @@ async def watch_storage(
     access_log: Path, topology: Topology, storage: StorageClient, event_grid: EventGrid
 ) -> None:
     """Publish an event for every blob that is created in an account with subscribers."""
-    async for request in read_access_log(access_log):
-        account = str(request["host"]).split(":")[0].removesuffix(BLOB_SUFFIX)
-        if not event_grid.subscribes(account) or creating_api(request) is None:
-            continue
+    async for line in read_access_log(access_log):
         try:
-            event_grid.publish(await blob_created(request, topology, storage))
+            request = json.loads(line)
+            account = str(request["host"]).split(":")[0].removesuffix(BLOB_SUFFIX)
+            if event_grid.subscribes(account) and creating_api(request):
+                event_grid.publish(await blob_created(request, topology, storage))
         except Exception:
-            log.exception("no event could be made of %s", request)
+            # one odd line must not end the events of all others
+            log.exception("no event could be made of %r", line)
 
 
 async def blob_created(

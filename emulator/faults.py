@@ -6,6 +6,7 @@ routes for the control of the emulator. Every request to those hosts is also wri
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -16,6 +17,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+#: Requests that are written down; older ones are forgotten.
+_REMEMBERED = 100_000
 
 
 class _Action(BaseModel):
@@ -92,7 +96,7 @@ class Faults:
     def __init__(self, hosts: Collection[str]) -> None:
         self._hosts = frozenset(hosts)
         self._armed: list[Fault] = []
-        self._requests: list[RequestRecord] = []
+        self._requests: deque[RequestRecord] = deque(maxlen=_REMEMBERED)
 
     def around(self, app: ASGIApp) -> ASGIApp:
         """`app` with faults for requests to the given hosts; everything else passes unseen."""

@@ -122,6 +122,18 @@ def test_events_wait_for_a_host_that_is_down(basic_app: BasicApp, landing: Conta
     assert call["data"]["contentLength"] == 1
 
 
+def test_a_line_that_nobody_understands_ends_no_events(
+    basic_app: BasicApp, landing: ContainerClient
+) -> None:
+    with (basic_app.azure.logs / "azurite.log").open("a") as access_log:
+        access_log.write('{Azurite speaks\n{}\n{"host": null, "method": 1}\n')
+    landing.get_blob_client("after-odd-lines.csv").upload_blob(b"1")
+    eventually(lambda: basic_app.uploads("after-odd-lines.csv"))
+    log = (basic_app.azure.logs / "services.log").read_text()
+    assert r"no event could be made of b'{Azurite speaks'" in log
+    basic_app.azure.check()
+
+
 def test_an_event_can_be_delivered_once_more(basic_app: BasicApp, landing: ContainerClient) -> None:
     landing.get_blob_client("again.csv").upload_blob(b"1")
     (first,) = eventually(lambda: basic_app.uploads("again.csv"))
