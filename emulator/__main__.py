@@ -1,6 +1,7 @@
 """`python -m emulator`: the local Azure in the foreground, until Ctrl-C or SIGTERM."""
 
 import argparse
+import shlex
 import signal
 import sys
 import threading
@@ -30,6 +31,7 @@ def main() -> int:
     azure = LocalAzure(arguments.app, state=arguments.state, say=_say)
     try:
         with azure:
+            write_environment(azure, azure.state / "env")
             for line in describe(azure):
                 _say(line)
             while not over.wait(0.5):
@@ -56,6 +58,13 @@ def describe(azure: LocalAzure) -> list[str]:
         f"in other shells set -a; . {azure.state / 'env'}; set +a",
     ]
     return lines
+
+
+def write_environment(azure: LocalAzure, file: Path) -> None:
+    """What clients in other shells need, a NAME=VALUE on each line."""
+    lines = [f"{name}={shlex.quote(value)}\n" for name, value in azure.environment.items()]
+    file.touch(mode=0o600)
+    file.write_text("".join(lines))
 
 
 def _say(line: str) -> None:

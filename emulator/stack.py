@@ -8,7 +8,6 @@ import fcntl
 import json
 import os
 import secrets
-import shlex
 import shutil
 import sys
 import tempfile
@@ -187,7 +186,6 @@ class LocalAzure:
             process.start()
         storage.wait_until(lambda: listens(addresses.storage), seconds=_SECONDS_TO_START)
         services.wait_until(lambda: answers(f"{self.control_url}/ready"), seconds=_SECONDS_TO_START)
-        self._write_environment()
         if self._app and keys:
             self._say("starting the functions host")
             self.functions = self._functions_host(self._app, addresses, keys)
@@ -275,13 +273,6 @@ class LocalAzure:
             folder=_ROOT,
             log=self.logs / f"{name}.log",
         )
-
-    def _write_environment(self) -> None:
-        # for other shells: set -a; . FILE; set +a
-        lines = [f"{name}={shlex.quote(value)}\n" for name, value in self.environment.items()]
-        file = self.state / "env"
-        file.touch(mode=0o600)
-        file.write_text("".join(lines))
 
 
 def local_settings(app: Path) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Jobs: a run, the body it was created with, and the plan it follows."""
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,7 @@ from emulator.azureml.execution.plan import Plan
 from emulator.azureml.jobs.errors import JobImmutable, JobNotFound
 from emulator.azureml.resources import system_data
 from emulator.azureml.runhistory.models import Run
+from emulator.azureml.store import Store
 from emulator.azureml.workspace import PROVIDER, Workspace
 
 _CHANGEABLE = frozenset({"description", "tags", "displayName", "properties", "isArchived"})
@@ -110,28 +110,8 @@ class Job:
         }
 
 
-class JobStore:
-    """All jobs of the workspace, in memory."""
+class JobStore(Store[Job]):
+    """All jobs of the workspace; `get` raises JobNotFound."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._jobs: dict[str, Job] = {}
-
-    def add(self, job: Job) -> None:
-        with self._lock:
-            self._jobs[job.name] = job
-
-    def find(self, name: str) -> Job | None:
-        with self._lock:
-            return self._jobs.get(name)
-
-    def get(self, name: str) -> Job:
-        """The job of that name. Raises JobNotFound."""
-        job = self.find(name)
-        if job is None:
-            raise JobNotFound(name)
-        return job
-
-    def newest_first(self) -> list[Job]:
-        with self._lock:
-            return list(reversed(self._jobs.values()))
+        super().__init__(JobNotFound)

@@ -10,6 +10,7 @@ from emulator.azureml.locations import Location
 from emulator.azureml.resources import now, timestamp
 from emulator.azureml.runhistory.errors import RunNotFound
 from emulator.azureml.runhistory.states import TRANSITIONS, Status
+from emulator.azureml.store import Store
 
 STD_LOG = "user_logs/std_log.txt"
 BUILD_LOG = "azureml-logs/20_image_build_log.txt"
@@ -140,33 +141,15 @@ class Run:
         }
 
 
-class RunStore:
-    """All runs of the workspace, in memory."""
+class RunStore(Store[Run]):
+    """All runs of the workspace; `get` raises RunNotFound."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._runs: dict[str, Run] = {}
-
-    def add(self, run: Run) -> None:
-        with self._lock:
-            self._runs[run.name] = run
-
-    def find(self, name: str) -> Run | None:
-        with self._lock:
-            return self._runs.get(name)
-
-    def get(self, name: str) -> Run:
-        """The run of that name. Raises RunNotFound."""
-        run = self.find(name)
-        if run is None:
-            raise RunNotFound(name)
-        return run
+        super().__init__(RunNotFound)
 
     def children(self, name: str) -> list[Run]:
         """The runs below a run, newest first, as the service lists them."""
-        with self._lock:
-            found = [run for run in self._runs.values() if run.parent == name]
-        return list(reversed(found))
+        return [run for run in self.newest_first() if run.parent == name]
 
     def root(self, run: Run) -> str:
         """Name of the job that a run belongs to."""
@@ -174,9 +157,7 @@ class RunStore:
 
     def asset(self, asset_id: str) -> RunAsset | None:
         """Data by the id that run history gave it."""
-        with self._lock:
-            runs = list(self._runs.values())
-        for run in runs:
+        for run in self.newest_first():
             for asset in [*run.outputs.values(), *run.inputs.values()]:
                 if asset.asset_id == asset_id:
                     return asset
