@@ -32,7 +32,7 @@ def publish(folder: Path) -> None:
     FOLDER holds pipelines/<name>.yml (AzureML pipeline jobs) and triggers/<name>.yml. What is
     unchanged is left alone. The settings are those of the function app, from the environment.
     """
-    errors = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+    errors = Console(file=sys.stderr, highlight=False, markup=False, soft_wrap=True)
     try:
         publishing = bootstrap.build(os.environ).publishing
         with contextlib.redirect_stderr(_WithoutBlankLines(sys.stderr)):
@@ -73,7 +73,3 @@ def _show(changes: list[Change]) -> None:
     for change in changes:
         table.add_row(change.kind, change.name, change.version, change.did)
     Console(markup=False).print(table)
-
-
-if __name__ == "__main__":
-    main()

@@ -135,7 +135,10 @@ class AzureBlobState:
         with _translated(name):
             try:
                 return self._upload(name, data, overwrite=False, tags=tags)
-            except ResourceExistsError:
+            except ResourceExistsError as error:
+                # 409 also means, for one, that the container is being deleted.
+                if error.error_code != "BlobAlreadyExists":  # type: ignore[attr-defined]
+                    raise
                 return None
 
     def swap(
@@ -243,8 +246,10 @@ def _translated(name: str) -> Iterator[None]:
     except AzureError as error:
         status = getattr(error, "status_code", None)
         said = f"answered {status}" if status else "could not be reached"
+        # Writing index tags takes more than Storage Blob Data Contributor.
+        role = " Give this identity the role Storage Blob Data Owner." if status == 403 else ""
         raise StorageUnavailable(
-            f"Blob storage {said} for {name!r}: {_first_line(error)}"
+            f"Blob storage {said} for {name!r}: {_first_line(error)}{role}"
         ) from error
 
 

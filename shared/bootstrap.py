@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,6 +40,10 @@ def build(environment: Mapping[str, str]) -> App:
     """
     # The SDKs would log every request they make, headers and all.
     logging.getLogger("azure").setLevel(logging.WARNING)
+    # What could not sign in is told once, by the error that it leads to.
+    logging.getLogger("azure.identity").setLevel(logging.ERROR)
+    # Each class that Microsoft calls experimental would log a line of its own.
+    logging.getLogger("azure.ai.ml._utils._experimental").setLevel(logging.ERROR)
     found = settings.load(environment)
     # One credential for everything: it keeps its tokens and is safe between threads.
     credential = DefaultAzureCredential()
@@ -72,7 +77,15 @@ def build(environment: Mapping[str, str]) -> App:
     )
 
 
-@cache
 def app() -> App:
     """The one app of this process."""
+    with _lock:
+        return _app()
+
+
+_lock = threading.Lock()
+
+
+@cache
+def _app() -> App:
     return build(os.environ)

@@ -8,14 +8,16 @@ tick. A second delivery meets the first one's records and repeats only what was 
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from shared import expressions, published
 from shared.definitions import Action
-from shared.errors import ExpressionInvalid, SignalboxError
+from shared.errors import ExpressionInvalid, SignalboxError, StorageUnavailable
 from shared.events import Event
 from shared.history import History
 from shared.index import Index, Reading, Snapshot
+from shared.inputs import unsafe
 from shared.ledger import (
     Attempt,
     Held,
@@ -78,7 +80,7 @@ class Dispatcher:
                 continue
             if self._monotonic() - started > SUBMIT_BUDGET:
                 break
-            self._submit(held)
+            self._mended_by_tick(held.record.run_id, partial(self._submission.submit, held))
 
     def _match(self, event: Event, reading: Reading) -> list[Match]:
         """The triggers this event is for; a candidate that says no is written to history."""
@@ -92,8 +94,8 @@ class Dispatcher:
                 key = run_key(self._deployment, event)
                 self._history.filtered(trigger, key, event, verdict.check)
                 log.info(
-                    "Event %s is not for trigger %s: %s",
-                    event.id,
+                    "%s is not for trigger %s: %s",
+                    event.title,
                     trigger,
                     verdict.check,
                     extra={"action": "event_filtered", "trigger": trigger, "event": event.id},
@@ -102,8 +104,8 @@ class Dispatcher:
                 matches.append(verdict)
         if not matches:
             log.info(
-                "Event %s starts nothing",
-                event.id,
+                "%s starts nothing",
+                event.title,
                 extra={"action": "event_unmatched", "event": event.id, "subject": event.subject},
             )
         return matches
@@ -120,11 +122,11 @@ class Dispatcher:
         if held is None:
             self._repeat(trigger, key)
         elif record.state.final:
-            self._submission.finish(held)
+            self._mended_by_tick(record.run_id, lambda: self._submission.finish(held))
         else:
             log.info(
-                "Event %s is run %s",
-                event.id,
+                "%s is run %s",
+                event.title,
                 record.run_id,
                 extra={"action": "run_recorded", "run": record.run_id, "event": event.id},
             )
@@ -178,6 +180,9 @@ class Dispatcher:
         tags = {name: found(f"tags.{name}", value) for name, value in action.tags.items()}
         experiment = found("experiment_name", action.experiment_name)
         compute = found("compute", action.compute)
+        for name, value in values.items():
+            if "${{" in str(action.inputs[name]) and (why := unsafe(value)):
+                problems[f"inputs.{name}"] = why
         inputs, unbound = pipeline.bind(
             {name: value for name, value in values.items() if value is not None}
         )
@@ -215,26 +220,32 @@ class Dispatcher:
             "signalbox_event_subject": event.subject,
         }
 
-    def _submit(self, held: Held) -> None:
-        """The event is safe in its record: a failure from here on is the tick's to mend."""
-        try:
-            self._submission.submit(held)
-        except SignalboxError as error:
-            _left_to_tick(held.record.run_id, error)
-
     def _repeat(self, trigger: str, key: str) -> None:
         """A second delivery: the record is there, so only what it left undone is done."""
         log.debug("Event of run %s.%s was delivered again", trigger, key)
+
+        run = f"{trigger}.{key}"
+        if self._mended_by_tick(run, lambda: self._submission.resume(trigger, key)) is False:
+            raise StorageUnavailable(f"The record of run {run} was there, and is not")
+
+    def _mended_by_tick(self, run: str, call: Callable[[], bool | None]) -> bool | None:
+        """The event is safe in its record: a failure from here on is the tick's to mend."""
+        about = {"action": "left_to_tick", "run": run}
         try:
-            self._submission.resume(trigger, key)
+            return call()
         except SignalboxError as error:
-            _left_to_tick(f"{trigger}.{key}", error)
+            log.warning("Run %s goes on with the timer: %s", run, error, extra=about)
+        except Exception:
+            log.exception("Run %s goes on with the timer", run, extra=about)
+        return None
 
     def _matcher_of(self, snapshot: Snapshot) -> Matcher:
-        if self._matcher is None or self._matcher[0] is not snapshot:
+        # One look: another thread may have put the matcher of another snapshot there.
+        known = self._matcher
+        if known is None or known[0] is not snapshot:
             matcher = Matcher(trigger.definition for trigger in snapshot.triggers.values())
-            self._matcher = (snapshot, matcher)
-        return self._matcher[1]
+            self._matcher = known = (snapshot, matcher)
+        return known[1]
 
 
 def _dead(record: Record, at: datetime, reason: Reason) -> Record:
@@ -266,12 +277,3 @@ def _display_name(pipeline: PublishedPipeline, event: Event) -> str:
     place = event.blob
     what = place.path if place else event.subject or event.id
     return f"{title}: {what}"[:255]
-
-
-def _left_to_tick(run: str, error: SignalboxError) -> None:
-    log.warning(
-        "Run %s is recorded but not finished: %s. The timer goes on with it",
-        run,
-        error,
-        extra={"action": "left_to_tick", "run": run},
-    )

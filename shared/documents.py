@@ -24,6 +24,8 @@ class Document:
     #: As the user would name it.
     file: str
     path: Path
+    #: The folder that `file` is relative to.
+    root: Path
     content: dict[str, Any]
     lines: dict[Place, int]
 
@@ -67,7 +69,7 @@ def read(path: Path, *, root: Path) -> Document:
         raise refuse(f"is not YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise refuse("is nested too deeply") from None
-    return Document(file=file, path=path, content=content, lines=reader.lines)
+    return Document(file=file, path=path, root=root, content=content, lines=reader.lines)
 
 
 class _Reader:
@@ -101,7 +103,7 @@ class _Reader:
             if key_node.tag == "tag:yaml.org,2002:merge":
                 # https://yaml.org/type/merge.html: a key of one's own goes before a merged one,
                 # an earlier merge before a later.
-                value = self.value(value_node, place)
+                value = self.value(value_node, (*place, "<<"))
                 for part in value if isinstance(value, list) else [value]:
                     if not isinstance(part, dict):
                         raise self._refuse("merges (<<) what is not a mapping", at)

@@ -51,6 +51,12 @@ class Event(BaseModel):
         """The blob this event is about, when it is about one."""
         return _blob_place(self) if self.type == BLOB_CREATED else None
 
+    @property
+    def title(self) -> str:
+        """What a person knows it by: the blob it is about, or its own subject or id."""
+        place = self.blob
+        return f"{place.container}/{place.path}" if place else self.subject or self.id
+
     def dedupe_key(self) -> str:
         """What two deliveries of the same happening have in common.
 
@@ -137,6 +143,8 @@ def _blob_place(event: Event) -> BlobPlace:
             f"Event {event.id!r} names a blob whose path leads elsewhere: {path!r}. "
             "Rename the blob."
         )
-    if f"/{container}/{path}" not in (url.path, unquote(url.path)):
+    # Event Grid has sent both encoded and plain addresses; a plain one must not decode to another.
+    named = url.path if "%" not in url.path else unquote(url.path)
+    if named != f"/{container}/{path}":
         raise EventInvalid(f"Event {event.id!r} names one blob in its subject, another in its url.")
     return BlobPlace(account=host[1], container=container, path=path)

@@ -4,8 +4,8 @@ The SDK reads the YAML, so whatever it accepts means here what it means to `az m
 the line to each of its findings, and the findings it leaves to the service.
 """
 
+import difflib
 import json
-import logging
 import re
 import tempfile
 import textwrap
@@ -16,11 +16,23 @@ from typing import Any
 
 import yaml
 
-from shared.documents import Document
+from shared import documents
+from shared.documents import Document, Place
 from shared.errors import DefinitionsInvalid, Problem
+from shared.inputs import MOVING
 
 #: A path or reference that is not on the disk of whoever publishes.
 REMOTE = re.compile(r"(azureml:|https?://|wasbs://|abfss://|git\+)")
+
+_KEYS = {"type", "name", "component", "display_name", "experiment_name", "description", "tags"}
+_KEYS |= {"properties", "inputs", "outputs", "compute", "identity", "services"}
+#: Source: AzureML CLI v2 pipelineJob and commandJob schemas.
+_PIPELINE_KEYS = frozenset(_KEYS | {"$schema", "settings", "jobs"})
+_STEP_KEYS = frozenset(
+    _KEYS
+    | {"command", "code", "environment", "environment_variables", "resources", "limits"}
+    | {"distribution", "queue_settings", "is_deterministic"}
+)
 
 _PARENT_INPUT = re.compile(r"\$\{\{\s*parent\.inputs\.([\w-]+)\s*\}\}")
 _PARENT_OUTPUT = re.compile(r"\$\{\{\s*parent\.outputs\.([\w-]+)\s*\}\}")
@@ -140,6 +152,12 @@ def _misfits(graph: Graph) -> Iterator[Problem]:
                 ("jobs", node, "component"),
                 "additional_includes are not taken yet; put the files into the code folder",
             )
+        component = content["component"]
+        if isinstance(component, dict) and not component.get("environment"):
+            yield document.problem(
+                ("jobs", node),
+                f"job {node!r} has no environment; give an image, a conda file or azureml:name:1",
+            )
         given = mapping(document.content["jobs"][node].get("inputs"))
         for name, port in graph.ports(node, "inputs").items():
             if name not in given and "default" not in port and not port.get("optional"):
@@ -167,6 +185,7 @@ def _unsupported(document: Document) -> Iterator[Problem]:
     content = document.content
     if content.get("type", "pipeline") != "pipeline":
         yield document.problem(("type",), f"type is {content['type']!r}; only 'pipeline' is taken")
+    yield from _typos(document, (), content, _PIPELINE_KEYS)
     if "component" in content:
         yield document.problem(("component",), "a job of one component is not taken yet")
     if not mapping(content.get("jobs")):
@@ -186,6 +205,11 @@ def _unsupported(document: Document) -> Iterator[Problem]:
                 ("inputs", name, "path"),
                 f"{path!r} is a local file; upload it and give its azureml:// or https:// path",
             )
+        elif path is not None and MOVING.search(str(path)):
+            yield document.problem(
+                ("inputs", name, "path"),
+                f"{path!r} means another version tomorrow; name one, as in azureml:x:1",
+            )
 
 
 def _unsupported_node(document: Document, node: str, value: Any) -> Iterator[Problem]:
@@ -197,9 +221,8 @@ def _unsupported_node(document: Document, node: str, value: Any) -> Iterator[Pro
         yield document.problem(
             (*place, "type"), f"{kind!r} jobs are not taken yet, only command jobs"
         )
-    code = str(value.get("code", "."))
-    if not REMOTE.match(code) and not (document.path.parent / code).exists():
-        yield document.problem((*place, "code"), f"there is no file or folder {code!r}")
+    yield from _typos(document, place, value, _STEP_KEYS)
+    yield from _missing(document, place, value)
     if "compute" in value:
         yield document.problem(
             (*place, "compute"),
@@ -215,12 +238,41 @@ def _unsupported_node(document: Document, node: str, value: Any) -> Iterator[Pro
             )
 
 
+def _typos(
+    document: Document, place: Place, content: dict[str, Any], known: frozenset[str]
+) -> Iterator[Problem]:
+    """Keys that look like others; the SDK takes unknown ones in silence."""
+    for key in content.keys() - known:
+        if meant := difflib.get_close_matches(key, known, n=1, cutoff=0.8):
+            yield document.problem((*place, key), f"{key!r} is not known; {meant[0]!r} is")
+
+
+def _missing(document: Document, place: Place, step: dict[str, Any]) -> Iterator[Problem]:
+    """Local files that a step names and that are not there, also in its component's file."""
+    environment = mapping(step.get("environment"))
+    named = {
+        (*place, "component"): step.get("component"),
+        (*place, "code"): step.get("code"),
+        (*place, "environment", "conda_file"): environment.get("conda_file"),
+    }
+    for where, name in named.items():
+        if not isinstance(name, str) or REMOTE.match(name):
+            continue
+        path = document.path.parent / name.removeprefix("file:")
+        if not path.exists():
+            yield document.problem(where, f"there is no file or folder {name!r}")
+        elif where[-1] == "component":
+            try:
+                component = documents.read(path.resolve(), root=document.root)
+            except DefinitionsInvalid as error:
+                yield from error.problems
+            else:
+                yield from _missing(component, (), component.content)
+
+
 def _nodes(document: Document) -> dict[str, dict[str, Any]]:
-    logging.getLogger("azure.ai.ml._utils._experimental").setLevel(logging.ERROR)
     from azure.ai.ml import load_job
     from azure.ai.ml.entities import PipelineComponent, PipelineJob
-    from azure.ai.ml.exceptions import MlException
-    from marshmallow.exceptions import ValidationError
 
     try:
         job = load_job(document.path)
@@ -230,11 +282,8 @@ def _nodes(document: Document) -> dict[str, dict[str, Any]]:
             dumped = Path(folder, "component.yml")
             job.component.dump(dumped)
             nodes = yaml.safe_load(dumped.read_text())["jobs"]
-    except (MlException, ValidationError) as error:
-        raise DefinitionsInvalid(_sdk_problems(document, str(error))) from None
-    except Exception as error:  # noqa: BLE001 - the SDK stumbles over YAML with Python's own errors
-        message = f"the AzureML SDK cannot read it: {type(error).__name__}: {error}"
-        raise DefinitionsInvalid([document.problem((), _short_text(message))]) from None
+    except Exception as error:  # noqa: BLE001 - the SDK has many, and lets Python's own through
+        raise DefinitionsInvalid(_sdk_problems(document, error)) from None
     return {node: nodes[node] for node in document.content["jobs"]}
 
 
@@ -246,12 +295,14 @@ def _short_text(text: str) -> str:
     return textwrap.shorten(text, 280)
 
 
-def _sdk_problems(document: Document, text: str) -> list[Problem]:
-    """The SDK's validation report, each finding at its line."""
+def _sdk_problems(document: Document, error: Exception) -> list[Problem]:
+    """The SDK's validation report, each finding at its line; without one, what it said."""
+    text = str(error)
     begin = text.find("{")
     try:
         report, _ = json.JSONDecoder().raw_decode(text[begin:]) if begin >= 0 else ({}, 0)
-        findings = report.get("errors", [])
+        # An unknown key is only a warning to the SDK, but explains the rest.
+        findings = report.get("errors", []) + report.get("warnings", [])
     except ValueError:
         findings = []
     problems = []
@@ -260,4 +311,5 @@ def _sdk_problems(document: Document, text: str) -> list[Problem]:
         place = tuple(where.split(".")) if where != "*" else ()
         message = _short_text(str(finding.get("message", "")))
         problems.append(document.problem(place, f"{where}: {message}" if place else message))
-    return problems or [document.problem((), _short_text(text))]
+    said = f"the AzureML SDK cannot read it: {type(error).__name__}: {text}"
+    return problems or [document.problem((), _short_text(said))]

@@ -23,7 +23,7 @@ class IndexedTrigger(BaseModel):
     definition: TriggerDefinition
     #: Changes when the document changes.
     revision: str
-    #: Storage time of the publish that made or last changed it. Older events are not its business.
+    #: Storage time of its first publish. Older events are not its business.
     effective_from: AwareDatetime
 
 
@@ -70,6 +70,12 @@ class Index:
             blob = answer or self._get_or_create()
         self._known = Reading(snapshot=_parse(blob.data), etag=blob.etag, at=blob.at)
         return self._known
+
+    def now(self) -> datetime:
+        """The storage service's time, of a look at the index that does not read it."""
+        known = self._known
+        answer = self._blobs.get_if_changed(_NAME, known.etag) if known else None
+        return (answer or self._get_or_create()).at
 
     def change(self, change: Callable[[Snapshot, datetime], Snapshot]) -> Snapshot:
         """Apply a change to the newest index, again and again until nobody was in between.

@@ -3,6 +3,7 @@
 import re
 from math import isfinite
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,6 +17,25 @@ DATA_TYPES = frozenset(
 #: Text that is a number and nothing else: a path's 2024_01 is none.
 _INTEGER = re.compile(r"[+-]?[0-9]{1,300}")
 _NUMBER = re.compile(r"[+-]?([0-9]{1,300}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,5})?")
+
+
+#: A reference to data by label: not the same each time it is read.
+MOVING = re.compile(r"^azureml:(?!//)[^:]*@|/labels/")
+
+_SHELL = re.compile(r"[\x00-\x1f\x7f$`\"'\\;&|<>#]")
+
+
+def unsafe(value: Any) -> str | None:
+    """Why something an event says must not become a job's input; None when it may.
+
+    AzureML writes inputs into the step's command line, where a shell reads them: whoever may name
+    a blob `$(…)` would run commands with the job's identity. The same holds for encoded text,
+    since data is mounted under its decoded name.
+    """
+    found = _SHELL.search(unquote(value)) if isinstance(value, str) else None
+    return found and (
+        f"{value!r} holds {found[0]!r}, on which a shell would act; rename what the event is about"
+    )
 
 
 class DataInput(BaseModel):
@@ -52,6 +72,9 @@ class PipelineInput(BaseModel):
         if self.type in DATA_TYPES:
             path = _data_path(value if value is not None else self.path)
             return DataInput(type=self.type, path=path, mode=self.mode)
+        if value == "" != self.default:
+            # The SDK leaves empty text out of the request, and AzureML takes the default instead.
+            raise ValueError("is empty text, which AzureML's SDK does not send; bind something")
         return _literal(value if value is not None else self.default, self.type)
 
 
@@ -62,6 +85,8 @@ def _data_path(value: Any) -> str:
         ("https://", "azureml:", "wasbs://", "abfss://")
     ):
         raise ValueError(f"{value!r} is not an https://, azureml:, wasbs:// or abfss:// path")
+    if MOVING.search(value):
+        raise ValueError(f"{value!r} means another version tomorrow; name one, as in azureml:x:1")
     return value
 
 

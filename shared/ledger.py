@@ -30,6 +30,8 @@ ABSENT = FUNCTION_TIMEOUT + timedelta(minutes=1)
 #: A job not seen this long after its last PUT could start will never come:
 #: functionTimeout, the longest request, and how stale a GET may be.
 GRACE = FUNCTION_TIMEOUT + timedelta(minutes=5)
+#: How long submitting is tried. Event Grid gives up on an event after the same time.
+PATIENCE = timedelta(days=1)
 
 
 class State(StrEnum):

@@ -5,6 +5,7 @@ repeated: versions are made of content, and what exists is left alone.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -138,19 +139,20 @@ class Publishing:
         }
 
     def _publish(self, pipeline: CompiledPipeline, say: Callable[[str], None]) -> PublishedPipeline:
+        record = _published(pipeline, self._registry)
         name = f"published/{pipeline.name}/{pipeline.version}.json"
         blob = self._blobs.get(name)
-        if blob is None:
-            say(f"registering {len(pipeline.steps)} steps of {pipeline.name}")
+        known = _parse(json.loads(blob.data)) if blob else None
+        # The same state may be used with another workspace, which has none of it yet.
+        if known is None or known.component_id != record.component_id:
+            say(f"registering the steps of {pipeline.name}: {len(pipeline.steps)}")
             with ThreadPoolExecutor(max_workers=8) as pool:
                 list(pool.map(self._register, pipeline.steps))
             say(f"registering {pipeline.name}:{pipeline.version}")
             self._register(pipeline.component)
-            record = _published(pipeline, self._registry)
             # Whoever publishes the same content at the same time writes the same record.
-            self._blobs.create(name, record.model_dump_json(by_alias=True).encode())
-            return record
-        return PublishedPipeline.model_validate_json(blob.data)
+            self._blobs.put(name, record.model_dump_json(by_alias=True).encode())
+        return record
 
     def _register(self, component: CompiledComponent) -> None:
         # Asking costs one request, registering a step three and more, and its upload.
@@ -177,7 +179,10 @@ class Publishing:
                 did = _did(known.revision if known else None, revision)
                 if did is not Did.UNCHANGED:
                     indexed[file.trigger.name] = IndexedTrigger(
-                        definition=file.trigger, revision=revision, effective_from=at
+                        definition=file.trigger,
+                        revision=revision,
+                        # An edit must not cut off the uploads that are on their way.
+                        effective_from=known.effective_from if known else at,
                     )
                 changes.append(Change("trigger", file.trigger.name, did, revision))
             return snapshot.model_copy(update={"pipelines": pipelines, "triggers": indexed})

@@ -64,6 +64,6 @@ def load(environment: Mapping[str, str]) -> Settings:
         # The values are left out on purpose: a mistyped setting may hold a secret.
         lines = [f"{item['loc'][0]}: {item['msg']}" for item in error.errors()]
         raise SettingsInvalid(
-            "These app settings are missing or malformed; set them on the function app:\n"
-            + "\n".join(lines)
+            "These app settings are missing or malformed. Set them on the function app, or export "
+            "them in this shell:\n" + "\n".join(lines)
         ) from None

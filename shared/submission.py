@@ -8,9 +8,9 @@ import logging
 from dataclasses import asdict
 from datetime import timedelta
 
-from shared.errors import JobExists, JobRejected, SignalboxError, WorkspaceUnavailable
+from shared.errors import JobExists, JobRejected, WorkspaceUnavailable
 from shared.history import History
-from shared.ledger import GRACE, LEASE, Attempt, Held, Ledger, Reason, Record, State
+from shared.ledger import GRACE, LEASE, PATIENCE, Attempt, Held, Ledger, Reason, Record, State
 from shared.workspace import Job, Workspace
 
 log = logging.getLogger(__name__)
@@ -18,14 +18,16 @@ log = logging.getLogger(__name__)
 #: The tag by which a job is known to be a run's.
 RUN_TAG = "signalbox_run"
 
+#: Seconds; whatever a service asks for, it is looked at again within the hour.
+_LONGEST_WAIT = 3600.0
+
 #: What AzureML's job states mean for a run; any other is on its way.
 _OUTCOMES = {
     "Completed": State.COMPLETED,
     "Failed": State.FAILED,
-    "NotResponding": State.FAILED,
     "Canceled": State.CANCELED,
 }
-_UNDER_WAY = frozenset({"Running", "Finalizing", "CancelRequested", "Paused"})
+_UNDER_WAY = frozenset({"Running", "Finalizing", "CancelRequested", "Paused", "NotResponding"})
 
 
 class Submission:
@@ -114,9 +116,15 @@ class Submission:
         if record.cancel_requested or record.given_up:
             self._wind_up(held)
             return
+        if held.at - record.transitions[0].at > PATIENCE:
+            text = f"AzureML did not take the job within {PATIENCE}."
+            reason = Reason(code="azureml_unavailable", text=text)
+            self._ledger.swap(held, record.model_copy(update={"given_up": reason}))
+            return
         log.warning(
-            "Run %s was not submitted within its lease; taking over",
+            "Run %s was not submitted within its lease; taking over for the %d. time",
             record.run_id,
+            record.attempt.takeovers + 1,
             extra=_about(record, "run_taken_over"),
         )
         taken = self._ledger.swap(held, record.taken_over(held.at))
@@ -193,7 +201,7 @@ class Submission:
 
     def _wait(self, held: Held, error: WorkspaceUnavailable) -> None:
         record = held.record
-        wait = max(LEASE, timedelta(seconds=error.retry_after or 0))
+        wait = max(LEASE, timedelta(seconds=min(error.retry_after or 0, _LONGEST_WAIT)))
         log.warning(
             "Run %s is not submitted yet: %s", record.run_id, error, extra=_about(record, "waiting")
         )
@@ -207,10 +215,13 @@ class Submission:
             self._unseen(held)
             return
         outcome = _OUTCOMES.get(job.status)
-        if outcome is not None:
-            self._close(held, self._ended(held, job, outcome))
+        if outcome is State.FAILED:
+            self._failed(held, job)
             return
-        if record.cancel_requested:
+        if outcome is not None:
+            self._close(held, record.moved(outcome, held.at))
+            return
+        if record.cancel_requested and job.status != "CancelRequested":
             self._workspace.cancel(job.name)
         seen = record.model_copy(update={"missing_since": None})
         if job.status in _UNDER_WAY and record.state is State.SUBMITTED:
@@ -228,20 +239,30 @@ class Submission:
             reason = Reason(code="job_missing", text="AzureML does not have the job any more.")
             self._close(held, record.moved(State.FAILED, held.at, reason))
 
-    def _ended(self, held: Held, job: Job, outcome: State) -> Record:
-        record = held.record
-        if outcome is not State.FAILED:
-            return record.moved(outcome, held.at)
+    def _failed(self, held: Held, job: Job) -> None:
+        """The end first: what its steps printed may be much, or not to be had."""
+        text = f"AzureML job {job.name} failed."
+        failed = held.record.moved(State.FAILED, held.at, Reason(code="job_failed", text=text))
+        final = self._ledger.swap(held, failed)
+        if final is None:
+            return
         try:
             steps = self._workspace.failed_steps(job.name)
-        except SignalboxError as error:
-            log.warning("Why job %s failed cannot be read: %s", job.name, error)
+        except Exception:
+            log.exception("Why job %s failed cannot be read", job.name, extra=_about(failed, "log"))
             steps = []
-        names = ", ".join(step.step for step in steps) or "a step"
-        reason = Reason(code="job_failed", text=f"AzureML job {job.name} failed in {names}.")
-        return record.moved(outcome, held.at, reason).model_copy(
-            update={"failed_steps": tuple(asdict(step) for step in steps)}
-        )
+        if steps:
+            names = ", ".join(step.step for step in steps)
+            last = (steps[0].log_tail.splitlines() or ["it printed nothing"])[-1]
+            text = f"AzureML job {job.name} failed in {names}: {last}"
+            told = failed.model_copy(
+                update={
+                    "reason": Reason(code="job_failed", text=text),
+                    "failed_steps": tuple(asdict(step) for step in steps),
+                }
+            )
+            final = self._ledger.swap(final, told) or final
+        self.finish(final)
 
     def _close(self, held: Held, record: Record) -> None:
         """Write a final state and do what follows it, unless somebody was faster."""

@@ -39,7 +39,7 @@ class Tick:
         One record's trouble is logged and does not keep the others from being looked at.
         """
         started = self._monotonic()
-        now = self._index.read().at
+        now = self._index.now()
         due = [marker for marker in self._ledger.open() if marker.next_check <= now]
         # In another order each time: when the time is over, it is not always the same that wait.
         self._shuffle(due)

@@ -38,6 +38,8 @@ class PathPattern:
                 raise ValueError(f"has a capture named {name!r}; use lower-case letters and '_'")
             if names.count(name) > 1:
                 raise ValueError(f"captures {name!r} twice; give each its own name")
+        if "*" in text or "?" in text:
+            raise ValueError("has a '*' or '?'; write a capture instead, as in {file}.csv")
         if text.startswith("/"):
             raise ValueError("begins with '/'; paths start inside the container")
         segments = [_segment(segment) for segment in text.split("/")]
@@ -79,7 +81,11 @@ def check(file: TriggerFile) -> list[Problem]:
         pattern = PathPattern.parse(file.trigger.spec.blob.path)
     except ValueError as error:
         return [file.document.problem(place, f"path {error}")]
-    roots = {"event": None, "captures": pattern.captures, "settings": None}
+    roots = {
+        "event": frozenset(Event.model_fields),
+        "captures": pattern.captures,
+        "settings": None,
+    }
     return [
         file.document.problem(where, message)
         for where, text in _templates(file.trigger.action)

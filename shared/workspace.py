@@ -5,7 +5,6 @@ nothing should not pay.
 """
 
 import json
-import logging
 import re
 import tempfile
 import threading
@@ -17,7 +16,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import yaml
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceNotFoundError,
+)
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import JobExists, JobRejected, WorkspaceUnavailable
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
 #: Lines of a failed step's log that are kept with the run.
 LOG_TAIL_LINES = 20
 _LOG_TAIL_CHARACTERS = 4_000
+
+#: A parallel sweep may fail in a thousand steps for one reason.
+_FAILED_STEPS = 5
 
 #: Seconds. Event Grid waits 30 for its answer; a PUT without one is looked up later.
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 5, 25
@@ -106,22 +113,21 @@ class AzureWorkspace:
         )
 
     def submit(self, name: str, body: JobBody) -> None:
-        client = self._ml()
         from azure.ai.ml import Input, Output
         from azure.ai.ml.entities import PipelineJob, PipelineJobSettings
 
-        inputs = {
-            key: Input(type=value.type, path=value.path, mode=value.mode)
-            if isinstance(value, DataInput)
-            else value
-            for key, value in body.inputs.items()
-        }
-        outputs = {
-            key: Output(type=value.type, path=value.path, mode=value.mode)
-            for key, value in body.outputs.items()
-        }
         with _translated(f"job {name!r}"):
-            client.jobs.create_or_update(
+            inputs = {
+                key: Input(type=value.type, path=value.path, mode=value.mode)
+                if isinstance(value, DataInput)
+                else value
+                for key, value in body.inputs.items()
+            }
+            outputs = {
+                key: Output(type=value.type, path=value.path, mode=value.mode)
+                for key, value in body.outputs.items()
+            }
+            self._ml().jobs.create_or_update(
                 PipelineJob(
                     name=name,
                     component=body.component_id,
@@ -141,7 +147,8 @@ class AzureWorkspace:
         with _translated(f"job {name!r}"):
             try:
                 job = self._ml().jobs.get(name)
-            except ResourceNotFoundError:
+            except ResourceNotFoundError as error:
+                _require_workspace(error)
                 return None
             # The SDK gives states it knows as an enum, whose text is "JobStatus.FAILED".
             status = str(getattr(job.status, "value", job.status))
@@ -157,7 +164,7 @@ class AzureWorkspace:
                 step
                 for step in self._ml().jobs.list(parent_job_name=name)
                 if step.status == "Failed"
-            ]
+            ][:_FAILED_STEPS]
             return [
                 FailedStep(
                     step=step.display_name or step.name,
@@ -172,7 +179,8 @@ class AzureWorkspace:
         with _translated(f"component {name}:{version}"):
             try:
                 self._ml().components.get(name, version)
-            except ResourceNotFoundError:
+            except ResourceNotFoundError as error:
+                _require_workspace(error)
                 return False
             return True
 
@@ -209,8 +217,6 @@ class AzureWorkspace:
     def _ml(self) -> "MLClient":
         with self._lock:
             if self._client is None:
-                # Each class that Microsoft calls experimental would log a line of its own.
-                logging.getLogger("azure.ai.ml._utils._experimental").setLevel(logging.ERROR)
                 from azure.ai.ml import MLClient
 
                 self._client = MLClient(
@@ -234,12 +240,22 @@ def _translated(what: str) -> Iterator[None]:
 
     try:
         yield
+    except ClientAuthenticationError as error:
+        raise WorkspaceUnavailable(
+            f"Could not sign in to ask AzureML for {what}: {error.message}. "
+            "Check the identity of the app, or sign in."
+        ) from error
     except HttpResponseError as error:
         raise _meaning(error, what) from error
+    except MlException as error:
+        raise JobRejected(type(error).__name__, str(error.message)) from error
     except AzureError as error:
-        if isinstance(error, MlException):
-            raise JobRejected(type(error).__name__, str(error.message)) from error
         raise WorkspaceUnavailable(f"AzureML could not be reached for {what}: {error}") from error
+    except Exception as error:
+        # Any other error out of the SDK says nothing of whether a request took effect.
+        raise WorkspaceUnavailable(
+            f"The AzureML SDK failed on {what}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _meaning(error: HttpResponseError, what: str) -> Exception:
@@ -249,6 +265,11 @@ def _meaning(error: HttpResponseError, what: str) -> Exception:
     codes = list(_codes(body))
     if re.search(r"already exists", message) or {"JobPropertyImmutable", "Immutable"} & set(codes):
         return JobExists(what)
+    if _names_no_workspace(body):
+        return WorkspaceUnavailable(
+            f"There is no such AzureML workspace: {message} "
+            "Check SIGNALBOX_SUBSCRIPTION_ID, SIGNALBOX_RESOURCE_GROUP and SIGNALBOX_WORKSPACE."
+        )
     if status in (401, 403):
         # A role takes minutes to arrive, and losing it is no property of the job.
         return WorkspaceUnavailable(
@@ -262,6 +283,21 @@ def _meaning(error: HttpResponseError, what: str) -> Exception:
             retry_after=float(wait) if wait.isdigit() else None,
         )
     return JobRejected(codes[-1] if codes else str(status), message)
+
+
+def _require_workspace(error: HttpResponseError) -> None:
+    # Without this, a mistyped workspace would look like one whose jobs are gone.
+    if _names_no_workspace(_error_body(error)):
+        raise error
+
+
+def _names_no_workspace(body: dict[str, Any]) -> bool:
+    """Whether Azure Resource Manager says that the workspace, or what it is in, is not there."""
+    codes = set(_codes(body))
+    if codes & {"ResourceGroupNotFound", "SubscriptionNotFound", "ParentResourceNotFound"}:
+        return True
+    missing = re.search(r"/workspaces/[^/']+'", str(body.get("message")))
+    return "ResourceNotFound" in codes and missing is not None
 
 
 def _error_body(error: HttpResponseError) -> dict[str, Any]:

@@ -159,7 +159,7 @@ class RunningSignalbox:
         return {name.rsplit("/", 1)[1] for name in names}
 
     def written(self) -> set[str]:
-        """Names of all that an event leaves at once; histories of earlier runs come when they end."""
+        """Names of what an event leaves at once, which the end of an earlier run never adds to."""
         return {
             blob.name
             for blob in self.state.list_blobs()

@@ -92,6 +92,8 @@ class FickleWorkspace:
     jobs: dict[str, Job] = field(default_factory=dict)
     born: dict[str, datetime] = field(default_factory=dict)
     late: list[_Put] = field(default_factory=list)
+    #: What each job was made from.
+    bodies: dict[str, JobBody] = field(default_factory=dict)
 
     def submit(self, name: str, body: JobBody) -> None:
         self.world.begin(f"PUT {name}")
@@ -156,3 +158,4 @@ class FickleWorkspace:
     def _apply(self, name: str, body: JobBody) -> None:
         self.jobs[name] = Job(name=name, status="NotStarted", tags=dict(body.tags))
         self.born[name] = self.world.now
+        self.bodies[name] = body

@@ -99,6 +99,8 @@ def _record(simulation: Simulation, record: Record) -> list[str]:
     statuses = [job.status for job in jobs]
     if statuses != expected and not (state is State.CANCELED and not statuses):
         found.append(f"{run} is {state} but its jobs are {statuses}")
+    if any(simulation.workspace.bodies[job.name] != record.body for job in jobs):
+        found.append(f"{run}: its job is not what was recorded")
     if jobs and jobs[0].name != job_name(DEPLOYMENT, record.trigger, record.key, 1):
         found.append(f"{run}: job {jobs[0].name} is not named after its attempt")
     return found

@@ -46,6 +46,7 @@ class Parts:
 class Worker:
     """One process: its rooms, and what it has under way."""
 
+    index: Index
     dispatcher: Dispatcher
     tick: Tick
     submission: Submission
@@ -93,7 +94,7 @@ class Simulation:
         if self.rng.random() < 0.5:
             # Their copy of the index will be behind the next publish.
             for worker in self.workers:
-                worker.tick.run()
+                worker.index.read()
         self.world.pass_time(1)
         self._publish(["all", "north"])
 
@@ -246,7 +247,7 @@ class Simulation:
             monotonic=monotonic,
             shuffle=self.rng.shuffle,
         )
-        return Worker(dispatcher=dispatcher, tick=tick, submission=submission)
+        return Worker(index=index, dispatcher=dispatcher, tick=tick, submission=submission)
 
     def _clock(self, skew: timedelta) -> float:
         return (self.world.now + skew).timestamp()

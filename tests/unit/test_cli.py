@@ -99,9 +99,6 @@ def test_a_long_problem_is_one_line(folder: Path) -> None:
     assert "x" * 200 in told.stderr
 
 
-@pytest.mark.xfail(
-    strict=True, reason="rich takes [a-z] and [/x] in a message for markup: drops it, or breaks"
-)
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

@@ -49,9 +49,9 @@ def test_an_event_becomes_a_job(here: Scene) -> None:
 
 
 def test_the_record_is_written_before_the_job_is_asked_for(here: Scene) -> None:
-    fail(here.world, "PUT", RuntimeError("the host was killed"))
-    with pytest.raises(RuntimeError):
-        here.dispatcher.handle(event())
+    fail(here.world, "PUT", RuntimeError("the SDK stumbled"))
+    # The event is safe, so it is answered; the timer goes on with it.
+    here.dispatcher.handle(event())
 
     record = here.record()
     assert record.state is State.SUBMITTING

@@ -76,7 +76,6 @@ def test_a_key_of_its_own_goes_before_a_merged_one() -> None:
     assert read("base: &base {x: 1}\nd: {<<: *base, x: 2}\n").content["d"] == {"x": 2}
 
 
-@pytest.mark.xfail(strict=True, reason="a merge behind a key takes the key's line for its own")
 def test_a_key_of_its_own_keeps_its_line() -> None:
     found = read("base: &base\n  x: 1\nd:\n  x: 2\n  <<: *base\n")
 

@@ -155,11 +155,6 @@ def test_azure_s_own_hosts_are_taken(host: str) -> None:
     assert event.blob.account == "contosolake"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a url that was not encoded is taken as it stands, though whoever reads it decodes it: "
-    "the blob 'a%2Fb.csv' is matched, and its job reads 'a/b.csv'",
-)
 def test_a_job_reads_the_path_that_was_matched() -> None:
     with pytest.raises(EventInvalid):
         blob_created(

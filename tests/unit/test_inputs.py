@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.inputs import DATA_TYPES, DataInput, PipelineInput
+from shared.inputs import DATA_TYPES, DataInput, PipelineInput, unsafe
 
 
 def take(type: str, value: Any, **declared: Any) -> Any:
@@ -22,7 +22,6 @@ URL = "https://contosolake.blob.core.windows.net/landing/a.csv"
     ("type", "value", "expected"),
     [
         ("string", "text", "text"),
-        ("string", "", ""),
         ("string", 7, "7"),
         ("string", 0.5, "0.5"),
         ("string", True, "true"),
@@ -60,7 +59,7 @@ def test_a_value_is_bound_as_its_type(type: str, value: Any, expected: Any) -> N
         ("integer", True),
         ("integer", 7.5),
         ("integer", "seven"),
-        ("integer", ""),
+        ("integer", "1_000"),
         ("integer", float("inf")),
         ("number", True),
         ("number", "half"),
@@ -122,3 +121,26 @@ def test_an_integer_beyond_all_floats_is_bound_or_a_problem() -> None:
 def test_data_types_are_those_of_the_compiler() -> None:
     for type in DATA_TYPES:
         assert isinstance(take(type, URL), DataInput)
+
+
+def test_empty_text_is_a_problem_since_the_sdk_would_drop_it() -> None:
+    assert "empty text" in take("string", "")
+    assert "empty text" in take("string", "", default="x")
+    assert take("string", "", default="") == ""
+
+
+@pytest.mark.parametrize("path", ["azureml:sales@latest", "azureml://x/labels/latest"])
+def test_data_that_means_something_else_tomorrow_is_a_problem(path: str) -> None:
+    assert "means another version tomorrow" in take("uri_file", path)
+
+
+@pytest.mark.parametrize(
+    "text", ["$(id)", "`id`", "a;b", "a&b", "a|b", "a>b", "it's", 'a"b', "a\\b", "a\nb", "a%24(id)"]
+)
+def test_what_a_shell_would_act_on_is_unsafe(text: str) -> None:
+    assert "on which a shell would act" in (unsafe(text) or "")
+
+
+@pytest.mark.parametrize("value", ["Köln (1), v2.0_a-b=c+d:e@f~.csv", URL, 7, 0.5, False, ["$"]])
+def test_what_a_shell_takes_as_it_stands_is_safe(value: Any) -> None:
+    assert unsafe(value) is None

@@ -190,9 +190,20 @@ def test_what_the_sdk_itself_refuses_is_rejected() -> None:
     assert "inputs.x: Not a valid number." in str(found)
 
 
-def test_what_is_no_answer_of_azure_s_passes_through() -> None:
-    with pytest.raises(ZeroDivisionError), _translated("job 'a1'"):
-        raise ZeroDivisionError
+def test_an_error_of_the_sdk_s_own_says_nothing_of_the_request() -> None:
+    found = translated(KeyError("mode"))
+
+    assert isinstance(found, WorkspaceUnavailable)
+    assert "KeyError" in str(found)
+
+
+@pytest.mark.parametrize("status", [None, 400, 401])
+def test_who_cannot_sign_in_is_told_so(status: int | None) -> None:
+    response: Any = Answer(status, {}) if status else None
+    found = translated(ClientAuthenticationError("AADSTS700211", response=response))
+
+    assert isinstance(found, WorkspaceUnavailable)
+    assert "Could not sign in" in str(found)
 
 
 def test_a_component_s_id_is_its_address_in_the_workspace() -> None:
