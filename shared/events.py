@@ -53,9 +53,11 @@ class Event(BaseModel):
 
     @property
     def title(self) -> str:
-        """What a person knows it by: the blob it is about, or its own subject or id."""
+        """What a person knows it by, on one line: its blob, or its own subject or id."""
         place = self.blob
-        return f"{place.container}/{place.path}" if place else self.subject or self.id
+        text = f"{place.container}/{place.path}" if place else self.subject or self.id
+        # A name with a line end in it must not look like a log line of its own.
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)[:300]
 
     def dedupe_key(self) -> str:
         """What two deliveries of the same happening have in common.

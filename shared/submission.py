@@ -254,7 +254,7 @@ class Submission:
         if steps:
             names = ", ".join(step.step for step in steps)
             last = (steps[0].log_tail.splitlines() or ["it printed nothing"])[-1]
-            text = f"AzureML job {job.name} failed in {names}: {last}"
+            text = f"AzureML job {job.name} failed in {names}: {last[:200]}"
             told = failed.model_copy(
                 update={
                     "reason": Reason(code="job_failed", text=text),

@@ -204,8 +204,7 @@ def test_an_unusable_event_is_answered_and_said_in_one_line(
     [
         "letters/chur/%2e%2e.txt",
         "letters/chur/%252e%252e%252fsecret.txt",
-        "letters/chur/new\nline.txt",
-        "letters/chur/<script>alert(1)<\\script>'\"{{x}}${{event}}.txt",
+        "letters/chur/{{x}} (1)*?~.txt",
         "letters/ärger/naïve ☂.txt",
         "letters/chur/.txt.txt",
     ],
@@ -220,6 +219,26 @@ def test_a_strange_path_is_a_path_like_any_other(
     assert record["body"]["inputs"]["letter"]["path"] == f"{_LAKE}/landing/{quote(path)}"
     (job,) = signalbox.jobs(path)
     assert job.name == record["attempts"][0]["job_name"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "letters/chur/new\nline.txt",
+        "letters/chur/<script>alert(1)<\\script>'\"{{x}}${{event}}.txt",
+        "letters/$(id)/a.txt",
+        "letters/'\"$(id -un)\"'/a.txt",
+    ],
+)
+def test_a_path_on_which_a_shell_would_act_starts_nothing(
+    signalbox: RunningSignalbox, accepted: Json, path: str
+) -> None:
+    event = _about(accepted, path, f"{_LAKE}/landing/{quote(path)}")
+    assert signalbox.post([event]).status_code == 202
+    (record,) = signalbox.records(path)
+    assert record["state"] == "dead_letter"
+    assert "on which a shell would act" in record["reason"]["text"]
+    assert signalbox.jobs(path) == []
     # no line of the log is made up by the path
     assert not [line for line in signalbox.log().splitlines() if line.startswith("line.txt")]
 
