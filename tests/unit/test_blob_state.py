@@ -74,4 +74,5 @@ def test_storage_is_asked_again_soon_or_not_at_all() -> None:
     policy: Any = state._container._config.retry_policy
     waits = [policy.get_backoff_time({"count": count + 1}) for count in range(policy.total_retries)]
 
-    assert sum(waits) < 10
+    # Event Grid waits for 30 s. The SDK adds or takes up to 3 s by chance, each time.
+    assert sum(waits) < 15

@@ -487,6 +487,72 @@ def test_two_deliveries_at_once_make_one_job(here: Scene, call: str) -> None:
     assert len(here.markers()) == 1
 
 
+def test_a_record_that_vanished_is_made_by_the_next_delivery(here: Scene) -> None:
+    here.dispatcher.handle(event())
+    [record] = [name for name in here.blobs.stored if name.startswith("ledger/")]
+    interject(here.world, "get ledger/", lambda: here.blobs.stored.pop(record))
+    with pytest.raises(StorageUnavailable, match="was there, and is not"):
+        here.dispatcher.handle(event())
+
+    here.dispatcher.handle(event())
+    assert here.record().state is State.SUBMITTED
+    assert len(here.workspace.jobs) == 1
+
+
+def test_a_dead_letter_whose_end_fails_is_left_to_the_tick(here: Scene) -> None:
+    here.publish(trigger("a-dead", inputs={}), trigger("b-second"))
+    fail(here.world, "put history/", DOWN)
+    here.dispatcher.handle(event())
+    assert here.record("b-second").state is State.SUBMITTED
+    assert here.decisions() == []
+
+    here.tick.run()
+    assert [told["trigger"] for told in here.decisions()] == ["a-dead"]
+
+
+def test_what_a_shell_would_act_on_never_becomes_an_input(here: Scene) -> None:
+    here.publish(
+        trigger(inputs={"data": "${{ event.data.url }}", "region": "in ${{ captures.region }}"}),
+        pipelines=[pipeline(inputs={"data": {"type": "uri_file"}, "region": {"type": "string"}})],
+    )
+    here.dispatcher.handle(event("sales/$(curl evil)/a.csv"))
+
+    record = here.record()
+    assert record.state is State.DEAD_LETTER
+    assert record.reason is not None
+    assert "inputs.data: " in record.reason.text
+    assert "inputs.region: " in record.reason.text
+    assert "a shell would act" in record.reason.text
+    assert here.workspace.jobs == {}
+
+
+def test_what_a_trigger_writes_itself_is_its_author_s_business(here: Scene) -> None:
+    here.publish(
+        trigger(inputs={"data": "${{ event.data.url }}", "query": "a > 5 & b"}),
+        pipelines=[pipeline(inputs={"data": {"type": "uri_file"}, "query": {"type": "string"}})],
+    )
+    here.dispatcher.handle(event())
+
+    body = here.record().body
+    assert body is not None
+    assert body.inputs["query"] == "a > 5 & b"
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="the text as a whole is looked at, not what was found in the event",
+    raises=AssertionError,
+)
+def test_what_a_trigger_writes_around_an_expression_is_too(here: Scene) -> None:
+    here.publish(
+        trigger(inputs={"query": "region == '${{ captures.region }}'"}),
+        pipelines=[pipeline(inputs={"query": {"type": "string"}})],
+    )
+    here.dispatcher.handle(event())
+
+    assert here.record().state is State.SUBMITTED
+
+
 def test_a_record_that_cannot_be_read_is_left_to_the_tick(here: Scene) -> None:
     here.dispatcher.handle(event())
     [name] = [name for name in here.blobs.stored if name.startswith("ledger/")]

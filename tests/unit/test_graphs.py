@@ -142,6 +142,25 @@ MISTAKES = {
         "type: uri_file\n", "type: uri_file\n    path: ../data/a.csv\n", "path: ../data",
         "'../data/a.csv' is a local file",
     ),
+    "data by label": (
+        "type: uri_file\n", "type: uri_file\n    path: azureml:rows@latest\n", "path: azureml:rows",
+        "means another version tomorrow",
+    ),
+    "no environment": (
+        "${{outputs.kept}}\n    environment: azureml:plain:1\n", "${{outputs.kept}}\n", "  use:",
+        "job 'use' has no environment",
+    ),
+    "a misspelt key of a step": (
+        "  use:\n", "  use:\n    environment_variable: {A: b}\n", "environment_variable",
+        "'environment_variable' is not known; 'environment_variables' is",
+    ),
+    "a conda file that is not there": (
+        "  use:\n    type: command\n    command: echo ${{inputs.clean}} ${{outputs.kept}}\n"
+        "    environment: azureml:plain:1\n",
+        "  use:\n    type: command\n    command: echo ${{inputs.clean}} ${{outputs.kept}}\n"
+        "    environment: {image: x, conda_file: ../gone.yml}\n",
+        "conda_file", "there is no file or folder '../gone.yml'",
+    ),
     "one component": (
         "outputs:\n  kept", "component: azureml:x:1\noutputs:\n  kept", "component: azureml:x:1",
         "a job of one component is not taken yet",
@@ -257,6 +276,31 @@ def test_a_component_s_own_mistakes_are_told(tmp_path: Path) -> None:
 
     assert {problem.line for problem in found} == {3}
     assert any("component.command" in problem.message for problem in found)
+
+
+def test_what_a_component_names_and_is_not_there_is_told_in_its_file(tmp_path: Path) -> None:
+    text = "type: pipeline\njobs:\n  own: {type: command, component: ../own.yml}\n"
+    own = "type: command\nname: own\ncommand: echo\ncode: ./gone\nenvironment: azureml:plain:1\n"
+
+    assert Problem("own.yml", 4, "there is no file or folder './gone'") in problems(
+        tmp_path, text, own=own
+    )
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the component's path is made absolute, the folder it is told by is not"
+)
+def test_files_are_told_by_the_folder_that_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = "type: pipeline\njobs:\n  own: {type: command, component: ../own.yml}\n"
+    own = "type: command\nname: own\ncommand: echo\ncode: ./gone\nenvironment: azureml:plain:1\n"
+
+    assert {problem.file for problem in problems(Path(), text, own=own)} <= {
+        "own.yml",
+        "pipelines/own.yml",
+    }
 
 
 def test_files_that_would_be_left_behind_are_told(tmp_path: Path) -> None:

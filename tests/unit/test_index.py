@@ -40,6 +40,31 @@ def test_what_is_unchanged_costs_one_conditional_read(blobs: MemoryBlobs) -> Non
     assert (again.at - first.at).total_seconds() == 30
 
 
+def test_the_time_is_storage_s_and_costs_no_reading(blobs: MemoryBlobs) -> None:
+    index = Index(blobs)
+    assert index.now() == blobs.world.now
+    index.read()
+    blobs.world.pass_time(30)
+    blobs.world.calls.clear()
+
+    assert index.now() == blobs.world.now
+    assert blobs.world.calls == ["get_if_changed index.json"]
+
+
+def test_the_time_is_told_even_if_the_index_changed_went_or_cannot_be_read(
+    blobs: MemoryBlobs,
+) -> None:
+    index = Index(blobs)
+    index.read()
+    for data in (b"{", None):
+        blobs.world.pass_time(30)
+        if data:
+            blobs.put("index.json", data)
+        else:
+            blobs.delete("index.json")
+        assert index.now() == blobs.world.now
+
+
 def test_a_change_by_another_is_seen_at_once(blobs: MemoryBlobs) -> None:
     index = Index(blobs)
     index.read()

@@ -28,7 +28,8 @@ DEFINITIONS = Path(__file__).parent / "definitions"
 class MemoryRegistry:
     """Remembers the component versions that it was given."""
 
-    def __init__(self) -> None:
+    def __init__(self, workspace: str = "ml") -> None:
+        self.workspace = workspace
         #: The names that were registered lately, in order.
         self.lately: list[str] = []
         self.versions: set[tuple[str, str]] = set()
@@ -36,7 +37,7 @@ class MemoryRegistry:
         self._lock = threading.Lock()
 
     def component_id(self, name: str, version: str) -> str:
-        return f"/components/{name}/versions/{version}"
+        return f"/{self.workspace}/components/{name}/versions/{version}"
 
     def registered(self, name: str, version: str) -> bool:
         return (name, version) in self.versions
@@ -276,6 +277,31 @@ def test_problems_of_every_kind_are_told_at_once(desk: Desk, file: str, old: str
     }
 
 
+@pytest.mark.xfail(
+    strict=True, reason="a component's problem is told once for each pipeline that uses it"
+)
+def test_a_problem_of_a_shared_component_is_told_once(desk: Desk) -> None:
+    shutil.copy(DEFINITIONS / "pipelines/scoring.yml", desk.folder / "pipelines/scoring.yml")
+    desk.edit("components/prepare/component.yml", "code: ./src", "code: ./gone")
+    found = desk.problems()
+
+    assert len(found) == len(set(found))
+
+
+def test_another_workspace_gets_what_it_does_not_have(desk: Desk) -> None:
+    desk.publish()
+    elsewhere = MemoryRegistry(workspace="other")
+    desk.registry = elsewhere
+    desk.publish()
+
+    assert {"train_model", "churn_training", "heartbeat"} <= set(elsewhere.lately)
+    found = resolve(desk.snapshot, "churn-training")
+    assert found is not None
+    assert found.component_id.startswith("/other/")
+    assert desk.publish().keys() == {"churn-training", "heartbeat", "retrain"}
+    assert elsewhere.lately == []
+
+
 @pytest.mark.parametrize("refused", ["train_model", "churn_training"])
 @pytest.mark.parametrize(
     "error", [JobRejected("UserError", "no"), WorkspaceUnavailable("AzureML answered 503")]
@@ -390,3 +416,14 @@ def test_whatever_is_found_is_bound_or_a_problem(
     # What is bound can be written down and read again as it was.
     body = JobBody(component_id="c", display_name="d", inputs=bound)
     assert JobBody.model_validate_json(body.model_dump_json()) == body
+
+
+def test_state_that_moves_to_another_workspace_is_registered_there(desk: Desk) -> None:
+    desk.publish()
+    desk.registry = MemoryRegistry("elsewhere")
+    desk.publish()
+
+    assert "churn_training" in desk.registry.lately
+    found = resolve(desk.snapshot, "churn-training")
+    assert found is not None
+    assert found.component_id.startswith("/elsewhere/")

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import JobRejected, StorageUnavailable, WorkspaceUnavailable
-from shared.ledger import GRACE, LEASE, Record, State
+from shared.ledger import GRACE, LEASE, PATIENCE, Record, State
 from shared.submission import RUN_TAG
 from shared.workspace import FailedStep, Job
 from tests.fakes import MemoryWorkspace, World
@@ -108,7 +108,9 @@ def test_a_takeover_begins_a_lease_of_its_own(here: Scene) -> None:
     assert resume(here, after=31).state is State.SUBMITTED
 
 
-@pytest.mark.parametrize(("retry_after", "wait"), [(None, 90), (5.0, 90), (91.0, 91), (600.0, 600)])
+@pytest.mark.parametrize(
+    ("retry_after", "wait"), [(None, 90), (5.0, 90), (91.0, 91), (600.0, 600), (1e9, 3600)]
+)
 def test_the_tick_waits_as_long_as_azureml_asks_but_never_less_than_a_lease(
     here: Scene, retry_after: float | None, wait: float
 ) -> None:
@@ -276,6 +278,34 @@ def test_a_put_that_took_effect_after_giving_up_is_the_run_s_job(here: Scene) ->
     assert record.state is State.SUBMITTED
 
 
+def test_submitting_is_given_up_in_the_end_and_only_with_proof(here: Scene) -> None:
+    fail(here.world, "PUT", BUSY, times=10_000)
+    upload(here)
+    patience = PATIENCE.total_seconds()
+    still = resume(here, after=patience)
+    assert still.given_up is None
+    assert here.calls().count("PUT") == 1
+
+    given_up = resume(here, after=LEASE_OVER)
+    assert given_up.state is State.SUBMITTING
+    assert given_up.given_up is not None
+    assert given_up.given_up.code == "azureml_unavailable"
+    assert resume(here, after=GRACE.total_seconds() - LEASE_OVER) == given_up
+    assert "PUT" not in here.calls()
+
+    record = resume(here, after=1)
+    assert record.state is State.DEAD_LETTER
+    assert record.reason == given_up.given_up
+    assert here.markers() == []
+
+
+def test_a_job_that_came_after_all_is_not_given_up(here: Scene) -> None:
+    left_submitting(here, WorkspaceUnavailable("the answer was lost"), applied=True)
+    assert resume(here, after=PATIENCE.total_seconds() + 1).given_up is not None
+
+    assert resume(here).state is State.SUBMITTED
+
+
 # Cancel.
 
 
@@ -327,6 +357,17 @@ def test_a_cancel_after_submit_stops_the_job(here: Scene) -> None:
     assert here.workspace.jobs[name(here)].status == "Canceled"
     assert resume(here).state is State.CANCELED
     assert [told["decision"] for told in here.decisions()] == ["canceled"]
+
+
+def test_a_cancel_is_asked_for_once(here: Scene) -> None:
+    key = upload(here).key
+    here.workspace.end(name(here), "CancelRequested")
+    here.submission.request_cancel(TRIGGER, key)
+    record = resume(here)
+
+    assert "cancel" not in [call.split(" ")[0] for call in here.calls()]
+    assert record.cancel_requested
+    assert not record.state.final
 
 
 def test_a_job_that_completed_before_the_cancel_came_is_completed(here: Scene) -> None:
@@ -434,6 +475,35 @@ def test_a_failed_step_says_what_and_why(here: Scene) -> None:
         {"step": "train", "job": "child-1", "log_tail": "ValueError: no rows"},
         {"step": "score", "job": "child-2", "log_tail": ""},
     )
+
+
+def test_a_failed_run_is_final_before_its_logs_are_fetched(here: Scene) -> None:
+    upload(here)
+    here.workspace.failures[name(here)] = [FailedStep(step="train", job="c", log_tail="no rows")]
+    here.workspace.end(name(here), "Failed")
+    seen: list[Record] = []
+    interject(here.world, "steps", lambda: seen.append(here.record()))
+    resume(here)
+
+    assert [record.state for record in seen] == [State.FAILED]
+    assert len(here.record().transitions) == 3
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="who finds the run final only finishes it: ended between the end and the logs, a worker "
+    "leaves a failure that never says which step",
+    raises=AssertionError,
+)
+def test_why_a_run_failed_is_told_even_if_the_first_to_see_it_was_killed(here: Scene) -> None:
+    upload(here)
+    here.workspace.failures[name(here)] = [FailedStep(step="train", job="c", log_tail="no rows")]
+    here.workspace.end(name(here), "Failed")
+    fail(here.world, "steps", KeyboardInterrupt("killed"))
+    with pytest.raises(KeyboardInterrupt):
+        here.submission.resume(TRIGGER, here.record().key)
+
+    assert [step["step"] for step in resume(here).failed_steps] == ["train"]
 
 
 @pytest.mark.parametrize("error", [BUSY, OSError("no space left")])
@@ -548,3 +618,29 @@ def test_of_two_that_see_the_end_one_writes_it(here: Scene) -> None:
         State.COMPLETED,
     ]
     assert len(here.decisions()) == 1
+
+
+def test_submitting_is_given_up_after_a_day_and_final_with_proof(here: Scene) -> None:
+    fail(here.world, "PUT", BUSY)
+    upload(here)
+    here.workspace.jobs.clear()
+    given_up = resume(here, after=PATIENCE.total_seconds() + 60)
+
+    assert given_up.state is State.SUBMITTING
+    assert given_up.given_up is not None
+    assert given_up.given_up.code == "azureml_unavailable"
+    assert here.workspace.jobs == {}
+
+    final = resume(here, after=1)
+    assert final.state is State.DEAD_LETTER
+    assert final.reason == given_up.given_up
+
+
+def test_a_job_that_came_late_is_found_by_a_run_that_gave_up(here: Scene) -> None:
+    fail(here.world, "PUT", BUSY)
+    before = upload(here)
+    assert before.body is not None
+    resume(here, after=PATIENCE.total_seconds() + 60)
+    here.workspace.submit(name(here), before.body)
+
+    assert resume(here, after=1).state is State.SUBMITTED

@@ -17,7 +17,7 @@ from azure.identity import CredentialUnavailableError
 
 from shared.errors import JobExists, JobRejected, SignalboxError, WorkspaceUnavailable
 from shared.inputs import DataInput
-from shared.workspace import AzureWorkspace, JobBody, _translated
+from shared.workspace import AzureWorkspace, JobBody, _require_workspace, _translated
 
 
 class Answer:
@@ -164,6 +164,40 @@ def test_a_missing_permission_is_not_the_job_s_fault(status: int) -> None:
     assert isinstance(answered(status, body), WorkspaceUnavailable)
 
 
+NO_WORKSPACE = [
+    {"code": "ResourceGroupNotFound", "message": "Resource group 'rg' could not be found."},
+    {"code": "SubscriptionNotFound", "message": "The subscription 's' could not be found."},
+    {"code": "ParentResourceNotFound", "message": "Can not perform requested operation."},
+    {
+        "code": "ResourceNotFound",
+        "message": "The Resource 'Microsoft.MachineLearningServices/workspaces/ml' under resource "
+        "group 'rg' was not found. For more details please go to https://aka.ms/ARMResourceNotFound",
+    },
+]
+
+
+@pytest.mark.parametrize("error", NO_WORKSPACE, ids=lambda error: error["code"])
+def test_a_missing_workspace_is_a_matter_of_settings(error: dict[str, str]) -> None:
+    found = translated(ResourceNotFoundError(response=Answer(404, {"error": error})))
+
+    assert isinstance(found, WorkspaceUnavailable)
+    assert "SIGNALBOX_WORKSPACE" in str(found)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "The Resource 'Microsoft.MachineLearningServices/workspaces/ml/components/churn' "
+        "under resource group 'rg' was not found.",
+        "Component churn:1 was not found.",
+    ],
+)
+def test_what_is_missing_in_a_workspace_is_not_the_workspace(message: str) -> None:
+    body = {"error": {"code": "ResourceNotFound", "message": message}}
+
+    assert isinstance(answered(404, body), JobRejected)
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -229,3 +263,32 @@ def test_a_body_tells_data_from_values() -> None:
     body = JobBody(component_id="c", display_name="d", inputs={"x": data})
 
     assert JobBody.model_validate_json(body.model_dump_json()).inputs["x"] == data
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {
+            "error": {
+                "code": "ResourceNotFound",
+                "message": "The Resource 'Microsoft.MachineLearningServices/workspaces/ml-typo' "
+                "under resource group 'rg' was not found.",
+            }
+        },
+        {"error": {"code": "ResourceGroupNotFound", "message": "Resource group 'x' not found."}},
+        {"error": {"code": "SubscriptionNotFound", "message": "The subscription was not found."}},
+    ],
+)
+def test_a_workspace_that_is_not_there_is_no_property_of_the_job(body: Any) -> None:
+    found = answered(404, body)
+
+    assert isinstance(found, WorkspaceUnavailable)
+    assert "SIGNALBOX_WORKSPACE" in str(found)
+    missing = ResourceNotFoundError(response=Answer(404, body))  # type: ignore[arg-type]
+    with pytest.raises(ResourceNotFoundError):
+        _require_workspace(missing)
+
+
+def test_a_job_that_is_not_there_is_absent() -> None:
+    body = user_error("Job a1 not found.", "NotFound")
+    _require_workspace(ResourceNotFoundError(response=Answer(404, body)))  # type: ignore[arg-type]
