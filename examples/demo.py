@@ -1,10 +1,13 @@
-"""The whole way of a file on one machine: `make demo`.
+"""The whole way of a file on one machine: `make demo`, or `python -m examples.demo [FOLDER]`.
+
+FOLDER is a changed copy of examples/tumour-screening to run instead of the example itself.
 
 Starts a local Azure, publishes the example, uploads the files of two clinics and follows the two
 runs that this starts, from the event to the model. But for the start, this is what one would do
 against Azure itself: the same command, the same SDKs, the same settings.
 """
 
+import argparse
 import json
 import logging
 import os
@@ -14,12 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
-from azure.core.exceptions import AzureError
 
 from emulator.child_process import StartupError
 from emulator.stack import LocalAzure, local_settings
@@ -30,7 +33,6 @@ from examples.progress import ENDED, Progress
 from examples.run import EXAMPLE, ROOT
 from examples.screen import Screen
 from examples.upload import LAKE, upload
-from shared.errors import SignalboxError
 from shared.ledger import Record, State
 
 SITES = ("harbour", "lakeside")
@@ -40,6 +42,14 @@ LIMIT = 240.0
 #: Seconds from an upload to its job; an event that no trigger takes never has one.
 JOB_LIMIT = 30.0
 
+#: The `signalbox` command, ending as soon as nobody holds the other end of its standard input.
+SIGNALBOX = """
+from emulator.child_process import end_with_parent
+end_with_parent()
+from cli.main import main
+main()
+"""
+
 
 class DemoFailed(Exception):
     """The cause, for the person who started the demo."""
@@ -48,7 +58,8 @@ class DemoFailed(Exception):
 class Demo:
     """The way of the files; its methods are in the order in which things happen."""
 
-    def __init__(self, azure: LocalAzure, screen: Screen) -> None:
+    def __init__(self, folder: Path, azure: LocalAzure, screen: Screen) -> None:
+        self._folder = folder
         self._azure = azure
         self._screen = screen
         self._ends = time.monotonic() + LIMIT
@@ -67,28 +78,31 @@ class Demo:
         self._follow(runs)
         self._screen.heading("Signalbox takes note of the end")
         self._tick()
-        runs = {site: self._outcome(site, run) for site, run in runs.items()}
+        runs = {site: self._final(site, run) for site, run in runs.items()}
+        if reasons := [reason for run in runs.values() if (reason := records.why_not(run))]:
+            raise DemoFailed("\n\n".join(reasons))
         self._screen.heading("What came out; ✓ is the model that was kept")
         self._show_results(runs)
         self._screen.heading("How long each stage took, in seconds")
         self._show_stages()
 
     def _publish(self) -> None:
-        command = ["signalbox", "publish", str(EXAMPLE)]
-        self._screen.line(f"$ {' '.join(command)}")
-        try:
-            # In a session of its own: Ctrl-C is for this process, which then ends the command.
-            done = subprocess.run(command, timeout=60, start_new_session=True, check=False)
-        except subprocess.TimeoutExpired:
-            raise DemoFailed("`signalbox publish` took more than a minute") from None
-        if done.returncode:
+        self._screen.line(f"$ signalbox publish {self._folder}")
+        command = [sys.executable, "-c", SIGNALBOX, "publish", str(self._folder)]
+        # In a session of its own: Ctrl-C is for this process, which then ends the command.
+        with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as publish:
+            try:
+                code = publish.wait(60)
+            except subprocess.TimeoutExpired:
+                raise DemoFailed("`signalbox publish` took more than a minute") from None
+        if code:
             raise DemoFailed("`signalbox publish` says above what is wrong")
 
     def _upload(self, site: str) -> Record:
         """Upload a site's file; the record of its run, once AzureML has the job."""
         path = f"biopsies/{site}/{site}.csv"
         self._progress.mark(site, "start")
-        etag = upload(EXAMPLE / "data" / f"{site}.csv", "landing", path)
+        etag = upload(self._folder / "data" / f"{site}.csv", "landing", path)
         self._screen.line(f"{LAKE}/landing/{path}")
         key, ends = records.key_of("landing", path, etag), time.monotonic() + JOB_LIMIT
 
@@ -99,6 +113,8 @@ class Demo:
 
         what = f"the job of run {record.run_id}"
         record = self._wait(what, key, lambda record: record.state is not State.SUBMITTING, ends)
+        if reason := records.why_not(record):
+            raise DemoFailed(reason)
         self._progress.mark(site, "job")
         self._screen.line(f"  -> job {record.attempt.job_name}")
         return record
@@ -130,8 +146,8 @@ class Demo:
         headers = {"x-functions-key": functions.master_key}
         httpx.post(url, headers=headers, json={"input": ""}).raise_for_status()
 
-    def _outcome(self, site: str, record: Record) -> Record:
-        """The record in its final state, which must be `completed`."""
+    def _final(self, site: str, record: Record) -> Record:
+        """The record in its final state."""
         what = f"run {record.run_id} to be final"
         record = self._wait(what, record.key, lambda record: record.state.final, self._ends)
         self._progress.mark(site, "final")
@@ -189,16 +205,13 @@ class Demo:
         )
 
     def _wait(self, what: str, key: str, ready: Callable[[Record], bool], ends: float) -> Record:
-        """The record of a key, once it is ready; DemoFailed when its run cannot complete."""
+        """The record of a key, once it is ready."""
         with self._screen.waiting(what):
             while True:
                 record = records.read(key)
                 if record and ready(record):
-                    break
+                    return record
                 self._pause(what, ends)
-        if reason := records.why_not(record):
-            raise DemoFailed(reason)
-        return record
 
     def _pause(self, what: str, ends: float, *, seconds: float = 0.1) -> None:
         """Before the next look: DemoFailed when it is too late, StartupError when a part died."""
@@ -214,29 +227,48 @@ class Demo:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m examples.demo")
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        metavar="FOLDER",
+        help=f"a changed copy of {EXAMPLE} to run instead of it",
+    )
+    given = parser.parse_args().folder
+    folder = given.resolve() if given else EXAMPLE
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     os.chdir(ROOT)
     screen, started = Screen(), time.monotonic()
     state = Path(tempfile.mkdtemp(prefix="signalbox-demo-"))
+    logs = state / "logs"
     try:
         screen.heading("Start a local Azure")
         with LocalAzure(ROOT, state=state, say=screen.line) as azure:
             try:
-                Demo(azure, screen).run()
-            except (AzureError, SignalboxError, httpx.HTTPError) as error:
+                Demo(folder, azure, screen).run()
+            except Exception:
+                # When a part has died, that is the cause of whatever went wrong here.
                 azure.check()
-                raise DemoFailed(f"{type(error).__name__}: {error}") from error
+                raise
             screen.heading("End everything that was started")
-    except (DemoFailed, StartupError) as error:
-        screen.error(f"The demo failed: {error}")
-        screen.line(f"all logs are kept in {state / 'logs'}")
-        return 1
     except NotInstalled as error:
         screen.error(f"The demo cannot start: {error}")
         code = 1
     except KeyboardInterrupt:
         screen.error("The demo was ended before it was done.")
         code = 130
+    except (DemoFailed, StartupError) as error:
+        screen.error(f"The demo failed: {error}")
+        screen.line(f"all logs are kept in {logs}")
+        return 1
+    except Exception as error:  # noqa: BLE001 - a person reads this, not a caller
+        logs.mkdir(exist_ok=True)
+        (logs / "demo.log").write_text(traceback.format_exc())
+        # One line, however many the error has.
+        screen.error(f"The demo failed: {type(error).__name__}: {' '.join(str(error).split())}")
+        screen.line(f"where that was is in {logs / 'demo.log'}")
+        return 1
     else:
         screen.line(f"done in {time.monotonic() - started:.0f} s")
         screen.line("`make run` starts the same local Azure and leaves it to you")

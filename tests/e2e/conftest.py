@@ -1,10 +1,12 @@
 """The whole of Signalbox, running in a local Azure of its own for each test file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from emulator.stack import LocalAzure
+from tests.e2e.running_demo import Demo, demos
 from tests.e2e.running_signalbox import APP, DEFINITIONS, RunningSignalbox
 from tests.integration.conftest import exported
 
@@ -22,3 +24,12 @@ def signalbox(bare_signalbox: RunningSignalbox) -> RunningSignalbox:
     published = bare_signalbox.publish(DEFINITIONS)
     assert published.returncode == 0, published.stderr
     return bare_signalbox
+
+
+@pytest.fixture
+def start_demo(tmp_path: Path) -> Iterator[Callable[..., Demo]]:
+    """Starts a demo, of another folder than the example's when one is given."""
+    temporary = tmp_path / "left"
+    temporary.mkdir()
+    with demos(temporary) as start:
+        yield start

@@ -1,6 +1,5 @@
-"""What `signalbox publish` makes of a folder, and the example's way from there to its metrics."""
+"""What `signalbox publish` makes of a folder."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -82,30 +81,6 @@ def test_a_folder_without_definitions_is_refused(
     wrong = signalbox.publish(tmp_path)
     assert wrong.returncode == 1
     assert "has no definitions" in wrong.stderr
-
-
-def test_the_example_from_publish_to_its_metrics(
-    signalbox: RunningSignalbox, tmp_path: Path
-) -> None:
-    path = "biopsies/harbour/2026-05.csv"
-    signalbox.upload(path, (_EXAMPLE / "data" / "harbour.csv").read_text())
-    record = signalbox.record(path, "completed", ticking=True, seconds=150)
-    job = record["attempts"][0]["job_name"]
-    steps = {step.display_name: step.status for step in signalbox.ml.jobs.list(parent_job_name=job)}
-    assert steps == {
-        "prepare": "Completed",
-        "train_logistic": "Completed",
-        "train_boosting": "Completed",
-        "evaluate": "Completed",
-        "select": "Completed",
-    }
-    for output in ("report", "model"):
-        signalbox.ml.jobs.download(job, download_path=tmp_path, output_name=output)
-    outputs = tmp_path / "named-outputs"
-    metrics = json.loads((outputs / "report" / "metrics.json").read_text())
-    assert metrics["site"] == "harbour"
-    assert metrics
-    assert (outputs / "model" / "model.joblib").stat().st_size > 0
 
 
 def test_publishing_the_same_again_registers_nothing(signalbox: RunningSignalbox) -> None:
