@@ -164,26 +164,6 @@ def test_a_missing_permission_is_not_the_job_s_fault(status: int) -> None:
     assert isinstance(answered(status, body), WorkspaceUnavailable)
 
 
-NO_WORKSPACE = [
-    {"code": "ResourceGroupNotFound", "message": "Resource group 'rg' could not be found."},
-    {"code": "SubscriptionNotFound", "message": "The subscription 's' could not be found."},
-    {"code": "ParentResourceNotFound", "message": "Can not perform requested operation."},
-    {
-        "code": "ResourceNotFound",
-        "message": "The Resource 'Microsoft.MachineLearningServices/workspaces/ml' under resource "
-        "group 'rg' was not found. For more details please go to https://aka.ms/ARMResourceNotFound",
-    },
-]
-
-
-@pytest.mark.parametrize("error", NO_WORKSPACE, ids=lambda error: error["code"])
-def test_a_missing_workspace_is_a_matter_of_settings(error: dict[str, str]) -> None:
-    found = translated(ResourceNotFoundError(response=Answer(404, {"error": error})))
-
-    assert isinstance(found, WorkspaceUnavailable)
-    assert "SIGNALBOX_WORKSPACE" in str(found)
-
-
 @pytest.mark.parametrize(
     "message",
     [
@@ -277,6 +257,7 @@ def test_a_body_tells_data_from_values() -> None:
         },
         {"error": {"code": "ResourceGroupNotFound", "message": "Resource group 'x' not found."}},
         {"error": {"code": "SubscriptionNotFound", "message": "The subscription was not found."}},
+        {"error": {"code": "ParentResourceNotFound", "message": "Can not perform operation."}},
     ],
 )
 def test_a_workspace_that_is_not_there_is_no_property_of_the_job(body: Any) -> None:
@@ -284,11 +265,11 @@ def test_a_workspace_that_is_not_there_is_no_property_of_the_job(body: Any) -> N
 
     assert isinstance(found, WorkspaceUnavailable)
     assert "SIGNALBOX_WORKSPACE" in str(found)
-    missing = ResourceNotFoundError(response=Answer(404, body))  # type: ignore[arg-type]
+    missing = ResourceNotFoundError(response=Answer(404, body))
     with pytest.raises(ResourceNotFoundError):
         _require_workspace(missing)
 
 
 def test_a_job_that_is_not_there_is_absent() -> None:
     body = user_error("Job a1 not found.", "NotFound")
-    _require_workspace(ResourceNotFoundError(response=Answer(404, body)))  # type: ignore[arg-type]
+    _require_workspace(ResourceNotFoundError(response=Answer(404, body)))
