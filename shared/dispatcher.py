@@ -180,9 +180,10 @@ class Dispatcher:
         tags = {name: found(f"tags.{name}", value) for name, value in action.tags.items()}
         experiment = found("experiment_name", action.experiment_name)
         compute = found("compute", action.compute)
-        for name, value in values.items():
-            if "${{" in str(action.inputs[name]) and (why := unsafe(value)):
-                problems[f"inputs.{name}"] = why
+        for name, template in action.inputs.items():
+            if f"inputs.{name}" not in problems:
+                whys = [unsafe(value) for value in expressions.findings(template, known)]
+                problems |= {f"inputs.{name}": why for why in whys if why}
         inputs, unbound = pipeline.bind(
             {name: value for name, value in values.items() if value is not None}
         )

@@ -45,7 +45,8 @@ def read(path: Path, *, root: Path) -> Document:
 
     Raises DefinitionsInvalid when it is not one YAML mapping of reasonable size.
     """
-    file = str(path.relative_to(root) if path.is_relative_to(root) else path)
+    whole, folder = path.resolve(), root.resolve()
+    file = str(whole.relative_to(folder) if whole.is_relative_to(folder) else path)
 
     def refuse(message: str, line: int = 0) -> DefinitionsInvalid:
         return DefinitionsInvalid([Problem(file=file, line=line, message=message)])

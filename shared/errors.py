@@ -53,7 +53,7 @@ class DefinitionsInvalid(Permanent):
     """Documents have errors; nothing of them was published."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        self.problems = sorted(problems)
+        self.problems = sorted(set(problems))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 

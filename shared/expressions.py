@@ -63,6 +63,15 @@ def evaluate(template: Any, known: Mapping[str, Any]) -> Any:
     return _EXPRESSION.sub(lambda match: as_text(_found(match.group(1), known)), template)
 
 
+def findings(template: Any, known: Mapping[str, Any]) -> list[Any]:
+    """What each expression in a value finds, apart from the text around it.
+
+    Raises ExpressionInvalid, as `evaluate`.
+    """
+    texts = _EXPRESSION.findall(template) if isinstance(template, str) else []
+    return [_found(text, known) for text in texts]
+
+
 def as_text(found: Any) -> str:
     """What an expression found, as it is written within text: JSON unless it is text."""
     return found if isinstance(found, str) else json.dumps(found)

@@ -40,10 +40,16 @@ def app() -> dict[str, Any]:
     return found
 
 
+@cache
+def nodes(file: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(file.read_text())))
+
+
+@cache
 def imports(file: Path) -> set[str]:
     """Every module that a file imports, wherever in it that stands."""
     found = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in nodes(file):
         if isinstance(node, ast.Import):
             found |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -122,7 +128,7 @@ def test_only_the_command_and_the_functions_read_the_environment() -> None:
     readers = {
         file.stem
         for file in SHARED
-        for node in ast.walk(ast.parse(file.read_text()))
+        for node in nodes(file)
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
     }
 
@@ -130,7 +136,7 @@ def test_only_the_command_and_the_functions_read_the_environment() -> None:
 
 
 def clocks(file: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in nodes(file):
         if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "time", "sleep"):
             value = node.value
             if isinstance(value, ast.Name) and value.id in ("datetime", "time", "date"):

@@ -287,9 +287,6 @@ def test_what_a_component_names_and_is_not_there_is_told_in_its_file(tmp_path: P
     )
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the component's path is made absolute, the folder it is told by is not"
-)
 def test_files_are_told_by_the_folder_that_was_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

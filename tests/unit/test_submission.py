@@ -489,23 +489,6 @@ def test_a_failed_run_is_final_before_its_logs_are_fetched(here: Scene) -> None:
     assert len(here.record().transitions) == 3
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="who finds the run final only finishes it: ended between the end and the logs, a worker "
-    "leaves a failure that never says which step",
-    raises=AssertionError,
-)
-def test_why_a_run_failed_is_told_even_if_the_first_to_see_it_was_killed(here: Scene) -> None:
-    upload(here)
-    here.workspace.failures[name(here)] = [FailedStep(step="train", job="c", log_tail="no rows")]
-    here.workspace.end(name(here), "Failed")
-    fail(here.world, "steps", KeyboardInterrupt("killed"))
-    with pytest.raises(KeyboardInterrupt):
-        here.submission.resume(TRIGGER, here.record().key)
-
-    assert [step["step"] for step in resume(here).failed_steps] == ["train"]
-
-
 @pytest.mark.parametrize("error", [BUSY, OSError("no space left")])
 def test_a_failure_whose_cause_cannot_be_read_is_still_a_failure(
     here: Scene, error: Exception
