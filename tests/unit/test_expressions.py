@@ -131,6 +131,26 @@ def test_check_survives_deep_nesting() -> None:
     assert expressions.check("${{" + "!" * 490 + "event }}", ROOTS)
 
 
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("it's ${{ captures.region }}/${{ event.data.contentLength }}", ["north", 0]),
+        ("${{ event.data.list }}", [[1, 2]]),
+        ("plain", []),
+        (7, []),
+    ],
+)
+def test_what_expressions_find_is_told_apart_from_the_text_around_them(
+    template: object, expected: list[object]
+) -> None:
+    assert expressions.findings(template, KNOWN) == expected
+
+
+def test_a_finding_that_is_none_is_an_error() -> None:
+    with pytest.raises(ExpressionInvalid, match="found nothing"):
+        expressions.findings("a ${{ event.data.none }}", KNOWN)
+
+
 def test_an_expression_has_a_length() -> None:
     fits = "captures.region" + " " * (expressions.MAX_LENGTH - len("captures.region"))
 
