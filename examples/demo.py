@@ -33,7 +33,7 @@ from examples.progress import ENDED, Progress
 from examples.run import EXAMPLE, ROOT
 from examples.screen import Screen
 from examples.upload import LAKE, upload
-from shared.ledger import Record, State
+from shared.ledger import Record
 
 SITES = ("harbour", "lakeside")
 
@@ -106,13 +106,13 @@ class Demo:
         self._screen.line(f"{LAKE}/landing/{path}")
         key, ends = records.key_of("landing", path, etag), time.monotonic() + JOB_LIMIT
 
-        record = self._wait(f"a run of {path}", key, lambda _: True, ends)
+        record = self._wait(f"a run of {path}", lambda: records.read(key), ends)
         self._progress.mark(site, "event", record.event.time.timestamp())
         self._progress.mark(site, "record")
         self._screen.line(f"  -> run {record.run_id}")
 
         what = f"the job of run {record.run_id}"
-        record = self._wait(what, key, lambda record: record.state is not State.SUBMITTING, ends)
+        record = self._wait(what, lambda: records.submitted(key), ends)
         if reason := records.why_not(record):
             raise DemoFailed(reason)
         self._progress.mark(site, "job")
@@ -149,7 +149,7 @@ class Demo:
     def _final(self, site: str, record: Record) -> Record:
         """The record in its final state."""
         what = f"run {record.run_id} to be final"
-        record = self._wait(what, record.key, lambda record: record.state.final, self._ends)
+        record = self._wait(what, lambda: records.finished(record.key), self._ends)
         self._progress.mark(site, "final")
         self._screen.line(f"run {record.run_id} is {record.state}")
         return record
@@ -204,14 +204,12 @@ class Demo:
             "The first job takes longer to submit: the app loads the AzureML SDK for it."
         )
 
-    def _wait(self, what: str, key: str, ready: Callable[[Record], bool], ends: float) -> Record:
-        """The record of a key, once it is ready."""
+    def _wait(self, what: str, look: Callable[[], Record | None], ends: float) -> Record:
+        """The record, once `look` finds it."""
         with self._screen.waiting(what):
-            while True:
-                record = records.read(key)
-                if record and ready(record):
-                    return record
+            while not (record := look()):
                 self._pause(what, ends)
+        return record
 
     def _pause(self, what: str, ends: float, *, seconds: float = 0.1) -> None:
         """Before the next look: DemoFailed when it is too late, StartupError when a part died."""

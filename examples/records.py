@@ -30,6 +30,20 @@ def read(key: str) -> Record | None:
     return held.record if held else None
 
 
+def submitted(key: str) -> Record | None:
+    """The record of a key, once it has a job, or never will."""
+    record = read(key)
+    return None if record is None or record.state is State.SUBMITTING else record
+
+
+def finished(key: str) -> Record | None:
+    """The record of a key, once its state is final and all that follows from that is done."""
+    # In this order: a record that is read before may still be given its reason.
+    ongoing = any(marker.key == key for marker in bootstrap.app().ledger.open())
+    record = read(key)
+    return record if record and record.state.final and not ongoing else None
+
+
 def why_not(record: Record) -> str | None:
     """Why a run cannot complete any more, with the logs of its failed steps; None when it may."""
     if not record.state.final or record.state is State.COMPLETED:

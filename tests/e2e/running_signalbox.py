@@ -130,15 +130,21 @@ class RunningSignalbox:
         return sorted(ours, key=lambda record: str(record["transitions"][0]["at"]))
 
     def record(self, path: str, state: str, *, ticking: bool = False, seconds: float = 40) -> Json:
-        """The one record of a blob, once it is in that state; `ticking` lets the timer look."""
+        """The one record of a blob, once it is in that state; `ticking` lets the timer look.
+
+        A final state has come when all that follows from it is done.
+        """
 
         def look() -> Json | None:
             if ticking:
                 self.tick()
+            # in this order: what follows a final state may still add to the record
+            unfinished = self.state.list_blob_names(name_starts_with="open/")
+            ongoing = {name.rsplit("/", 1)[1] for name in list(unfinished)}
             found = self.records(path)
             assert len(found) <= 1, found
             if found and found[0]["state"] == state:
-                return found[0]
+                return None if state in FINAL and found[0]["key"] in ongoing else found[0]
             ended = found and found[0]["state"] in FINAL
             assert not ended, f"{path} is {found[0]['state']}: {found[0]['reason']}"
             return None
