@@ -182,7 +182,8 @@ class Dispatcher:
         compute = found("compute", action.compute)
         for name, template in action.inputs.items():
             if f"inputs.{name}" not in problems:
-                whys = [unsafe(value) for value in expressions.findings(template, known)]
+                findings = map(expressions.as_text, expressions.findings(template, known))
+                whys = [unsafe(text) for text in findings]
                 problems |= {f"inputs.{name}": why for why in whys if why}
         inputs, unbound = pipeline.bind(
             {name: value for name, value in values.items() if value is not None}

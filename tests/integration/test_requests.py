@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -102,7 +102,7 @@ def _stock(signalbox: RunningSignalbox, ml: MLClient) -> list[Json]:
 
 
 def test_an_event_costs_one_request_to_azureml_and_four_to_storage(
-    signalbox: RunningSignalbox, capsys: pytest.CaptureFixture[str]
+    signalbox: RunningSignalbox, counted: Callable[[str], None]
 ) -> None:
     topology = signalbox.azure.topology
     ml = MLClient(
@@ -136,16 +136,15 @@ def test_an_event_costs_one_request_to_azureml_and_four_to_storage(
         "stock SDK, later events": later,
         "Signalbox, every event": arm,
     }
-    with capsys.disabled():
-        print(f"\n\n  requests to AzureML for one run of {_PIPELINE.stem} ({steps} steps)")
-        for name, requests in rows.items():
-            kilobytes = sum(request["bytes"] for request in requests) / 1000
-            milliseconds = sum(request["ms"] for request in requests)
-            print(
-                f"  {name:<26}{len(requests):>4} {kilobytes:>7.1f} kB sent"
-                f" {milliseconds:>7.0f} ms served"
-            )
-        print(f"  and to the state container: {len(storage)}")
+    counted(f"Requests to AzureML for one run of {_PIPELINE.stem} ({steps} steps):")
+    for name, requests in rows.items():
+        kilobytes = sum(request["bytes"] for request in requests) / 1000
+        milliseconds = sum(request["ms"] for request in requests)
+        counted(
+            f"  {name:<26}{len(requests):>4} {kilobytes:>7.1f} kB sent"
+            f" {milliseconds:>7.0f} ms served"
+        )
+    counted(f"  and to the state container: {len(storage)}")
 
 
 def test_an_event_that_is_for_nobody_costs_one_conditional_read(

@@ -1,6 +1,7 @@
 """The unbatched protocol keeps its promises, and the simulation would notice if it did not."""
 
 import logging
+from collections.abc import Callable
 
 import pytest
 
@@ -28,7 +29,7 @@ def _broken(seed: int, trap: Trap) -> list[str]:
     return violations(simulation)
 
 
-def test_no_history_breaks_a_promise(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_history_breaks_a_promise(counted: Callable[[str], None]) -> None:
     crashes = requests = 0
     for seed in range(HISTORIES):
         simulation = Simulation(seed)
@@ -36,8 +37,9 @@ def test_no_history_breaks_a_promise(capsys: pytest.CaptureFixture[str]) -> None
         assert violations(simulation) == [], f"seed {seed}"
         crashes += simulation.crashes
         requests += len(simulation.world.calls)
-    with capsys.disabled():
-        print(f"\n{HISTORIES} histories, {requests} requests, {crashes} crashes: no violation")
+    counted(
+        f"Simulated {HISTORIES} histories, {requests} requests, {crashes} crashes: no violation"
+    )
 
 
 @pytest.mark.parametrize("name", TRAPS)

@@ -526,12 +526,6 @@ def test_what_a_shell_would_act_on_never_becomes_an_input(here: Scene) -> None:
     assert here.workspace.jobs == {}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="only text that is found is looked at; a list or an object is written into the text "
-    "afterwards, with all that is in it",
-    raises=AssertionError,
-)
 @pytest.mark.parametrize("found", ["${{ [captures.region] }}", "${{ event.data }}"])
 def test_what_a_shell_would_act_on_never_hides_in_a_list_or_an_object(
     here: Scene, found: str
