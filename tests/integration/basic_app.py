@@ -26,7 +26,9 @@ class BasicApp:
 
     def calls(self, function: str) -> list[dict[str, Any]]:
         """Every call of that function so far, in order."""
-        lines = self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
+        text = self.calls_file.read_text() if self.calls_file.exists() else ""
+        # The last line may still be being written.
+        lines = text[: text.rfind("\n") + 1].splitlines()
         return [call for call in map(json.loads, lines) if call["function"] == function]
 
     def uploads(self, name: str) -> list[dict[str, Any]]:
