@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -29,6 +30,8 @@ from emulator.faults import Faults
 from emulator.front_door import FrontDoor, Routes
 from emulator.function_app_proxy import FunctionAppProxy
 from emulator.identity import Identity
+from emulator.queue_sender import QueueSender
+from emulator.service_bus.broker import Broker
 from emulator.services_settings import ServicesSettings
 from emulator.storage import StorageClient
 from emulator.topology import ARM_HOST
@@ -54,20 +57,22 @@ class Services:
         self._storage = StorageClient(settings.addresses, self._certificates, self._identity)
         functions_url = settings.addresses.functions_url
         self._function_app = FunctionAppProxy(functions_url)
-        self._event_grid = (
-            EventGrid(settings.topology, functions_url=functions_url, key=settings.event_grid_key)
-            if settings.event_grid_key
-            else None
-        )
         topology = settings.topology
+        self._broker = Broker(topology.service_bus, port=settings.addresses.service_bus)
+        self._queues = QueueSender(settings.addresses.service_bus_connection)
+        self._event_grid = EventGrid(
+            topology, functions_url=functions_url, key=settings.event_grid_key, queues=self._queues
+        )
         self._faults = Faults({ARM_HOST, topology.workspace.api_host})
-        self._workspace = create_app(Workspace.of(topology), _machine(settings))
+        self._workspace = create_app(
+            Workspace.of(topology), _machine(settings), self._publish_from_any_thread
+        )
         self._ready = False
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signal_number, self._stop.set)
         settings, addresses = self._settings, self._settings.addresses
@@ -81,21 +86,19 @@ class Services:
         async with asyncio.TaskGroup() as tasks:
             serving = [tasks.create_task(server.serve()) for server in servers]
             # jobs that still run at the end store their last words through the front door
-            async with door, workspace_lifespan:
+            async with self._broker, self._queues, door, workspace_lifespan:
                 await self._storage.create_containers(settings.topology, seconds=30)
-                if self._event_grid:
-                    watching = tasks.create_task(
-                        watch_storage(
-                            settings.access_log, settings.topology, self._storage, self._event_grid
-                        )
+                watching = tasks.create_task(
+                    watch_storage(
+                        settings.access_log, settings.topology, self._storage, self._event_grid
                     )
+                )
                 self._ready = True
                 stop = asyncio.create_task(self._stop.wait())
                 await asyncio.wait([stop, *serving], return_when=asyncio.FIRST_COMPLETED)
                 self._ready = False
-            if self._event_grid:
-                watching.cancel()
                 await self._event_grid.close()
+            watching.cancel()
             for server in servers:
                 server.should_exit = True
         await self._function_app.close()
@@ -108,7 +111,8 @@ class Services:
                 Route("/ready", self._answer_ready, methods=["GET"]),
                 *self._identity.routes(),
                 *self._faults.routes(),
-                *(self._event_grid.routes() if self._event_grid else []),
+                *self._event_grid.routes(),
+                *self._broker.routes(),
             ]
         )
 
@@ -123,6 +127,11 @@ class Services:
             ]
         )
         return self._faults.around(app)
+
+    def _publish_from_any_thread(self, event: dict[str, Any]) -> None:
+        # a job's thread may outlive the loop, whose end nobody is told about any more
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._event_grid.publish, event)
 
     async def _answer_ready(self, _: Request) -> Response:
         return JSONResponse({"ready": self._ready}, status_code=200 if self._ready else 503)

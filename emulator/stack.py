@@ -147,6 +147,7 @@ class LocalAzure:
             control=self._ports.take(),
             storage=self._ports.take(),
             functions=self._ports.take(),
+            service_bus=self._ports.take(),
         )
         self.addresses = addresses
         self.control_url = addresses.control_url
@@ -180,7 +181,9 @@ class LocalAzure:
             "services", "emulator.services", str(settings_file), environment=_MACHINE_ENVIRONMENT
         )
 
-        self._say("starting storage, identity and the Azure Machine Learning workspace")
+        self._say(
+            "starting storage, identity, Service Bus and the Azure Machine Learning workspace"
+        )
         for process in (storage, services):
             self._processes.append(process)
             process.start()
@@ -240,6 +243,7 @@ class LocalAzure:
             "IDENTITY_HEADER": identity_header,
             "AZURE_CLIENT_ID": self.topology.client_id,
             "AZURE_TENANT_ID": self.topology.tenant_id,
+            "ServiceBusConnection": addresses.service_bus_connection,
         }
 
     def _functions_host(self, app: Path, addresses: Addresses, keys: Keys) -> FunctionsHost:

@@ -2,12 +2,21 @@
 
 import base64
 import hashlib
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from emulator.service_bus.entities import Namespace, Queue, Subscription, Topic
 
 BLOB_SUFFIX = ".blob.core.windows.net"
 ARM_HOST = "management.azure.com"
+
+type EventType = Literal[
+    "Microsoft.Storage.BlobCreated",
+    "Microsoft.MachineLearningServices.RunCompleted",
+    "Microsoft.MachineLearningServices.RunStatusChanged",
+    "Microsoft.MachineLearningServices.ModelRegistered",
+]
 
 
 class _Frozen(BaseModel):
@@ -51,16 +60,48 @@ class Workspace(_Frozen):
         return f"{self.region}.api.azureml.ms"
 
 
-class EventSubscription(_Frozen):
-    """An Event Grid subscription of a storage account that calls a function of the app."""
+class FunctionDestination(_Frozen):
+    """Events go to a function of the app, by its webhook."""
 
-    account: str
     function: str
-    included_event_types: tuple[Literal["Microsoft.Storage.BlobCreated"], ...] = (
-        "Microsoft.Storage.BlobCreated",
-    )
+
+    @property
+    def name(self) -> str:
+        return self.function
+
+
+class QueueDestination(_Frozen):
+    """Events go into a queue of the Service Bus namespace, each as the body of one message."""
+
+    queue: str
+
+    @property
+    def name(self) -> str:
+        return self.queue
+
+
+class EventSubscription(_Frozen):
+    """An Event Grid subscription: whose events, which of them, and where they go."""
+
+    #: the storage account whose events these are; None: the workspace's
+    account: str | None = None
+    destination: FunctionDestination | QueueDestination
+    included_event_types: tuple[EventType, ...] = ("Microsoft.Storage.BlobCreated",)
     subject_begins_with: str = ""
     subject_ends_with: str = ""
+    #: an app without the function does not want the events: they are dropped, not tried again.
+    #: (In Azure nobody could have made the subscription: the function must answer first.)
+    optional: bool = False
+
+    @model_validator(mode="after")
+    def _check_types(self) -> Self:
+        """The source raises what is asked for."""
+        provider = "Microsoft.Storage." if self.account else "Microsoft.MachineLearningServices."
+        for kind in self.included_event_types:
+            if not kind.startswith(provider):
+                source = f"storage account {self.account}" if self.account else "workspace"
+                raise ValueError(f"the {source} raises no {kind}")
+        return self
 
 
 class Topology(_Frozen):
@@ -80,7 +121,25 @@ class Topology(_Frozen):
         StorageAccount(name="mllocalstore", containers=("azureml-blobstore-local", "azureml")),
     )
     event_subscriptions: tuple[EventSubscription, ...] = (
-        EventSubscription(account="contosolake", function="blob_uploads"),
+        EventSubscription(
+            account="contosolake", destination=FunctionDestination(function="blob_uploads")
+        ),
+        EventSubscription(
+            destination=FunctionDestination(function="run_events"),
+            included_event_types=(
+                "Microsoft.MachineLearningServices.RunCompleted",
+                "Microsoft.MachineLearningServices.RunStatusChanged",
+                "Microsoft.MachineLearningServices.ModelRegistered",
+            ),
+            optional=True,
+        ),
+    )
+    service_bus: Namespace = Namespace(
+        queues=(Queue(name="signalbox-events"),),
+        topics=(
+            Topic(name="company-news", subscriptions=(Subscription(name="signalbox"),)),
+            Topic(name="signalbox-outcomes", subscriptions=(Subscription(name="watch"),)),
+        ),
     )
 
     @property
@@ -104,6 +163,11 @@ class Topology(_Frozen):
         known = ", ".join(account.name for account in self.storage_accounts)
         raise KeyError(f"there is no storage account {name!r} in the local Azure, only: {known}")
 
+    def topic_of(self, subscription: EventSubscription) -> str:
+        """ARM id of what the subscription listens to: the `topic` of its events."""
+        account = subscription.account
+        return self.workspace_id if account is None else self.account_id(account)
+
     def account_id(self, name: str) -> str:
         """ARM id of a storage account: the `topic` of its events."""
         provider = "Microsoft.Storage/storageAccounts"
@@ -120,6 +184,8 @@ class Addresses(_Frozen):
     control: int
     storage: int
     functions: int
+    #: AMQP without TLS
+    service_bus: int
 
     @property
     def control_url(self) -> str:
@@ -128,3 +194,12 @@ class Addresses(_Frozen):
     @property
     def functions_url(self) -> str:
         return f"http://127.0.0.1:{self.functions}"
+
+    @property
+    def service_bus_connection(self) -> str:
+        """The connection string; its last part makes the official clients speak AMQP in clear."""
+        return (
+            f"Endpoint=sb://127.0.0.1:{self.service_bus};"
+            "SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=local;"
+            "UseDevelopmentEmulator=true;"
+        )

@@ -29,6 +29,7 @@ from emulator.azureml.jobs.models import JobStore
 from emulator.azureml.jobs.routes import JobRoutes
 from emulator.azureml.jobs.submission import Submission
 from emulator.azureml.paths import OneSpelling
+from emulator.azureml.runhistory.events import Publish, RunEvents
 from emulator.azureml.runhistory.models import RunStore
 from emulator.azureml.runhistory.routes import RunHistoryRoutes
 from emulator.azureml.storage import Storage
@@ -39,10 +40,14 @@ from emulator.azureml.workspaces.routes import WorkspaceRoutes
 _SCOPE = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{PROVIDER}/workspaces"
 
 
-def create_app(workspace: Workspace, machine: Machine) -> Starlette:
-    """The application; its lifespan ends every process that a job still runs."""
+def create_app(workspace: Workspace, machine: Machine, publish: Publish) -> Starlette:
+    """The application; its lifespan ends every process that a job still runs.
+
+    `publish` is given the workspace's Event Grid events, from any thread.
+    """
     storage = Storage(machine)
-    assets, jobs, runs = AssetStore(), JobStore(), RunStore()
+    assets, jobs = AssetStore(), JobStore()
+    runs = RunStore(RunEvents(workspace, publish))
     registrar = Registrar(assets, workspace)
     workshop = Workshop(
         workspace=workspace,

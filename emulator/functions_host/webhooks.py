@@ -18,6 +18,8 @@ from emulator.functions_host.protos import TypedData
 from emulator.functions_host.worker import Worker
 
 EVENT_GRID = "/runtime/webhooks/EventGrid"
+#: how the answer to a call of a function that is not there begins
+UNKNOWN_FUNCTION = "cannot find function"
 
 
 def webhook_routes(worker: Worker, keys: Keys) -> list[Route]:
@@ -32,7 +34,7 @@ def webhook_routes(worker: Worker, keys: Keys) -> list[Route]:
         name = request.query_params.get("functionName", "")
         function = worker.functions.get(name)
         if function is None or function.kind != "eventGridTrigger":
-            return PlainTextResponse(f"cannot find function: '{name}'", status_code=404)
+            return PlainTextResponse(f"{UNKNOWN_FUNCTION}: '{name}'", status_code=404)
         try:
             events = _events(await request.body())
         except (ValueError, RecursionError) as error:

@@ -1,14 +1,28 @@
 """How Event Grid deals with each answer of a webhook, with the pauses of Azure left out."""
 
 import asyncio
+import json
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import httpx
 import pytest
+from azure.servicebus import ServiceBusMessage
+from azure.servicebus.exceptions import ServiceBusError
 
 from emulator.event_grid import MOST_ATTEMPTS, EventGrid
-from emulator.topology import EventSubscription, Topology
+from emulator.queue_sender import QueueSender
+from emulator.topology import (
+    EventSubscription,
+    FunctionDestination,
+    QueueDestination,
+    Topology,
+)
+
+#: nobody listens there
+NOWHERE = (
+    "Endpoint=sb://127.0.0.1:9;SharedAccessKeyName=x;SharedAccessKey=y;UseDevelopmentEmulator=true;"
+)
 
 type Answer = Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]
 
@@ -24,8 +38,25 @@ def event(name: str, *, account: str = "contosolake") -> dict[str, Any]:
     }
 
 
+def run_event(kind: str = "RunCompleted") -> dict[str, Any]:
+    return {
+        "topic": Topology().workspace_id,
+        "subject": "experiments/1/runs/a-job",
+        "eventType": f"Microsoft.MachineLearningServices.{kind}",
+        "id": kind,
+        "data": {"runId": "a-job"},
+        "dataVersion": "",
+        "metadataVersion": "1",
+    }
+
+
 def deliver(
-    events: Iterable[dict[str, Any]], answer: Answer, *, topology: Topology | None = None
+    events: Iterable[dict[str, Any]],
+    answer: Answer,
+    *,
+    topology: Topology | None = None,
+    key: str | None = "system-key",
+    queues: QueueSender | None = None,
 ) -> list[dict[str, Any]]:
     """Publish the events to a webhook that answers so; the deliveries once all are over."""
 
@@ -33,7 +64,8 @@ def deliver(
         grid = EventGrid(
             topology or Topology(),
             functions_url="http://functions.test",
-            key="system-key",
+            key=key,
+            queues=queues or QueueSender(NOWHERE),
             back_off=(0.0,),
             transport=httpx.MockTransport(answer),
         )
@@ -122,7 +154,7 @@ def test_a_webhook_that_hangs_holds_up_no_other_event() -> None:
 def test_filters_of_the_subscription_are_applied() -> None:
     subscription = EventSubscription(
         account="contosolake",
-        function="csv_files",
+        destination=FunctionDestination(function="csv_files"),
         subject_begins_with="/blobServices/default/containers/landing/",
         subject_ends_with=".csv",
     )
@@ -131,3 +163,90 @@ def test_filters_of_the_subscription_are_applied() -> None:
     events = [event("a.csv"), event("a.txt"), event("b.csv", account="signalboxstate")]
     delivered = deliver(events, answer, topology=topology)
     assert [d["event"]["id"] for d in delivered] == ["a.csv"]
+
+
+class Queues(QueueSender):
+    """Takes messages, after it has been down for the first so many."""
+
+    def __init__(self, *, down: int = 0) -> None:
+        super().__init__(NOWHERE)
+        self._down = down
+        self.sent: list[tuple[str, ServiceBusMessage]] = []
+
+    async def send(self, queue: str, message: ServiceBusMessage) -> None:
+        self._down -= 1
+        if self._down >= 0:
+            raise ServiceBusError("the broker is down")
+        self.sent.append((queue, message))
+
+
+TO_QUEUE = Topology(
+    event_subscriptions=(
+        EventSubscription(account="contosolake", destination=QueueDestination(queue="work")),
+    )
+)
+
+
+async def no_webhook(_: httpx.Request) -> httpx.Response:
+    pytest.fail("a webhook was called")
+
+
+def test_an_event_for_a_queue_is_the_body_of_one_message() -> None:
+    queues = Queues()
+    (delivery,) = deliver([event("a.csv")], no_webhook, topology=TO_QUEUE, key=None, queues=queues)
+    ((queue, message),) = queues.sent
+    assert (delivery["state"], delivery["queue"]) == ("delivered", "work")
+    assert queue == "work"
+    assert json.loads(str(message)) == event("a.csv")
+    assert message.content_type == "application/json"
+    properties = message.application_properties or {}
+    assert properties["aeg-event-type"] == "Notification"
+    assert properties["aeg-output-event-id"] == "a.csv"
+
+
+def test_a_queue_that_is_down_gets_the_event_later_under_one_message_id() -> None:
+    queues = Queues(down=2)
+    events = [event("a.csv"), event("b.csv")]
+    deliveries = deliver(events, no_webhook, topology=TO_QUEUE, queues=queues)
+    assert sorted(d["attempts"] for d in deliveries) == [2, 2]
+    assert deliveries[0]["answers"][0].startswith("ServiceBusError the broker is down")
+    assert len({message.message_id for _, message in queues.sent}) == 2
+
+
+def test_nothing_goes_to_functions_without_a_function_app() -> None:
+    assert deliver([event("a.csv"), run_event()], no_webhook, key=None) == []
+
+
+def test_the_workspaces_events_go_to_their_function() -> None:
+    answer, requests = answers(202)
+    (delivery,) = deliver([run_event()], answer)
+    assert requests[0].url.params["functionName"] == "run_events"
+    assert delivery["function"] == "run_events"
+
+
+def test_an_app_without_the_function_for_run_events_is_asked_once_per_event_and_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    requests: list[httpx.Request] = []
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(404, text="cannot find function: 'run_events'")
+
+    with caplog.at_level("INFO", logger="emulator.event_grid"):
+        deliveries = deliver([run_event("RunCompleted"), run_event("RunStatusChanged")], answer)
+    assert [d["state"] for d in deliveries] == ["dropped", "dropped"]
+    assert len(requests) == 2
+    told = [record for record in caplog.records if record.name == "emulator.event_grid"]
+    assert len(told) == 1
+
+
+def test_a_subscription_can_only_ask_for_what_its_source_raises() -> None:
+    with pytest.raises(ValueError, match="the workspace raises no"):
+        EventSubscription(destination=QueueDestination(queue="work"))
+    with pytest.raises(ValueError, match="contosolake raises no"):
+        EventSubscription(
+            account="contosolake",
+            destination=QueueDestination(queue="work"),
+            included_event_types=("Microsoft.MachineLearningServices.RunCompleted",),
+        )

@@ -45,7 +45,10 @@ def test_plain_http_does_not_leave_the_machine() -> None:
 
 
 def test_hosts_are_served_on_the_https_port_only() -> None:
-    routes = Routes(Topology(), Addresses(front_door=1, azure=2, control=3, storage=4, functions=5))
+    routes = Routes(
+        Topology(),
+        Addresses(front_door=1, azure=2, control=3, storage=4, functions=5, service_bus=6),
+    )
     assert routes.port("management.azure.com", 443) == 2
     assert routes.port("ContosoLake.blob.core.windows.net", 443) == 4
     with pytest.raises(Refused, match="port 443 only, not 22"):

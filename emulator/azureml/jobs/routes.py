@@ -78,9 +78,9 @@ class JobRoutes:
             hidden=bool(body.get("isArchived")),
         )
         job = Job(run=run, body=body, plan=plan)
+        self._runs.add(run)
         run.move(Status.PREPARING)
         self._jobs.add(job)
-        self._runs.add(run)
         answer = JSONResponse(job.resource(self._workspace), status_code=201)
         self._executor.start(run, plan)
         return answer

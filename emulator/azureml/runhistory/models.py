@@ -1,7 +1,7 @@
 """Runs: what has happened to every job and every step, the truth behind both APIs."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -59,7 +59,14 @@ class Run:
     inputs: dict[str, RunAsset] = field(default_factory=dict)
     outputs: dict[str, RunAsset] = field(default_factory=dict)
     logs: dict[str, Location] = field(default_factory=dict)
+    #: Told of every new status, in their order; it is waited for, so it must only take note.
+    watcher: "Callable[[Run], None] | None" = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def type(self) -> str:
+        """What run history calls this kind of run."""
+        return "azureml.PipelineRun" if self.kind == "pipeline" else "azureml.StepRun"
 
     def move(self, status: Status, error: RunError | None = None) -> bool:
         """Go to `status` if the transition table allows it; False when the run is past that."""
@@ -72,6 +79,8 @@ class Run:
             if status.is_final:
                 self.ended = moment
             self.status, self.error, self.modified = status, error, moment
+            if self.watcher:
+                self.watcher(self)
             return True
 
     def describe(self, changes: Mapping[str, Any]) -> None:
@@ -103,7 +112,7 @@ class Run:
             "description": self.description,
             "dataContainerId": f"dcid.{self.name}",
             "hidden": self.hidden,
-            "runType": "azureml.PipelineRun" if self.kind == "pipeline" else "azureml.StepRun",
+            "runType": self.type,
             "createdUtc": timestamp(self.created),
             "createdTimeUtc": timestamp(self.created),
             "startTimeUtc": timestamp(self.started),
@@ -142,10 +151,18 @@ class Run:
 
 
 class RunStore(Store[Run]):
-    """All runs of the workspace; `get` raises RunNotFound."""
+    """All runs of the workspace; `get` raises RunNotFound.
 
-    def __init__(self) -> None:
+    `watcher` is told of every new status of a run that is in the store.
+    """
+
+    def __init__(self, watcher: Callable[[Run], None] | None = None) -> None:
         super().__init__(RunNotFound)
+        self._watcher = watcher
+
+    def add(self, run: Run) -> None:
+        run.watcher = self._watcher
+        super().add(run)
 
     def children(self, name: str) -> list[Run]:
         """The runs below a run, newest first, as the service lists them."""
