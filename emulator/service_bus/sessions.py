@@ -3,39 +3,24 @@
 import uuid
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from emulator.service_bus.codec import Described, MalformedError
-from emulator.service_bus.deliveries import accepted, error_value, rejected, settle, stored_bytes
+from emulator.service_bus.attachments import Attachments, Client
+from emulator.service_bus.codec import Described
+from emulator.service_bus.deliveries import error_value, settle, stored_bytes
 from emulator.service_bus.errors import (
-    DECODE_ERROR,
     INVALID_FIELD,
     NOT_ALLOWED,
-    NOT_FOUND,
     RESOURCE_LIMIT,
     UNATTACHED_HANDLE,
-    UNAUTHORIZED,
     AmqpError,
     ConnectionFault,
-    not_implemented,
 )
-from emulator.service_bus.faults import Faults
-from emulator.service_bus.links import (
-    MAX_MESSAGE_SIZE,
-    IncomingLink,
-    Link,
-    ReceiverLink,
-    ResponseLink,
-)
-from emulator.service_bus.management import manage, put_token
-from emulator.service_bus.messages import Message, read_messages
-from emulator.service_bus.nodes import MANAGEMENT, Node, Nodes, path_of
+from emulator.service_bus.links import MAX_MESSAGE_SIZE, IncomingLink, Link
+from emulator.service_bus.nodes import Node
 from emulator.service_bus.performatives import (
-    COORDINATOR,
     RECEIVER,
     SENDER,
-    SOURCE,
-    TARGET,
     Attach,
     Begin,
     Detach,
@@ -43,27 +28,20 @@ from emulator.service_bus.performatives import (
     Flow,
     Performative,
     Transfer,
-    composite,
 )
 from emulator.service_bus.queues import MessageQueue, Stored
 
-CBS = "$cbs"
 #: frames that a client may send before it hears of more
 INCOMING_WINDOW = 5000
 HANDLE_MAX = 255
-_SESSION_FILTER = "com.microsoft:session-filter"
 _UINT = 2**32
 #: bytes of a transfer frame beside its payload, at most
 _TRANSFER_HEAD = 64
 
 
-class Wire(Protocol):
+class Wire(Client, Protocol):
     """What a session needs of its connection."""
 
-    nodes: Nodes
-    faults: Faults
-    #: paths that the client has shown a token for
-    authorized: set[str]
     #: largest frame that the client takes, bytes
     remote_max_frame: int
 
@@ -74,7 +52,6 @@ class Wire(Protocol):
 
 @dataclass(frozen=True)
 class _Unsettled:
-    node: Node
     queue: MessageQueue
     lock_token: uuid.UUID
 
@@ -86,7 +63,7 @@ class Session:
         self._wire = wire
         self._channel = channel
         self._links: dict[int, Link] = {}
-        self._responses: dict[str, ResponseLink] = {}
+        self._attachments = Attachments(self, wire)
         self._unsettled: dict[int, _Unsettled] = {}
         self._next_incoming_id = begin.next_outgoing_id
         self._next_outgoing_id = 0
@@ -126,7 +103,6 @@ class Session:
         for link in self._links.values():
             link.close()
         self._links.clear()
-        self._responses.clear()
 
     @property
     def writable(self) -> bool:
@@ -146,7 +122,7 @@ class Session:
 
     def send_delivery(self, handle: int, node: Node, stored: Stored, *, settled: bool) -> None:
         if stored.lock_token is not None:
-            unsettled = _Unsettled(node, node.queue, stored.lock_token)
+            unsettled = _Unsettled(node.queue, stored.lock_token)
             self._unsettled[self._next_delivery_id] = unsettled
         tag = stored.lock_token or uuid.uuid4()
         self._send_transfer(handle, tag.bytes_le, stored_bytes(stored), settled=settled)
@@ -219,10 +195,8 @@ class Session:
             raise ConnectionFault(INVALID_FIELD, "a disposition ends before it begins")
         # the client chooses the range: walk what there is, not what it says
         settled = [number for number in self._unsettled if disposition.first <= number <= last]
-        nodes: dict[str, Node] = {}
         for delivery_id in settled:
             held = self._unsettled.pop(delivery_id)
-            nodes[held.node.path] = held.node
             state = settle(held.queue, held.lock_token, disposition.state)
             if not disposition.settled:
                 self._wire.send(
@@ -242,7 +216,7 @@ class Session:
         if attach.handle in self._links or attach.handle > HANDLE_MAX:
             raise ConnectionFault(RESOURCE_LIMIT, f"the handle {attach.handle} cannot be used")
         try:
-            link = self._open(attach)
+            link = self._attachments.open(attach)
         except AmqpError as error:
             self._refuse(attach, error)
             return
@@ -281,98 +255,11 @@ class Session:
         detach = Detach(handle=attach.handle, closed=True, error=error_value(error))
         self._wire.send(self._channel, detach)
 
-    def _open(self, attach: Attach) -> Link:
-        """The broker's end of a link; AmqpError when the client cannot have it."""
-        if composite(attach.target, COORDINATOR) is not None:
-            raise not_implemented("transactions")
-        if attach.role == SENDER:
-            return self._open_incoming(attach)
-        source = composite(attach.source, SOURCE) or []
-        if len(source) > 7 and isinstance(source[7], dict) and _SESSION_FILTER in source[7]:
-            raise not_implemented("sessions")
-        path = path_of(_address(source))
-        if path == CBS:
-            return self._open_response(path, attach)
-        path, is_management = _split_management(path)
-        node = self._authorized(path)
-        if is_management:
-            return self._open_response(f"{node.path}/{MANAGEMENT}", attach)
-        node.queue.advance()
-        return ReceiverLink(self, attach, node)
-
-    def _open_response(self, path: str, attach: Attach) -> ResponseLink:
-        link = ResponseLink(self, attach)
-        self._responses[path] = link
-        return link
-
-    def _open_incoming(self, attach: Attach) -> IncomingLink:
-        path = path_of(_address(composite(attach.target, TARGET) or []))
-        if path == CBS:
-            return IncomingLink(self, attach, lambda _, data: self._request(CBS, None, data))
-        path, is_management = _split_management(path)
-        node = self._authorized(path)
-        if is_management:
-            name = f"{node.path}/{MANAGEMENT}"
-            return IncomingLink(self, attach, lambda _, data: self._request(name, node, data))
-        node.check_sendable()
-        return IncomingLink(self, attach, lambda form, data: self._enqueue(node, form, data))
-
-    def _authorized(self, path: str) -> Node:
-        node = self._wire.nodes.find(path)
-        allowed = self._wire.authorized
-        if not any(node.path == p or not p or node.path.startswith(f"{p}/") for p in allowed):
-            raise AmqpError(UNAUTHORIZED, f"no token was put for {node.path}")
-        return node
-
-    def _enqueue(self, node: Node, message_format: int, data: bytes) -> Described:
-        try:
-            self._wire.faults.check_send()
-            messages = read_messages(message_format, data)
-        except MalformedError as error:
-            return rejected(AmqpError(DECODE_ERROR, str(error)))
-        except AmqpError as error:
-            return rejected(error)
-        for message in messages:
-            node.send(message)
-        self._wire.nodes.dispatch()
-        return accepted()
-
-    def _request(self, path: str, node: Node | None, data: bytes) -> Described:
-        """Answer a request on the response link of the same address."""
-        try:
-            request = Message.read(data)
-            if path not in self._responses:
-                raise AmqpError(NOT_FOUND, f"there is no link for the answers of {path}")
-        except MalformedError as error:
-            return rejected(AmqpError(DECODE_ERROR, str(error)))
-        except AmqpError as error:
-            return rejected(error)
-        if node is None:
-            answer = put_token(self._wire.nodes, self._wire.authorized.add, request)
-        else:
-            answer = manage(node, request)
-        self._responses[path].answer(answer)
-        self._wire.nodes.dispatch()
-        return accepted()
-
     def _detach(self, detach: Detach) -> None:
         link = self._links.pop(detach.handle, None)
         if link is None:
             # the client's answer to a link that was refused
             return
         link.close()
-        for path in [path for path, response in self._responses.items() if response is link]:
-            del self._responses[path]
+        self._attachments.forget(link)
         self._wire.send(self._channel, Detach(handle=detach.handle, closed=detach.closed))
-
-
-def _address(terminus: list[Any]) -> str:
-    address = terminus[0] if terminus else None
-    if not isinstance(address, str):
-        raise AmqpError(INVALID_FIELD, f"a link has the address {address!r}")
-    return address
-
-
-def _split_management(path: str) -> tuple[str, bool]:
-    entity, _, last = path.rpartition("/")
-    return (entity, True) if last == MANAGEMENT else (path, False)
