@@ -2,8 +2,9 @@
 
 import azure.functions as func
 
-from functions import blob_uploads, timer
+from functions import blob_uploads, run_events, timer
 
 app = func.FunctionApp()
 app.register_functions(blob_uploads.bp)
+app.register_functions(run_events.bp)
 app.register_functions(timer.bp)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from azure.core.credentials import TokenCredential
 from azure.identity import DefaultAzureCredential
 
 from shared import settings
@@ -17,7 +18,12 @@ from shared.dispatcher import Dispatcher
 from shared.history import History
 from shared.index import Index
 from shared.ledger import Ledger
-from shared.published import Publishing
+from shared.observer import Observer
+from shared.orders import Orders
+from shared.outcomes import Outcomes, ServiceBusOutcomes
+from shared.published import Published
+from shared.publishing import Publishing
+from shared.settings import Settings
 from shared.submission import Submission
 from shared.tick import Tick
 from shared.workspace import AzureWorkspace
@@ -27,9 +33,12 @@ from shared.workspace import AzureWorkspace
 class App:
     """The rooms that entry points call."""
 
+    settings: Settings
     dispatcher: Dispatcher
+    observer: Observer
     tick: Tick
     publishing: Publishing
+    index: Index
     ledger: Ledger
 
 
@@ -52,11 +61,22 @@ def build(environment: Mapping[str, str]) -> App:
         found.subscription, found.resource_group, found.workspace, credential
     )
     index, ledger, history = Index(blobs), Ledger(blobs), History(blobs)
-    submission = Submission(ledger, workspace, history)
+    published = Published(blobs)
+    submission = Submission(
+        deployment=found.deployment,
+        ledger=ledger,
+        workspace=workspace,
+        history=history,
+        # The end of a run is an event like any other.
+        chain=lambda event: dispatcher.handle(event),
+        outcomes=_outcomes(found, credential),
+    )
+    orders = Orders(deployment=found.deployment, variables=found.variables, published=published)
     dispatcher = Dispatcher(
         deployment=found.deployment,
         variables=found.variables,
         index=index,
+        orders=orders,
         ledger=ledger,
         history=history,
         submission=submission,
@@ -70,10 +90,26 @@ def build(environment: Mapping[str, str]) -> App:
         shuffle=random.shuffle,
     )
     return App(
+        settings=found,
         dispatcher=dispatcher,
+        observer=Observer(
+            deployment=found.deployment, dispatcher=dispatcher, submission=submission
+        ),
         tick=tick,
-        publishing=Publishing(blobs, index, workspace),
+        publishing=Publishing(published, index, workspace),
+        index=index,
         ledger=ledger,
+    )
+
+
+def _outcomes(found: Settings, credential: TokenCredential) -> Outcomes | None:
+    if found.outcomes_topic is None:
+        return None
+    return ServiceBusOutcomes(
+        found.outcomes_topic,
+        connection=found.service_bus_connection,
+        namespace=found.service_bus_namespace,
+        credential=credential,
     )
 
 

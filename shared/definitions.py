@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
+from typing import Literal as TypingLiteral
 
 from pydantic import (
     BaseModel,
@@ -11,17 +12,36 @@ from pydantic import (
     Field,
     PlainValidator,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
 from shared import documents
 from shared.documents import Document
 from shared.errors import DefinitionsInvalid, Problem
+from shared.events import QUEUE, TOPIC, Text
 from shared.inputs import Literal
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 Name = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
+
+#: `name`, `name@version`, or text with an expression.
+Reference = Annotated[
+    str,
+    Field(pattern=rf"^({NAME.pattern}(@[A-Za-z0-9_.-]{{1,64}})?|.*\$\{{\{{.*)$", max_length=600),
+]
+
+Entity = Annotated[str, Field(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,258}[A-Za-z0-9_])?$")]
+Pattern = Annotated[str, Field(min_length=1, max_length=1024)]
+
+#: What a trigger may be for; a document names one of them.
+SOURCES = ("blob", "service_bus", "http", "run", "event")
+
+#: Names under which the ledger keeps what no trigger decided: runs that a client asked for by
+#: name, and what could not be read.
+MANUAL_TRIGGER, UNREADABLE_TRIGGER = "manual", "unreadable"
+RESERVED = frozenset({MANUAL_TRIGGER, UNREADABLE_TRIGGER})
 
 
 def _literal(value: Any) -> Literal:
@@ -38,40 +58,170 @@ class _Part(BaseModel):
 
 
 class BlobSpec(_Part):
-    """Fires when an upload to a container is finished."""
+    """An upload to a container was finished."""
 
     #: Storage account name, as in https://<account>.blob.core.windows.net.
     account: Annotated[str, Field(pattern=r"^[a-z0-9]{3,24}$")]
     container: Annotated[str, Field(pattern=r"^[a-z0-9$](?:-?[a-z0-9]){2,62}$", max_length=63)]
     #: Path pattern; `{name}` captures text up to the next `/`.
-    path: Annotated[str, Field(min_length=1, max_length=1024)]
+    path: Pattern
+
+
+class ServiceBusSpec(_Part):
+    """A message came: in a queue, or in a subscription of a topic."""
+
+    queue: Entity | None = None
+    topic: Entity | None = None
+    subscription: Entity | None = None
+    #: What makes two messages the same: their place in the queue, or the id their sender gave
+    #: them. Senders reuse ids, so that is for those who know theirs do not.
+    dedupe_by: TypingLiteral["sequence_number", "message_id"] = "sequence_number"
+
+    @model_validator(mode="after")
+    def _one_entity(self) -> Self:
+        by_topic = self.topic is not None and self.subscription is not None
+        none_of_topic = self.topic is None and self.subscription is None
+        if not (by_topic if self.queue is None else none_of_topic):
+            raise ValueError("name a queue, or a topic and its subscription")
+        return self
+
+    @property
+    def via(self) -> str:
+        """How events of this entity come in; see `Event.via`."""
+        if self.queue is not None:
+            return f"{QUEUE}{self.queue}"
+        return f"{TOPIC}{self.topic}/{self.subscription}"
+
+
+class HttpSpec(_Part):
+    """A client handed it an event: POST /api/triggers/<name>/events."""
+
+
+class RunSpec(_Part):
+    """A run of Signalbox ended."""
+
+    #: The pipeline that ran; any when left out.
+    pipeline: Name | None = None
+    #: The trigger that had started it; any when left out.
+    trigger: Name | None = None
+    #: How it ended.
+    status: Annotated[
+        tuple[TypingLiteral["completed", "failed", "canceled"], ...], Field(min_length=1)
+    ] = ("completed",)
+
+    @field_validator("status", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
+class EventSpec(_Part):
+    """Any CloudEvent, however it came."""
+
+    type: Text
+    source: Text | None = None
+    #: Pattern of the subject; `{name}` captures text up to the next `/`.
+    subject: Pattern | None = None
 
 
 class Filter(_Part):
-    """CloudEvents filter dialects: attribute -> text that it must begin or end with."""
+    """CloudEvents' filter dialects; several of them must all hold.
 
+    Source: CloudEvents Subscriptions API, 3.2.4.1.
+    """
+
+    #: Attribute -> text that it must be, begin with, or end with.
+    exact: dict[str, str] = Field(default_factory=dict)
     prefix: dict[str, str] = Field(default_factory=dict)
     suffix: dict[str, str] = Field(default_factory=dict)
+    all: Annotated[tuple["Filter", ...], Field(max_length=50)] = ()
+    any: Annotated[tuple["Filter", ...], Field(max_length=50)] = ()
+    #: `not` in YAML.
+    not_: "Filter | None" = Field(default=None, alias="not")
+
+    @field_validator("exact", "prefix", "suffix")
+    @classmethod
+    def _attributes(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if not re.fullmatch(r"[a-z0-9]{1,20}", name):
+                raise ValueError(
+                    f"{name!r} is no attribute of an event; use id, source, type, subject or an "
+                    "extension attribute, and `where` for what is in data"
+                )
+        return value
 
 
 class Spec(_Part):
-    """When a trigger fires."""
+    """When a trigger fires: one source, and what must hold besides."""
 
-    blob: BlobSpec
+    blob: BlobSpec | None = None
+    service_bus: ServiceBusSpec | None = None
+    http: HttpSpec | None = None
+    run: RunSpec | None = None
+    event: EventSpec | None = None
     filter: Filter = Field(default_factory=Filter)
+    #: JMESPath that must be true, over `event`, `captures` and `settings`.
+    where: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        named = [name for name in SOURCES if getattr(self, name) is not None]
+        if len(named) != 1:
+            said = " and ".join(named) or "none"
+            raise ValueError(f"name exactly one of {', '.join(SOURCES)}; there is {said}")
+        return self
+
+    @property
+    def source(self) -> str:
+        """Which of SOURCES it is."""
+        return next(name for name in SOURCES if getattr(self, name) is not None)
+
+    @property
+    def pattern(self) -> str | None:
+        """The pattern that its captures come from."""
+        if self.blob:
+            return self.blob.path
+        return self.event.subject if self.event else None
 
 
 class Action(_Part):
     """What a trigger starts: values may hold `${{ … }}` expressions."""
 
-    #: The pipeline's name; its latest version runs.
-    pipeline: Name
+    #: The pipeline: `name` (its latest version runs), `name@version`, or an expression.
+    pipeline: Reference
+    #: The pipelines that an expression may name.
+    allow: tuple[Name, ...] = ()
     inputs: dict[str, Annotated[Literal, PlainValidator(_literal)]] = Field(default_factory=dict)
     #: Replaces the pipeline's default_compute.
     compute: str | None = None
     experiment_name: str | None = None
     force_rerun: bool | None = None
     tags: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _allowed(self) -> Self:
+        if self.computed and not self.allow:
+            raise ValueError("pipeline is an expression: list in `allow` which ones it may name")
+        if self.allow and not self.computed:
+            raise ValueError("allow is for a pipeline that is an expression")
+        return self
+
+    @property
+    def computed(self) -> bool:
+        """Whether the event decides which pipeline it is."""
+        return "${{" in self.pipeline
+
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """Every pipeline it may name."""
+        return self.allow if self.computed else (self.pipeline,)
+
+
+class Policies(_Part):
+    """What bounds a trigger's runs."""
+
+    #: How many runs may follow one another, each started by the end of the one before.
+    max_depth: Annotated[int, Field(ge=1, le=100)] = 5
 
 
 class TriggerDefinition(_Part):
@@ -80,16 +230,14 @@ class TriggerDefinition(_Part):
     name: Name
     spec: Spec
     action: Action
+    policies: Policies = Field(default_factory=Policies)
 
-    @model_validator(mode="after")
-    def _filters_name_attributes(self) -> Self:
-        known = {"id", "source", "type", "subject"}
-        for dialect in (self.spec.filter.prefix, self.spec.filter.suffix):
-            if unknown := sorted(dialect.keys() - known):
-                raise ValueError(
-                    f"filters on {', '.join(unknown)}; an event has {', '.join(sorted(known))}"
-                )
-        return self
+    @field_validator("name")
+    @classmethod
+    def _free(cls, value: str) -> str:
+        if value in RESERVED:
+            raise ValueError(f"{value!r} is a name that Signalbox keeps for itself; choose another")
+        return value
 
 
 @dataclass(frozen=True)

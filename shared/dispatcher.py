@@ -5,19 +5,25 @@ before that is raised, and the source delivers again; whatever fails after is fi
 tick. A second delivery meets the first one's records and repeats only what was left undone.
 """
 
+import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from typing import Any
 
-from shared import expressions, published
-from shared.definitions import Action
-from shared.errors import ExpressionInvalid, SignalboxError, StorageUnavailable
+from shared.definitions import MANUAL_TRIGGER, UNREADABLE_TRIGGER
+from shared.errors import (
+    Conflict,
+    NotFound,
+    RequestInvalid,
+    SignalboxError,
+    StorageUnavailable,
+)
 from shared.events import Event
 from shared.history import History
 from shared.index import Index, Reading, Snapshot
-from shared.inputs import unsafe
+from shared.inputs import redacted
 from shared.ledger import (
     Attempt,
     Held,
@@ -29,18 +35,31 @@ from shared.ledger import (
     job_name,
     run_key,
 )
-from shared.published import PublishedPipeline
-from shared.submission import RUN_TAG, Submission
+from shared.orders import Order, Orders
+from shared.submission import Submission
 from shared.triggers import Match, Matcher, Near
-from shared.workspace import JobBody
 
 log = logging.getLogger(__name__)
 
 #: Seconds one event may spend on submitting; Event Grid waits 30 for its answer.
 SUBMIT_BUDGET = 10.0
 
-#: AzureML's limit for a tag's value.
-_TAG_LENGTH = 256
+#: Characters that are kept of what could not be read.
+_UNREADABLE_LENGTH = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What one trigger made of an event."""
+
+    trigger: str
+    #: The run, as this delivery wrote or found it; None when there is none, or, for a duplicate,
+    #: when it could not be read now.
+    record: Record | None = None
+    #: An earlier delivery had made the record.
+    duplicate: bool = False
+    #: The check that said no.
+    check: str | None = None
 
 
 class Dispatcher:
@@ -52,6 +71,7 @@ class Dispatcher:
         deployment: str,
         variables: Mapping[str, str],
         index: Index,
+        orders: Orders,
         ledger: Ledger,
         history: History,
         submission: Submission,
@@ -60,194 +80,240 @@ class Dispatcher:
         self._deployment = deployment
         self._variables = variables
         self._index = index
+        self._orders = orders
         self._ledger = ledger
         self._history = history
         self._submission = submission
         self._monotonic = monotonic
         self._matcher: tuple[Snapshot, Matcher] | None = None
 
-    def handle(self, event: Event) -> None:
+    def handle(self, event: Event, *, only: str | None = None) -> list[Decision]:
         """Take an event in. Returns when nothing of it can be lost any more.
 
-        Raises StorageUnavailable: deliver it again.
+        `only` hands it to one trigger, whatever others it might be for. Raises
+        StorageUnavailable: deliver it again; NotFound when there is no trigger `only`.
         """
         started = self._monotonic()
         reading = self._index.read()
-        matches = self._match(event, reading)
-        new = [self._record(event, match, reading) for match in matches]
-        for held in new:
-            if held is None:
-                continue
+        verdicts = list(self._match(event, reading, only))
+        decisions = [self._decided(event, verdict, reading) for verdict in verdicts]
+        for held in [held for _, held in decisions if held is not None]:
             if self._monotonic() - started > SUBMIT_BUDGET:
                 break
-            self._mended_by_tick(held.record.run_id, partial(self._submission.submit, held))
+            with self._left_to_tick(held.record.run_id):
+                self._submission.submit(held)
+        return [decision for decision, _ in decisions]
 
-    def _match(self, event: Event, reading: Reading) -> list[Match]:
-        """The triggers this event is for; a candidate that says no is written to history."""
-        matches = []
-        for verdict in self._matcher_of(reading.snapshot).match(event):
-            trigger = verdict.trigger.name
-            indexed = reading.snapshot.triggers[trigger]
-            if isinstance(verdict, Match) and event.time < indexed.effective_from:
-                verdict = Near(verdict.trigger, f"not before {indexed.effective_from.isoformat()}")
-            if isinstance(verdict, Near):
-                key = run_key(self._deployment, event)
-                self._history.filtered(trigger, key, event, verdict.check)
-                log.info(
-                    "%s is not for trigger %s: %s",
-                    event.title,
-                    trigger,
-                    verdict.check,
-                    extra={"action": "event_filtered", "trigger": trigger, "event": event.id},
-                )
+    def run(self, event: Event) -> Decision:
+        """Run the pipeline that a client asks for: `event.via` names it, `event.data` its inputs.
+
+        Raises NotFound, RequestInvalid (nothing is recorded then), Conflict when another request
+        has the same key, StorageUnavailable.
+        """
+        reading = self._index.read()
+        order = self._orders.requested(event)
+        # A request that is made again is answered as before, whatever was published meanwhile.
+        known = self._ledger.read(order.trigger, order.key)
+        if known is None:
+            _, bound = self._orders.bind(order, reading.snapshot)
+            if isinstance(bound, Reason):
+                raise NotFound(bound.text)
+            if bound.problems:
+                raise RequestInvalid("The run's inputs do not fit the pipeline", bound.problems)
+        elif (known.record.event.via, known.record.event.data) != (event.via, event.data):
+            raise Conflict(
+                "This Idempotency-Key was used for another request; choose a new one for each run."
+            )
+        decision, held = self._ordered(order, reading)
+        if held is not None:
+            with self._left_to_tick(held.record.run_id):
+                self._submission.submit(held)
+        return decision
+
+    def retry(self, trigger: str, key: str) -> Decision:
+        """Run once more what failed, was canceled or is a dead letter, with what is published now.
+
+        Each run has at most one retry, which may be retried in turn. Raises NotFound, Conflict,
+        StorageUnavailable.
+        """
+        held = self._ledger.read(trigger, key)
+        if held is None:
+            raise NotFound(f"There is no run {trigger}.{key}.")
+        record, reading = held.record, self._index.read()
+        if record.state not in (State.FAILED, State.CANCELED, State.DEAD_LETTER):
+            raise Conflict(
+                f"Run {record.run_id} is {record.state}; only what failed, was canceled or is a "
+                "dead letter can be retried."
+            )
+        order = self._again(record, reading)
+        decision, new = self._ordered(order, reading)
+        if new is not None:
+            with self._left_to_tick(new.record.run_id):
+                self._submission.submit(new)
+        return decision
+
+    def refuse(
+        self, content: str, *, id: str, source: str, via: str, at: datetime, why: str
+    ) -> None:
+        """Keep what is no event as a dead letter, so that it can be found and mended.
+
+        Raises StorageUnavailable.
+        """
+        digest = hashlib.sha256(content.encode(errors="replace")).hexdigest()
+        event = Event(
+            id=(id or digest)[:2048],
+            source=source[:2048] or "unknown",
+            type="signalbox.unreadable",
+            time=at,
+            # Text that is not Unicode could not be written down.
+            data={"text": redacted(content)[:_UNREADABLE_LENGTH].encode(errors="replace").decode()},
+            via=via,
+            digest=digest,
+        )
+        key = run_key(self._deployment, event, replay=digest)
+        now = self._ledger.mark_open(UNREADABLE_TRIGGER, key, event)
+        record = Record(
+            trigger=UNREADABLE_TRIGGER,
+            key=key,
+            state=State.SUBMITTING,
+            event=event,
+            transitions=(Transition(state=State.SUBMITTING, at=now),),
+        )
+        held = self._ledger.create(_dead(record, now, Reason(code="event_invalid", text=why)))
+        with self._left_to_tick(record.run_id):
+            if held is None:
+                self._submission.resume(UNREADABLE_TRIGGER, key)
             else:
-                matches.append(verdict)
-        if not matches:
+                self._submission.finish(held, in_a_hurry=True)
+
+    def matcher(self, snapshot: Snapshot) -> Matcher:
+        """The triggers of a snapshot, arranged; kept until the index changes."""
+        # One look: another thread may have put the matcher of another snapshot there.
+        known = self._matcher
+        if known is None or known[0] is not snapshot:
+            self._matcher = known = (snapshot, Matcher(snapshot.triggers, self._variables))
+        return known[1]
+
+    def _match(self, event: Event, reading: Reading, only: str | None) -> Iterator[Match | Near]:
+        """What each trigger says that this event might be for."""
+        matcher, found = self.matcher(reading.snapshot), False
+        if only is not None:
+            trigger = reading.snapshot.triggers.get(only)
+            if trigger is None:
+                raise NotFound(f"There is no trigger {only!r}.")
+            yield matcher.judge(trigger, event)
+            return
+        for verdict in matcher.match(event):
+            found = found or isinstance(verdict, Match)
+            yield verdict
+        if not found:
             log.info(
                 "%s starts nothing",
                 event.title,
                 extra={"action": "event_unmatched", "event": event.id, "subject": event.subject},
             )
-        return matches
 
-    def _record(self, event: Event, match: Match, reading: Reading) -> Held | None:
-        """Write down what was decided, before anything is done about it.
+    def _decided(
+        self, event: Event, verdict: Match | Near, reading: Reading
+    ) -> tuple[Decision, Held | None]:
+        """Write down what a trigger said; a record that is returned is this worker's to submit."""
+        if isinstance(verdict, Match):
+            return self._ordered(self._orders.matched(event, verdict), reading)
+        trigger = verdict.trigger.name
+        self._history.filtered(
+            trigger, self._orders.key(verdict.trigger, event), event, verdict.check
+        )
+        log.info(
+            "%s is not for trigger %s: %s",
+            event.title,
+            trigger,
+            verdict.check,
+            extra={"action": "event_filtered", "trigger": trigger, "event": event.id},
+        )
+        return Decision(trigger=trigger, check=verdict.check), None
 
-        The record that is returned is this worker's to submit.
-        """
-        trigger, key = match.trigger.name, run_key(self._deployment, event)
-        at = self._ledger.mark_open(trigger, key)
-        record = self._decide(event, match, key, at, reading.snapshot)
+    def _ordered(self, order: Order, reading: Reading) -> tuple[Decision, Held | None]:
+        """Write down what was decided, before anything is done about it."""
+        at = self._ledger.mark_open(order.trigger, order.key, order.event)
+        record = self._first(order, at, reading.snapshot)
         held = self._ledger.create(record)
         if held is None:
-            self._repeat(trigger, key)
-        elif record.state.final:
-            self._mended_by_tick(record.run_id, lambda: self._submission.finish(held))
-        else:
-            log.info(
-                "%s is run %s",
-                event.title,
-                record.run_id,
-                extra={"action": "run_recorded", "run": record.run_id, "event": event.id},
-            )
-            return held
-        return None
+            known = self._repeat(order.trigger, order.key)
+            return Decision(trigger=order.trigger, record=known, duplicate=True), None
+        decision = Decision(trigger=order.trigger, record=record)
+        if record.state.final:
+            with self._left_to_tick(record.run_id):
+                self._submission.finish(held, in_a_hurry=True)
+            return decision, None
+        log.info(
+            "%s is run %s",
+            order.event.title,
+            record.run_id,
+            extra={"action": "run_recorded", "run": record.run_id, "event": order.event.id},
+        )
+        return decision, held
 
-    def _decide(
-        self, event: Event, match: Match, key: str, at: datetime, snapshot: Snapshot
-    ) -> Record:
+    def _first(self, order: Order, at: datetime, snapshot: Snapshot) -> Record:
         """The record in its first state: `submitting` with a frozen job, or a dead letter."""
-        trigger, action = match.trigger.name, match.trigger.action
         record = Record(
-            trigger=trigger,
-            key=key,
+            trigger=order.trigger,
+            key=order.key,
             state=State.SUBMITTING,
-            event=event,
+            event=order.event,
+            depth=order.depth,
+            replay_of=order.replay_of,
             transitions=(Transition(state=State.SUBMITTING, at=at),),
         )
-        pipeline = published.resolve(snapshot, action.pipeline)
-        if pipeline is None:
-            text = f"No pipeline named {action.pipeline!r} is published; publish it."
-            return _dead(record, at, Reason(code="pipeline_missing", text=text))
-        record = record.model_copy(update={"pipeline": f"{pipeline.name}@{pipeline.version}"})
-        body, problems = self._bind(event, match, record, pipeline)
-        if body is None:
-            return _dead(record, at, Reason(code="input_missing", text="; ".join(problems)))
-        name = job_name(self._deployment, trigger, key, attempt=1)
+        if order.max_depth and record.depth > order.max_depth:
+            text = (
+                f"{record.depth} runs came one after the other, each started by the end of the one "
+                f"before; policies.max_depth is {order.max_depth}."
+            )
+            return _dead(record, at, Reason(code="depth_exceeded", text=text))
+        pipeline, bound = self._orders.bind(order, snapshot)
+        if pipeline is not None:
+            record = record.model_copy(update={"pipeline": f"{pipeline.name}@{pipeline.version}"})
+        if isinstance(bound, Reason):
+            return _dead(record, at, bound)
+        if bound.body is None:
+            return _dead(record, at, Reason(code="input_missing", text=bound.text))
+        name = job_name(self._deployment, order.trigger, order.key, attempt=1)
         attempt = Attempt(number=1, job_name=name, submitting_at=at)
-        return record.model_copy(update={"body": body, "attempts": (attempt,)})
+        return record.model_copy(update={"body": bound.body, "attempts": (attempt,)})
 
-    def _bind(
-        self, event: Event, match: Match, record: Record, pipeline: PublishedPipeline
-    ) -> tuple[JobBody | None, list[str]]:
-        """The job's body, or everything that stands in its way."""
-        action = match.trigger.action
-        known = {
-            "event": event.model_dump(mode="json"),
-            "captures": match.captures,
-            "settings": dict(self._variables),
-        }
-        problems: dict[str, str] = {}
+    def _again(self, record: Record, reading: Reading) -> Order:
+        """The order behind a record, as its trigger would give it today."""
+        if record.trigger == MANUAL_TRIGGER:
+            return self._orders.again(record, self._orders.requested(record.event))
+        trigger = reading.snapshot.triggers.get(record.trigger)
+        if trigger is None:
+            raise Conflict(f"There is no trigger {record.trigger!r} any more.")
+        verdict = self.matcher(reading.snapshot).judge(trigger, record.event)
+        if isinstance(verdict, Near):
+            raise Conflict(f"Trigger {record.trigger} says no to it now: {verdict.check}")
+        return self._orders.again(record, self._orders.matched(record.event, verdict))
 
-        def found(place: str, template: Any) -> Any:
-            try:
-                return expressions.evaluate(template, known)
-            except ExpressionInvalid as error:
-                problems[place] = str(error)
-                return None
-
-        values = {name: found(f"inputs.{name}", value) for name, value in action.inputs.items()}
-        tags = {name: found(f"tags.{name}", value) for name, value in action.tags.items()}
-        experiment = found("experiment_name", action.experiment_name)
-        compute = found("compute", action.compute)
-        for name, template in action.inputs.items():
-            if f"inputs.{name}" not in problems:
-                findings = map(expressions.as_text, expressions.findings(template, known))
-                whys = [unsafe(text) for text in findings]
-                problems |= {f"inputs.{name}": why for why in whys if why}
-        inputs, unbound = pipeline.bind(
-            {name: value for name, value in values.items() if value is not None}
-        )
-        problems = {f"inputs.{name}": problem for name, problem in unbound.items()} | problems
-        if problems:
-            return None, [f"{place}: {problem}" for place, problem in sorted(problems.items())]
-        body = JobBody(
-            component_id=pipeline.component_id,
-            inputs=inputs,
-            outputs=pipeline.outputs,
-            settings=_settings(action, pipeline, compute),
-            experiment_name=_experiment(experiment, pipeline),
-            display_name=_display_name(pipeline, event),
-            description=pipeline.description,
-            tags={
-                name: expressions.as_text(value)[:_TAG_LENGTH]
-                for name, value in {
-                    **pipeline.tags,
-                    **tags,
-                    **self._provenance(event, record),
-                }.items()
-            },
-        )
-        return body, []
-
-    def _provenance(self, event: Event, record: Record) -> dict[str, str]:
-        """Where a job comes from, for whoever finds it in AzureML."""
-        return {
-            "signalbox_deployment": self._deployment,
-            "signalbox_trigger": record.trigger,
-            RUN_TAG: record.run_id,
-            "signalbox_pipeline": record.pipeline or "",
-            "signalbox_event_id": event.id,
-            "signalbox_event_source": event.source,
-            "signalbox_event_subject": event.subject,
-        }
-
-    def _repeat(self, trigger: str, key: str) -> None:
+    def _repeat(self, trigger: str, key: str) -> Record | None:
         """A second delivery: the record is there, so only what it left undone is done."""
         log.debug("Event of run %s.%s was delivered again", trigger, key)
+        record, looked = None, False
+        with self._left_to_tick(f"{trigger}.{key}"):
+            record = self._submission.resume(trigger, key)
+            looked = True
+        if looked and record is None:
+            raise StorageUnavailable(f"The record of run {trigger}.{key} was there, and is not")
+        return record
 
-        run = f"{trigger}.{key}"
-        if self._mended_by_tick(run, lambda: self._submission.resume(trigger, key)) is False:
-            raise StorageUnavailable(f"The record of run {run} was there, and is not")
-
-    def _mended_by_tick(self, run: str, call: Callable[[], bool | None]) -> bool | None:
+    @contextmanager
+    def _left_to_tick(self, run: str) -> Iterator[None]:
         """The event is safe in its record: a failure from here on is the tick's to mend."""
         about = {"action": "left_to_tick", "run": run}
         try:
-            return call()
+            yield
         except SignalboxError as error:
             log.warning("Run %s goes on with the timer: %s", run, error, extra=about)
         except Exception:
             log.exception("Run %s goes on with the timer", run, extra=about)
-        return None
-
-    def _matcher_of(self, snapshot: Snapshot) -> Matcher:
-        # One look: another thread may have put the matcher of another snapshot there.
-        known = self._matcher
-        if known is None or known[0] is not snapshot:
-            matcher = Matcher(trigger.definition for trigger in snapshot.triggers.values())
-            self._matcher = known = (snapshot, matcher)
-        return known[1]
 
 
 def _dead(record: Record, at: datetime, reason: Reason) -> Record:
@@ -258,24 +324,3 @@ def _dead(record: Record, at: datetime, reason: Reason) -> Record:
             "transitions": (Transition(state=State.DEAD_LETTER, at=at),),
         }
     )
-
-
-def _settings(action: Action, pipeline: PublishedPipeline, compute: Any) -> dict[str, Any]:
-    settings = dict(pipeline.settings)
-    if compute is not None:
-        settings["default_compute"] = expressions.as_text(compute).removeprefix("azureml:")
-    if action.force_rerun is not None:
-        settings["force_rerun"] = action.force_rerun
-    return settings
-
-
-def _experiment(found: Any, pipeline: PublishedPipeline) -> str:
-    return expressions.as_text(found) if found else pipeline.experiment_name or pipeline.name
-
-
-def _display_name(pipeline: PublishedPipeline, event: Event) -> str:
-    """What a person sees in AzureML Studio's list: the pipeline and what set it off."""
-    title = pipeline.display_name or pipeline.name
-    place = event.blob
-    what = place.path if place else event.subject or event.id
-    return f"{title}: {what}"[:255]

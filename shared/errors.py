@@ -7,13 +7,18 @@ SignalboxError
 │   ├── EventInvalid         what arrived is not an event this app understands
 │   ├── ExpressionInvalid    an expression that cannot be read, or found nothing
 │   ├── RecordUnreadable     a blob of ours that a newer or foreign writer left
+│   ├── RequestInvalid       what a client asked for is wrong, all of it at once
+│   ├── NotFound             a client asked for something that is not there
+│   ├── Conflict             it is there, but not in a state for what was asked
 │   ├── JobRejected          AzureML refused the job for good
 │   └── JobExists            AzureML has a job of that name: proof of existence, never a failure
 └── Transient            the same call may succeed later
     ├── StorageUnavailable
+    ├── MessagingUnavailable
     └── WorkspaceUnavailable
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -69,6 +74,23 @@ class RecordUnreadable(Permanent):
     """A state blob does not hold what its owner writes there."""
 
 
+class RequestInvalid(Permanent):
+    """What a client asked for is wrong; nothing of it was done."""
+
+    def __init__(self, message: str, problems: Mapping[str, str]) -> None:
+        #: Place -> what is wrong there.
+        self.problems = dict(problems)
+        super().__init__(message)
+
+
+class NotFound(Permanent):
+    """There is no such thing; the text says what there is."""
+
+
+class Conflict(Permanent):
+    """It is there, but not in a state for what was asked."""
+
+
 class JobRejected(Permanent):
     """AzureML refused the request in a way that repeating cannot change."""
 
@@ -87,6 +109,10 @@ class JobExists(Permanent):
 
 class StorageUnavailable(Transient):
     """Blob storage did not answer, or answered that it cannot now."""
+
+
+class MessagingUnavailable(Transient):
+    """Service Bus did not answer, or answered that it cannot now."""
 
 
 class WorkspaceUnavailable(Transient):

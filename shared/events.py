@@ -6,20 +6,17 @@ Every source is turned into this one shape before anything is decided.
 import hashlib
 import json
 import re
-import reprlib
-from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from shared.errors import EventInvalid
 
 BLOB_CREATED = "Microsoft.Storage.BlobCreated"
 
-#: The writes that finish a blob. Others (CreateFile, an empty FlushFile) raise the same event
-#: before there is anything to read. Source: Azure Blob Storage as an Event Grid source.
-_FINISHED_WRITES = frozenset({"PutBlob", "PutBlockList", "CopyBlob", "FlushWithClose"})
+#: How an event came in, where that matters: `via` begins so.
+QUEUE, TOPIC, HTTP, RUN, MANUAL = "queue/", "topic/", "http/", "run/", "manual/"
 
 #: Blob and Data Lake endpoints of Azure's clouds, also those in DNS zones.
 _BLOB_HOST = re.compile(
@@ -29,13 +26,11 @@ _BLOB_HOST = re.compile(
 
 _BLOB_SUBJECT = re.compile(r"/blobServices/default/containers/([^/]+)/blobs/(.+)", re.DOTALL)
 
-_SHORT = reprlib.Repr(maxstring=200)
-
 Text = Annotated[str, Field(min_length=1, max_length=2048)]
 
 
 class Event(BaseModel):
-    """One thing that happened."""
+    """One thing that happened. Extension attributes are kept beside the declared ones."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -44,7 +39,11 @@ class Event(BaseModel):
     type: Text
     subject: Annotated[str, Field(max_length=2048)] = ""
     time: AwareDatetime
-    data: dict[str, Any]
+    #: Any JSON value.
+    data: Any = None
+    #: The way it came in, as far as triggers ask for it: `queue/<name>`, `topic/<name>/<sub>`,
+    #: `http/<trigger>`, `run/<pipeline>`, `manual/<pipeline>`. Never what a sender says.
+    via: str = ""
 
     @property
     def blob(self) -> "BlobPlace | None":
@@ -59,14 +58,41 @@ class Event(BaseModel):
         # A name with a line end in it must not look like a log line of its own.
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)[:300]
 
-    def dedupe_key(self) -> str:
+    @property
+    def about(self) -> str:
+        """What a person asks for it by, as a short digest: blob, message id, or its own id."""
+        text = self.subject if self.type == BLOB_CREATED else self.message_id or self.id
+        return about(text)
+
+    @property
+    def message_id(self) -> str | None:
+        """The id its sender gave the message that it came in."""
+        found = (self.model_extra or {}).get("messageid")
+        return str(found) if found is not None else None
+
+    def attribute(self, name: str) -> str | None:
+        """A context attribute as text, for filters; None when it has none of that name."""
+        if name in ("id", "source", "type", "subject", "via"):
+            return str(getattr(self, name))
+        if name == "time":
+            return self.time.isoformat()
+        found = (self.model_extra or {}).get(name)
+        return str(found) if isinstance(found, str | int | bool) else None
+
+    def dedupe_key(self, *, by_message_id: bool = False) -> str:
         """What two deliveries of the same happening have in common.
 
         Event Grid may give one write two ids, so a blob is known by its place and its content's
-        ETag; anything else by source and id.
+        ETag; anything else by source and id. Senders reuse message ids, so these only count
+        where a trigger asks for it.
         """
         if place := self.blob:
             parts = ["blob", place.account, place.container, place.path, str(self.data["eTag"])]
+        elif self.via.startswith(RUN):
+            # Nobody else's event may stand in for the end of a run.
+            parts = ["run", self.id]
+        elif by_message_id and self.message_id is not None:
+            parts = ["message", self.via, self.message_id]
         else:
             parts = ["event", self.source, self.id]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -82,48 +108,14 @@ class BlobPlace(BaseModel):
     path: str
 
 
-def blob_created(
-    *, id: str, topic: str, type: str, subject: str, time: datetime | None, data: Any
-) -> Event | None:
-    """An Event Grid storage event as an Event; None for a write that is not finished yet.
+def about(text: str) -> str:
+    """The digest under which events are found again; see `Event.about`."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
-    Raises EventInvalid when it is not a storage event, or contradicts itself.
-    """
-    # Whoever has the webhook's key chooses what is said here, but not how much.
-    shown = _SHORT.repr(id)
-    if type != BLOB_CREATED:
-        raise EventInvalid(
-            f"Event {shown} is a {_SHORT.repr(type)}; this function takes {BLOB_CREATED} only. "
-            "Set the event types of its Event Grid subscription."
-        )
-    if not isinstance(data, dict) or not isinstance(data.get("eTag"), str) or not data["eTag"]:
-        raise EventInvalid(f"Event {shown} has no data.eTag, which tells one upload from the next.")
-    if str(data.get("api")) not in _FINISHED_WRITES:
-        return None
-    try:
-        event = Event.model_validate(
-            {
-                "id": id,
-                "source": topic,
-                "type": type,
-                "subject": subject,
-                # The worker drops the zone; Event Grid's times are UTC.
-                "time": time.replace(tzinfo=time.tzinfo or UTC) if time else None,
-                "data": data,
-            }
-        )
-        event.model_dump_json()
-    except ValidationError as error:
-        fields = ", ".join(str(item["loc"][0]) for item in error.errors())
-        raise EventInvalid(f"Event {shown} has unusable attributes: {fields}.") from None
-    except ValueError:
-        # Valid JSON that nothing can write down again.
-        raise EventInvalid(
-            f"Event {shown} cannot be stored: it holds text that is not Unicode, or its data is "
-            "nested too deeply."
-        ) from None
-    _blob_place(event)
-    return event
+
+def blob_subject(container: str, path: str) -> str:
+    """The subject that Event Grid gives the events of a blob."""
+    return f"/blobServices/default/containers/{container}/blobs/{path}"
 
 
 def _blob_place(event: Event) -> BlobPlace:
@@ -131,8 +123,9 @@ def _blob_place(event: Event) -> BlobPlace:
     if subject is None:
         raise EventInvalid(f"Event {event.id!r} has a subject that names no blob.")
     container, path = subject.groups()
+    data = event.data if isinstance(event.data, dict) else {}
     try:
-        url = urlsplit(str(event.data.get("url", "")))
+        url = urlsplit(str(data.get("url", "")))
     except ValueError:
         url = urlsplit("")
     host = _BLOB_HOST.fullmatch(url.netloc)

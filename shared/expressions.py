@@ -31,21 +31,26 @@ def check(template: Any, roots: Mapping[str, frozenset[str] | None]) -> list[str
     if "${{" in _EXPRESSION.sub("", template):
         problems.append(f"{template!r} opens an expression with '${{{{' but never closes it")
     for text in _EXPRESSION.findall(template):
-        try:
-            paths = _paths(_compiled(text).parsed)
-        except ExpressionInvalid as error:
-            problems.append(str(error))
-            continue
-        for root, *members in sorted(paths):
-            if root not in roots:
-                problems.append(
-                    f"'${{{{{text}}}}}' starts at {root!r}, which is not known here; "
-                    f"use one of: {', '.join(sorted(roots))}"
-                )
-            elif (known := roots[root]) is not None and members and members[0] not in known:
-                there = ", ".join(sorted(known)) or "nothing"
-                problems.append(f"'${{{{{text}}}}}': {root} has no {members[0]!r}, only {there}")
+        problems += _check_path(f"${{{{{text}}}}}", text, roots)
     return problems
+
+
+def check_condition(text: str, roots: Mapping[str, frozenset[str] | None]) -> list[str]:
+    """What is wrong with a condition: JMESPath without the `${{ }}` around it."""
+    if "${{" in text:
+        return ["where is JMESPath itself; leave out '${{' and '}}'"]
+    return _check_path(text, text, roots)
+
+
+def unmet(condition: str, known: Mapping[str, Any]) -> str | None:
+    """Why a condition is not true; None when it is."""
+    try:
+        found = _compiled(condition).search(known)
+    except ExpressionInvalid as error:
+        return str(error)
+    except _TROUBLES as error:
+        return f"cannot be worked out: {error}"
+    return None if found is True else f"is {_short(found)}"
 
 
 def evaluate(template: Any, known: Mapping[str, Any]) -> Any:
@@ -91,6 +96,24 @@ def _found(text: str, known: Mapping[str, Any]) -> Any:
     return found
 
 
+def _check_path(shown: str, text: str, roots: Mapping[str, frozenset[str] | None]) -> list[str]:
+    try:
+        paths = _paths(_compiled(text).parsed)
+    except ExpressionInvalid as error:
+        return [str(error)]
+    problems = []
+    for root, *members in sorted(paths):
+        if root not in roots:
+            problems.append(
+                f"{shown!r} starts at {root!r}, which is not known here; "
+                f"use one of: {', '.join(sorted(roots))}"
+            )
+        elif (known := roots[root]) is not None and members and members[0] not in known:
+            there = ", ".join(sorted(known)) or "nothing"
+            problems.append(f"{shown!r}: {root} has no {members[0]!r}, only {there}")
+    return problems
+
+
 def _compiled(text: str) -> Any:
     if len(text) > MAX_LENGTH:
         raise ExpressionInvalid(f"An expression is longer than {MAX_LENGTH} characters")
@@ -126,3 +149,8 @@ def _paths(tree: Any) -> set[tuple[str, ...]]:
             return set().union(*(_paths(child) for child in children))
         case _:
             return set()
+
+
+def _short(found: Any) -> str:
+    text = json.dumps(found, default=lambda _: "no value")
+    return text if len(text) <= 60 else f"{text[:60]}…"

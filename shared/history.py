@@ -1,6 +1,5 @@
 """Final decisions, newest first by plain listing, for whoever asks what happened."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -39,7 +38,6 @@ class History:
         self, trigger: str, key: str, event: Event, at: datetime, decision: Mapping[str, Any]
     ) -> None:
         inverted = _FAR_FUTURE - int(at.timestamp() * 1000)
-        subject = hashlib.sha256(event.subject.encode()).hexdigest()[:12]
         entry = {
             "schema": SCHEMA,
             "trigger": trigger,
@@ -49,5 +47,8 @@ class History:
             **decision,
         }
         self._blobs.put(
-            f"history/{trigger}/{inverted:013d}-{subject}-{key}.json", json.dumps(entry).encode()
+            f"history/{trigger}/{inverted:013d}-{event.about}-{key}.json",
+            json.dumps(entry).encode(),
+            # A listing tells these, so that whoever looks for one kind reads no other.
+            metadata={"decision": str(decision["decision"])},
         )

@@ -22,7 +22,26 @@ _NUMBER = re.compile(r"[+-]?([0-9]{1,300}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,
 #: A reference to data by label: not the same each time it is read.
 MOVING = re.compile(r"^azureml:(?!//)[^:]*@|/labels/")
 
+#: Keys, tokens and signed addresses, by their form.
+_SECRET = re.compile(
+    r"(?:AccountKey|SharedAccessKey|SharedAccessSignature|AccessKey)=[^;\s]{8,}"
+    r"|[?&]sig=[A-Za-z0-9%+/=_-]{16,}"
+    r"|\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY"
+    r"|\bgh[pousr]_[A-Za-z0-9]{30,}"
+)
+
 _SHELL = re.compile(r"[\x00-\x1f\x7f$`\"'\\;&|<>#]")
+
+
+def secret(text: str) -> bool:
+    """Whether text holds what is a secret by its form: a key, a token, a signed address."""
+    return _SECRET.search(text) is not None
+
+
+def redacted(text: str) -> str:
+    """Text without the secrets in it."""
+    return _SECRET.sub("[secret]", text)
 
 
 def unsafe(value: Any) -> str | None:
@@ -32,6 +51,11 @@ def unsafe(value: Any) -> str | None:
     a blob `$(…)` would run commands with the job's identity. The same holds for encoded text,
     since data is mounted under its decoded name.
     """
+    if isinstance(value, str) and secret(value):
+        return (
+            "holds a key, a token or a signed address, which everybody who sees the job could "
+            "read; send the plain address"
+        )
     found = _SHELL.search(unquote(value)) if isinstance(value, str) else None
     return found and (
         f"{value!r} holds {found[0]!r}, on which a shell would act; rename what the event is about"

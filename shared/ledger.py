@@ -6,6 +6,7 @@ do instead of reading everything. Markers are hints; decisions read records.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,9 @@ ABSENT = FUNCTION_TIMEOUT + timedelta(minutes=1)
 GRACE = FUNCTION_TIMEOUT + timedelta(minutes=5)
 #: How long submitting is tried. Event Grid gives up on an event after the same time.
 PATIENCE = timedelta(days=1)
+
+
+_RUN_ID = re.compile(r"([a-z][a-z0-9_-]{0,62})\.([0-9a-f]{32})")
 
 
 class State(StrEnum):
@@ -116,6 +120,14 @@ class Record(_Stored):
     given_up: Reason | None = None
     #: The steps that failed: [{step, job, log_tail}].
     failed_steps: tuple[dict[str, Any], ...] = ()
+    #: Where the job wrote its outputs, once it is completed.
+    outputs: dict[str, str] = Field(default_factory=dict)
+    #: How many runs came before it, each started by the end of the one before.
+    depth: int = 0
+    #: The run that this one tries again.
+    replay_of: str | None = None
+    #: The states that were told to whoever listens to outcomes.
+    announced: tuple[State, ...] = ()
     transitions: tuple[Transition, ...]
 
     @property
@@ -146,9 +158,18 @@ class Record(_Stored):
         return self.model_copy(update={"attempts": (*self.attempts[:-1], attempt)})
 
 
-def run_key(deployment: str, event: Event) -> str:
-    """The key under which every delivery of one event meets."""
-    return _digest(deployment, event.dedupe_key())[:32]
+def run_key(
+    deployment: str, event: Event, *, by_message_id: bool = False, replay: str | None = None
+) -> str:
+    """The key under which every delivery of one event meets; a replay has one of its own."""
+    parts = [deployment, event.dedupe_key(by_message_id=by_message_id)]
+    return _digest(*parts, *([replay] if replay else []))[:32]
+
+
+def parse_run_id(text: str) -> tuple[str, str] | None:
+    """The trigger and key of a run's id; None when it is none."""
+    found = _RUN_ID.fullmatch(text)
+    return (found[1], found[2]) if found else None
 
 
 def job_name(deployment: str, trigger: str, key: str, attempt: int) -> str:
@@ -180,6 +201,8 @@ class Marker:
     last_modified: datetime
     #: When the record wants to be looked at again; storage time.
     next_check: datetime
+    #: What its event is about; see `Event.about`.
+    about: str = ""
 
 
 class Ledger:
@@ -188,9 +211,9 @@ class Ledger:
     def __init__(self, blobs: BlobState) -> None:
         self._blobs = blobs
 
-    def mark_open(self, trigger: str, key: str) -> datetime:
+    def mark_open(self, trigger: str, key: str, event: Event) -> datetime:
         """Put the marker that makes the tick look for the record; the storage time of it."""
-        return self._blobs.put(_marker_name(trigger, key)).at
+        return self._blobs.put(_marker_name(trigger, key), metadata={"about": event.about}).at
 
     def create(self, record: Record) -> Held | None:
         """None when the event has its record already."""
@@ -221,9 +244,12 @@ class Ledger:
         )
         return Held(record=record, etag=written.etag, at=written.at) if written else None
 
-    def check_again(self, trigger: str, key: str, at: datetime) -> None:
+    def check_again(self, record: Record, at: datetime) -> None:
         """Tell the tick when to look next. Never brings a deleted marker back."""
-        self._blobs.set_metadata(_marker_name(trigger, key), {"next_check": at.isoformat()})
+        self._blobs.set_metadata(
+            _marker_name(record.trigger, record.key),
+            {"next_check": at.isoformat(), "about": record.event.about},
+        )
 
     def close(self, trigger: str, key: str) -> None:
         """Delete the marker: nothing is left to do."""
@@ -233,9 +259,9 @@ class Ledger:
         """Delete a marker that has no record, unless somebody touched it since."""
         self._blobs.delete(_marker_name(marker.trigger, marker.key), etag=marker.etag)
 
-    def open(self) -> Iterator[Marker]:
-        """Every record that is not known to be finished."""
-        for blob in self._blobs.list("open/"):
+    def open(self, trigger: str | None = None) -> Iterator[Marker]:
+        """Every record, or those of one trigger, that is not known to be finished."""
+        for blob in self._blobs.list(f"open/{trigger}/" if trigger else "open/"):
             _, trigger, key = blob.name.split("/", 2)
             yield Marker(
                 trigger=trigger,
@@ -243,6 +269,7 @@ class Ledger:
                 etag=blob.etag,
                 last_modified=blob.last_modified,
                 next_check=_next_check(blob.metadata.get("next_check"), blob.last_modified),
+                about=blob.metadata.get("about", ""),
             )
 
 

@@ -6,9 +6,9 @@ AZURE_CLIENT_ID and the rest by itself.
 
 import re
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared.errors import SettingsInvalid
 
@@ -40,8 +40,40 @@ class Settings(BaseModel):
     )
     resource_group: Name = Field(alias="SIGNALBOX_RESOURCE_GROUP")
     workspace: Name = Field(alias="SIGNALBOX_WORKSPACE")
+    #: The queue, and the topic and its subscription, that the app takes messages from.
+    events_queue: Name = Field(alias="SIGNALBOX_EVENTS_QUEUE", default="signalbox-events")
+    events_topic: Name = Field(alias="SIGNALBOX_EVENTS_TOPIC", default="company-news")
+    events_subscription: Name = Field(alias="SIGNALBOX_EVENTS_SUBSCRIPTION", default="signalbox")
+    #: The topic that outcomes of runs are published to; none when left out.
+    outcomes_topic: Name | None = Field(alias="SIGNALBOX_OUTCOMES_TOPIC", default=None)
+    #: Where Service Bus is: the namespace's host name, which needs the app's identity …
+    service_bus_namespace: str | None = Field(
+        alias="ServiceBusConnection__fullyQualifiedNamespace", default=None
+    )
+    #: … or a connection string. The functions host reads the same two.
+    service_bus_connection: Annotated[str | None, Field(repr=False)] = Field(
+        alias="ServiceBusConnection", default=None
+    )
+    #: Whether Azure's platform authentication stands before the HTTP API. Only then is the
+    #: caller it names believed.
+    platform_authentication: bool = Field(alias="SIGNALBOX_PLATFORM_AUTHENTICATION", default=False)
+    #: What Azure itself says of that: it sets this variable, nobody else.
+    platform_authentication_enabled: bool = Field(alias="WEBSITE_AUTH_ENABLED", default=False)
     #: What triggers read as `settings.<name>`: the app settings SIGNALBOX_VAR_<NAME>.
     variables: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.outcomes_topic and not (self.service_bus_namespace or self.service_bus_connection):
+            raise ValueError(
+                "SIGNALBOX_OUTCOMES_TOPIC needs ServiceBusConnection__fullyQualifiedNamespace"
+            )
+        if self.platform_authentication and not self.platform_authentication_enabled:
+            raise ValueError(
+                "SIGNALBOX_PLATFORM_AUTHENTICATION is on, but authentication is off on the "
+                "function app: anybody could say who they are. Turn it on there first"
+            )
+        return self
 
     @property
     def state_account_url(self) -> str:
@@ -62,7 +94,10 @@ def load(environment: Mapping[str, str]) -> Settings:
         return Settings.model_validate({**environment, "variables": variables})
     except ValidationError as error:
         # The values are left out on purpose: a mistyped setting may hold a secret.
-        lines = [f"{item['loc'][0]}: {item['msg']}" for item in error.errors()]
+        lines = [
+            ": ".join([*(str(place) for place in item["loc"]), item["msg"]])
+            for item in error.errors()
+        ]
         raise SettingsInvalid(
             "These app settings are missing or malformed. Set them on the function app, or export "
             "them in this shell:\n" + "\n".join(lines)

@@ -5,18 +5,25 @@ answer is written only If-Match on what was read, and "it exists" is proof, neve
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
 
-from shared.errors import JobExists, JobRejected, WorkspaceUnavailable
+from shared import outcomes
+from shared.binding import RUN_TAG
+from shared.errors import (
+    JobExists,
+    JobRejected,
+    MessagingUnavailable,
+    WorkspaceUnavailable,
+)
+from shared.events import Event
 from shared.history import History
 from shared.ledger import GRACE, LEASE, PATIENCE, Attempt, Held, Ledger, Reason, Record, State
+from shared.outcomes import Outcomes
 from shared.workspace import Job, Workspace
 
 log = logging.getLogger(__name__)
-
-#: The tag by which a job is known to be a run's.
-RUN_TAG = "signalbox_run"
 
 #: Seconds; whatever a service asks for, it is looked at again within the hour.
 _LONGEST_WAIT = 3600.0
@@ -33,20 +40,33 @@ _UNDER_WAY = frozenset({"Running", "Finalizing", "CancelRequested", "Paused", "N
 class Submission:
     """Makes each run exactly one job, and notices how it ends."""
 
-    def __init__(self, ledger: Ledger, workspace: Workspace, history: History) -> None:
+    def __init__(
+        self,
+        *,
+        deployment: str,
+        ledger: Ledger,
+        workspace: Workspace,
+        history: History,
+        chain: Callable[[Event], object],
+        outcomes: Outcomes | None = None,
+    ) -> None:
+        self._deployment = deployment
         self._ledger = ledger
         self._workspace = workspace
         self._history = history
+        #: Takes in the event that a run has ended, for the triggers that wait for it.
+        self._chain = chain
+        self._outcomes = outcomes
 
     def submit(self, held: Held) -> None:
         """The first PUT of a record that this worker has just created."""
         self._put(held, first=True)
 
-    def resume(self, trigger: str, key: str) -> bool:
-        """Do whatever is left undone for a record; False when there is no such record."""
+    def resume(self, trigger: str, key: str) -> Record | None:
+        """Do whatever is left undone for a record; as it was found, None when there is none."""
         held = self._ledger.read(trigger, key)
         if held is None:
-            return False
+            return None
         match held.record.state:
             case State.SUBMITTING:
                 if held.at - held.record.attempt.submitting_at > LEASE:
@@ -55,7 +75,7 @@ class Submission:
                 self._observe(held)
             case _:
                 self.finish(held)
-        return True
+        return held.record
 
     def request_cancel(self, trigger: str, key: str) -> bool:
         """Ask for a run to stop; False when there is none, or it is over.
@@ -70,8 +90,11 @@ class Submission:
                 return True
         return False
 
-    def finish(self, held: Held) -> None:
-        """The steps after a final state; each may be repeated."""
+    def finish(self, held: Held, *, in_a_hurry: bool = False) -> None:
+        """The steps after a final state; each may be repeated.
+
+        An event that waits for its answer is in a hurry: others are told by the tick.
+        """
         record = held.record
         end = record.transitions[-1]
         decision = {
@@ -82,6 +105,14 @@ class Submission:
             "job": record.attempts[-1].job_name if record.attempts else None,
         }
         self._history.finished(record.trigger, record.key, record.event, end.at, decision)
+        if event := outcomes.chained(record, self._deployment):
+            self._chain(event)
+        if self._outcomes and (untold := outcomes.untold(record)):
+            if in_a_hurry:
+                return
+            self._outcomes.publish(
+                [outcomes.outcome(record, state, self._deployment) for state in untold]
+            )
         self._ledger.close(record.trigger, record.key)
         if record.reason is None:
             level, why = logging.INFO, ""
@@ -205,7 +236,7 @@ class Submission:
         log.warning(
             "Run %s is not submitted yet: %s", record.run_id, error, extra=_about(record, "waiting")
         )
-        self._ledger.check_again(record.trigger, record.key, held.at + wait)
+        self._ledger.check_again(record, held.at + wait)
 
     def _observe(self, held: Held) -> None:
         """Look at the job; AzureML's GET decides."""
@@ -219,15 +250,30 @@ class Submission:
             self._failed(held, job)
             return
         if outcome is not None:
-            self._close(held, record.moved(outcome, held.at))
+            ended = record.moved(outcome, held.at)
+            self._close(held, ended.model_copy(update={"outputs": job.outputs}))
             return
         if record.cancel_requested and job.status != "CancelRequested":
             self._workspace.cancel(job.name)
-        seen = record.model_copy(update={"missing_since": None})
+        seen = self._told(record.model_copy(update={"missing_since": None}))
         if job.status in _UNDER_WAY and record.state is State.SUBMITTED:
             seen = seen.moved(State.RUNNING, held.at)
         if seen != record:
             self._ledger.swap(held, seen)
+
+    def _told(self, record: Record) -> Record:
+        """The record once others know how far it is; an outage of theirs keeps nothing up."""
+        untold = outcomes.untold(record) if self._outcomes else []
+        if not self._outcomes or not untold:
+            return record
+        try:
+            self._outcomes.publish(
+                [outcomes.outcome(record, state, self._deployment) for state in untold]
+            )
+        except MessagingUnavailable as error:
+            log.warning("%s", error, extra=_about(record, "outcome_delayed"))
+            return record
+        return record.model_copy(update={"announced": (*record.announced, *untold)})
 
     def _unseen(self, held: Held) -> None:
         """GET may be stale, so a job is gone only when it was not seen for the whole grace."""

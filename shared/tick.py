@@ -54,7 +54,7 @@ class Tick:
         try:
             there = self._submission.resume(marker.trigger, marker.key)
             # A marker is put before its record, so a young one may still get it.
-            if not there and now - marker.last_modified > ABSENT:
+            if there is None and now - marker.last_modified > ABSENT:
                 self._ledger.discard(marker)
         except SignalboxError as error:
             log.warning("Run %s could not be looked at: %s", about["run"], error, extra=about)

@@ -1,109 +1,18 @@
 """Which triggers an event is for: an index by source and literal prefix, then small checks."""
 
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from shared import expressions
-from shared.definitions import Action, TriggerDefinition, TriggerFile
-from shared.errors import Problem
-from shared.events import Event
+from shared import expressions, filters
+from shared.definitions import TriggerDefinition
+from shared.events import HTTP, RUN, Event
+from shared.index import IndexedTrigger
+from shared.paths import PathPattern
 
-_CAPTURE = re.compile(r"\{([^{}]*)\}")
-
-
-@dataclass(frozen=True)
-class PathPattern:
-    """`sales/{region}/{file}.csv`: literal text and captures.
-
-    A capture takes at least one character, never a `/`, and as little as the text behind it
-    allows; the last one of a segment takes the rest. There is no backtracking between captures,
-    so a hostile path costs no more than a plain one.
-    """
-
-    text: str
-    #: The text before the first capture.
-    prefix: str
-    _regex: re.Pattern[str] = field(repr=False)
-
-    @classmethod
-    def parse(cls, text: str) -> "PathPattern":
-        """Raises ValueError that says what is wrong with the pattern."""
-        names = _CAPTURE.findall(text)
-        if "{" in _CAPTURE.sub("", text) or "}" in _CAPTURE.sub("", text):
-            raise ValueError("has a '{' or '}' without its partner")
-        for name in names:
-            if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-                raise ValueError(f"has a capture named {name!r}; use lower-case letters and '_'")
-            if names.count(name) > 1:
-                raise ValueError(f"captures {name!r} twice; give each its own name")
-        if "*" in text or "?" in text:
-            raise ValueError("has a '*' or '?'; write a capture instead, as in {file}.csv")
-        if text.startswith("/"):
-            raise ValueError("begins with '/'; paths start inside the container")
-        segments = [_segment(segment) for segment in text.split("/")]
-        return cls(
-            text=text,
-            prefix=text.partition("{")[0],
-            _regex=re.compile("/".join(segments), re.DOTALL),
-        )
-
-    @property
-    def captures(self) -> frozenset[str]:
-        return frozenset(self._regex.groupindex)
-
-    def match(self, path: str) -> dict[str, str] | None:
-        """The captures, or None when the path is not of this pattern."""
-        found = self._regex.fullmatch(path)
-        return found.groupdict() if found else None
-
-
-def _segment(text: str) -> str:
-    literals = _CAPTURE.split(text)
-    # split() alternates: literal, name, literal, name, …, literal.
-    built = re.escape(literals[0])
-    pairs = list(zip(literals[1::2], literals[2::2], strict=True))
-    for position, (name, literal) in enumerate(pairs):
-        if position == len(pairs) - 1:
-            built += f"(?P<{name}>[^/]+){re.escape(literal)}"
-        elif literal:
-            built += f"(?>(?P<{name}>[^/]+?){re.escape(literal)})"
-        else:
-            raise ValueError(f"has nothing between {{{name}}} and the next capture to tell them by")
-    return built
-
-
-def check(file: TriggerFile) -> list[Problem]:
-    """What is wrong with a trigger beyond the shape of its document."""
-    place = ("spec", "blob", "path")
-    try:
-        pattern = PathPattern.parse(file.trigger.spec.blob.path)
-    except ValueError as error:
-        return [file.document.problem(place, f"path {error}")]
-    roots = {
-        "event": frozenset(Event.model_fields),
-        "captures": pattern.captures,
-        "settings": None,
-    }
-    return [
-        file.document.problem(where, message)
-        for where, text in _templates(file.trigger.action)
-        for message in expressions.check(text, roots)
-    ]
-
-
-def _templates(action: Action) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every text that may hold expressions, with its place in the document."""
-    texts: dict[tuple[str, ...], object] = {
-        **{("action", "inputs", name): value for name, value in action.inputs.items()},
-        **{("action", "tags", name): value for name, value in action.tags.items()},
-        ("action", "compute"): action.compute,
-        ("action", "experiment_name"): action.experiment_name,
-    }
-    for place, text in texts.items():
-        if isinstance(text, str):
-            yield place, text
+#: Where a trigger stands in the index: the kind of its source, and what names it exactly.
+_Source = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -112,6 +21,8 @@ class Match:
 
     trigger: TriggerDefinition
     captures: dict[str, str]
+    #: What was asked and answered yes, in order.
+    passed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,20 +32,23 @@ class Near:
     trigger: TriggerDefinition
     #: What was asked, for a reader: "path sales/{region}.csv".
     check: str
+    passed: tuple[str, ...] = ()
 
 
 class Matcher:
     """All triggers, arranged so that an event meets only those it might be for."""
 
-    def __init__(self, triggers: Iterable[TriggerDefinition]) -> None:
-        self._by_source: dict[
-            tuple[str, str], dict[str, list[tuple[TriggerDefinition, PathPattern]]]
-        ] = defaultdict(lambda: defaultdict(list))
-        for trigger in triggers:
-            blob = trigger.spec.blob
-            pattern = PathPattern.parse(blob.path)
-            by_prefix = self._by_source[blob.account, blob.container]
-            by_prefix[pattern.prefix].append((trigger, pattern))
+    def __init__(
+        self, triggers: Mapping[str, IndexedTrigger], variables: Mapping[str, str]
+    ) -> None:
+        self._triggers = triggers
+        self._variables = dict(variables)
+        self._by_source: dict[_Source, dict[str, list[str]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
+        for name, trigger in triggers.items():
+            source, prefix = _place(trigger.definition)
+            self._by_source[source][prefix].append(name)
         self._prefix_lengths = {
             source: sorted({len(prefix) for prefix in by_prefix})
             for source, by_prefix in self._by_source.items()
@@ -142,30 +56,122 @@ class Matcher:
 
     def match(self, event: Event) -> Iterator[Match | Near]:
         """Every candidate with its verdict, in order of trigger name."""
-        place = event.blob
-        if place is None:
-            return
-        source = (place.account, place.container)
-        candidates = [
-            candidate
+        for name in sorted(self._candidates(event)):
+            yield self.judge(self._triggers[name], event)
+
+    def judge(self, trigger: IndexedTrigger, event: Event) -> Match | Near:
+        """What one trigger says of an event, whether it is a candidate or not."""
+        definition, passed = trigger.definition, list[str]()
+        captures: dict[str, str] = {}
+        for check, answer in self._checks(trigger, event):
+            if isinstance(answer, dict):
+                captures = answer
+            elif not answer:
+                return Near(definition, check, tuple(passed))
+            passed.append(check)
+        return Match(definition, captures, tuple(passed))
+
+    def _candidates(self, event: Event) -> set[str]:
+        return {
+            name
+            for source, text in _sources(event)
             for length in self._prefix_lengths.get(source, ())
-            if length <= len(place.path)
-            for candidate in self._by_source[source].get(place.path[:length], ())
-        ]
-        for trigger, pattern in sorted(candidates, key=lambda candidate: candidate[0].name):
-            if failed := _failed_filter(trigger, event):
-                yield Near(trigger, failed)
-            elif (captures := pattern.match(place.path)) is None:
-                yield Near(trigger, f"path {pattern.text}")
-            else:
-                yield Match(trigger, captures)
+            if length <= len(text)
+            for name in self._by_source[source].get(text[:length], ())
+        }
+
+    def _checks(
+        self, trigger: IndexedTrigger, event: Event
+    ) -> Iterator[tuple[str, bool | dict[str, str]]]:
+        """Each question and its answer, the cheap ones first; a mapping is what was captured."""
+        spec, captures = trigger.definition.spec, dict[str, str]()
+        yield from _source_checks(trigger.definition, event)
+        if spec.pattern is not None:
+            place = event.blob if spec.blob else None
+            what, text = ("path", place.path) if place else ("subject", event.subject)
+            found = PathPattern(spec.pattern).match(text)
+            captures = found or {}
+            yield f"{what} {spec.pattern}", found is not None and captures
+        failed = filters.failed(spec.filter, event)
+        if failed is not None:
+            yield f"filter {failed}", False
+        elif wanted := filters.described(spec.filter):
+            yield f"filter {wanted}", True
+        if spec.where is not None:
+            known = roots(event, captures, self._variables)
+            problem = expressions.unmet(spec.where, known)
+            yield f"where {spec.where}{f' ({problem})' if problem else ''}", problem is None
+        if event.blob is not None:
+            # What lay there before the trigger did is not its business.
+            since = trigger.effective_from
+            yield f"not before {since.isoformat()}", event.time >= since
 
 
-def _failed_filter(trigger: TriggerDefinition, event: Event) -> str | None:
-    for attribute, text in trigger.spec.filter.prefix.items():
-        if not str(getattr(event, attribute)).startswith(text):
-            return f"filter prefix {attribute} {text}"
-    for attribute, text in trigger.spec.filter.suffix.items():
-        if not str(getattr(event, attribute)).endswith(text):
-            return f"filter suffix {attribute} {text}"
-    return None
+def roots(
+    event: Event, captures: Mapping[str, str], variables: Mapping[str, str]
+) -> dict[str, Any]:
+    """What expressions find at their root."""
+    return {
+        "event": event.model_dump(mode="json"),
+        "captures": dict(captures),
+        "settings": dict(variables),
+    }
+
+
+def _place(trigger: TriggerDefinition) -> tuple[_Source, str]:
+    """Where a trigger stands: its source, and the literal text its pattern begins with."""
+    spec = trigger.spec
+    prefix = PathPattern(spec.pattern).prefix if spec.pattern is not None else ""
+    if spec.blob:
+        return ("blob", spec.blob.account, spec.blob.container), prefix
+    if spec.service_bus:
+        return ("via", spec.service_bus.via), prefix
+    if spec.run:
+        return ("run", spec.run.pipeline or ""), prefix
+    if spec.event:
+        return ("type", spec.event.type), prefix
+    return ("via", f"{HTTP}{trigger.name}"), prefix
+
+
+def _sources(event: Event) -> Iterator[tuple[_Source, str]]:
+    """Every place in the index that an event is looked up at, with the text prefixes are of."""
+    if place := event.blob:
+        yield ("blob", place.account, place.container), place.path
+    if event.via.startswith(RUN):
+        yield ("run", event.via.removeprefix(RUN)), ""
+        yield ("run", ""), ""
+        return
+    if event.via:
+        yield ("via", event.via), ""
+    yield ("type", event.type), event.subject
+
+
+def _source_checks(trigger: TriggerDefinition, event: Event) -> Iterator[tuple[str, bool]]:
+    spec = trigger.spec
+    if blob := spec.blob:
+        place = event.blob
+        same = place is not None and (place.account, place.container) == (
+            blob.account,
+            blob.container,
+        )
+        yield f"uploaded to {blob.account}/{blob.container}", same
+    elif spec.service_bus:
+        yield f"came by {spec.service_bus.via}", event.via == spec.service_bus.via
+    elif spec.http:
+        yield "handed to it by HTTP", event.via == f"{HTTP}{trigger.name}"
+    elif spec.event:
+        yield f"type {spec.event.type}", event.type == spec.event.type and not _is_run(event)
+        if spec.event.source is not None:
+            yield f"source {spec.event.source}", event.source == spec.event.source
+    elif run := spec.run:
+        data = event.data if _is_run(event) else {}
+        yield "the end of a run", _is_run(event)
+        if run.pipeline is not None:
+            yield f"run of pipeline {run.pipeline}", data.get("pipeline") == run.pipeline
+        if run.trigger is not None:
+            yield f"run of trigger {run.trigger}", data.get("trigger") == run.trigger
+        yield f"status {' or '.join(run.status)}", data.get("status") in run.status
+
+
+def _is_run(event: Event) -> bool:
+    return event.via.startswith(RUN)

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -68,6 +69,17 @@ class Job:
     name: str
     status: str
     tags: dict[str, str]
+    #: Where it writes its outputs, by name, as far as AzureML says.
+    outputs: dict[str, str] = dataclass_field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a job as AzureML shows it."""
+
+    name: str
+    job: str
+    status: str
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,11 @@ class Workspace(Protocol):
     def find(self, name: str) -> Job | None: ...
 
     def cancel(self, name: str) -> None: ...
+
+    def studio_url(self, job: str) -> str: ...
+
+    def steps(self, name: str) -> list[Step]:
+        """The steps that have begun so far, oldest first."""
 
     def failed_steps(self, name: str) -> list[FailedStep]: ...
 
@@ -110,6 +127,14 @@ class AzureWorkspace:
             f"/subscriptions/{subscription}/resourceGroups/{group}"
             f"/providers/Microsoft.MachineLearningServices/workspaces/{workspace}"
             f"/components/{name}/versions/{version}"
+        )
+
+    def studio_url(self, job: str) -> str:
+        """Where a person looks at a job."""
+        subscription, group, workspace = self._names
+        return (
+            f"https://ml.azure.com/runs/{job}?wsid=/subscriptions/{subscription}"
+            f"/resourcegroups/{group}/workspaces/{workspace}"
         )
 
     def submit(self, name: str, body: JobBody) -> None:
@@ -152,26 +177,35 @@ class AzureWorkspace:
                 return None
             # The SDK gives states it knows as an enum, whose text is "JobStatus.FAILED".
             status = str(getattr(job.status, "value", job.status))
-            return Job(name=name, status=status, tags=dict(job.tags or {}))
+            outputs = {
+                key: str(path)
+                for key, output in (job.outputs or {}).items()
+                if (path := getattr(output, "path", None))
+            }
+            return Job(name=name, status=status, tags=dict(job.tags or {}), outputs=outputs)
 
     def cancel(self, name: str) -> None:
         with _translated(f"job {name!r}"):
             self._ml().jobs.begin_cancel(name)
 
-    def failed_steps(self, name: str) -> list[FailedStep]:
+    def steps(self, name: str) -> list[Step]:
         with _translated(f"the steps of job {name!r}"):
-            steps = [
-                step
-                for step in self._ml().jobs.list(parent_job_name=name)
-                if step.status == "Failed"
-            ][:_FAILED_STEPS]
+            # The newest comes first.
             return [
-                FailedStep(
-                    step=step.display_name or step.name,
+                Step(
+                    name=step.display_name or step.name,
                     job=step.name,
-                    log_tail=self._log_tail(step.name),
+                    status=str(getattr(step.status, "value", step.status)),
                 )
-                for step in steps
+                for step in self._ml().jobs.list(parent_job_name=name)
+            ][::-1]
+
+    def failed_steps(self, name: str) -> list[FailedStep]:
+        failed = [step for step in self.steps(name) if step.status == "Failed"][-_FAILED_STEPS:]
+        with _translated(f"the logs of job {name!r}"):
+            return [
+                FailedStep(step=step.name, job=step.job, log_tail=self._log_tail(step.job))
+                for step in reversed(failed)
             ]
 
     def registered(self, name: str, version: str) -> bool:

@@ -1,0 +1,68 @@
+"""Service Bus: a message came, in the queue or in the topic's subscription.
+
+Returning completes the message, raising gives it back; what can never succeed is kept as a dead
+letter of Signalbox and completed, so that the broker's own holds nothing but crashes.
+"""
+
+import logging
+from datetime import UTC, datetime
+
+import azure.functions as func
+
+from shared import envelopes
+from shared.bootstrap import app
+from shared.errors import EventInvalid
+from shared.events import QUEUE, TOPIC
+
+log = logging.getLogger(__name__)
+bp = func.Blueprint()  # type: ignore[no-untyped-call]
+
+
+@bp.function_name("queue_messages")
+@bp.service_bus_queue_trigger(
+    arg_name="message", queue_name="%SIGNALBOX_EVENTS_QUEUE%", connection="ServiceBusConnection"
+)
+def queue_messages(message: func.ServiceBusMessage) -> None:
+    _take(message, f"{QUEUE}{app().settings.events_queue}")
+
+
+@bp.function_name("topic_messages")
+@bp.service_bus_topic_trigger(
+    arg_name="message",
+    topic_name="%SIGNALBOX_EVENTS_TOPIC%",
+    subscription_name="%SIGNALBOX_EVENTS_SUBSCRIPTION%",
+    connection="ServiceBusConnection",
+)
+def topic_messages(message: func.ServiceBusMessage) -> None:
+    settings = app().settings
+    _take(message, f"{TOPIC}{settings.events_topic}/{settings.events_subscription}")
+
+
+def _take(message: func.ServiceBusMessage, via: str) -> None:
+    body = message.get_body()
+    number = int(message.sequence_number or 0)
+    enqueued = message.enqueued_time_utc or datetime.now(UTC)
+    enqueued = enqueued.replace(tzinfo=enqueued.tzinfo or UTC)
+    try:
+        events = envelopes.message(
+            body,
+            via=via,
+            sequence_number=number,
+            enqueued=enqueued,
+            message_id=message.message_id,
+            subject=message.label,
+            properties=message.application_properties,
+        )
+    except EventInvalid as error:
+        log.error("A message was refused: %s", error, extra={"action": "message_refused"})
+        app().dispatcher.refuse(
+            body.decode(errors="replace"),
+            id=f"{number}@{enqueued.isoformat()}",
+            source=f"servicebus:{via}",
+            via=via,
+            at=enqueued,
+            why=str(error),
+        )
+        return
+    for event in events:
+        app().dispatcher.handle(event)

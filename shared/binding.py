@@ -1,0 +1,140 @@
+"""From an event and an action to a job's body, or everything that stands in its way. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared import expressions
+from shared.definitions import Action
+from shared.errors import ExpressionInvalid
+from shared.events import Event
+from shared.inputs import redacted, unsafe
+from shared.published import PublishedPipeline
+from shared.workspace import JobBody
+
+#: The tag by which a job is known to be a run's.
+RUN_TAG = "signalbox_run"
+DEPLOYMENT_TAG = "signalbox_deployment"
+
+#: AzureML's limit for a tag's value.
+_TAG_LENGTH = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """What an action is for one event; without problems it has a body."""
+
+    body: JobBody | None
+    #: Place -> what is wrong there.
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The problems on one line."""
+        return "; ".join(f"{place}: {problem}" for place, problem in sorted(self.problems.items()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a job comes from, for whoever finds it in AzureML."""
+
+    deployment: str
+    trigger: str
+    run_id: str
+    event: Event
+    #: The run that this one tries again.
+    replay_of: str | None = None
+
+    def tags(self, pipeline: PublishedPipeline) -> dict[str, str]:
+        tags = {
+            DEPLOYMENT_TAG: self.deployment,
+            "signalbox_trigger": self.trigger,
+            RUN_TAG: self.run_id,
+            "signalbox_pipeline": f"{pipeline.name}@{pipeline.version}",
+            "signalbox_event_id": self.event.id,
+            "signalbox_event_source": self.event.source,
+            "signalbox_event_subject": self.event.subject,
+        }
+        return tags | ({"signalbox_replay_of": self.replay_of} if self.replay_of else {})
+
+
+def pipeline_of(action: Action, known: Mapping[str, Any]) -> str:
+    """The pipeline an action names for an event. Raises ExpressionInvalid.
+
+    What an event says is taken only when the action allows it.
+    """
+    if not action.computed:
+        return action.pipeline
+    named = expressions.evaluate(action.pipeline, known)
+    if named not in action.allow:
+        raise ExpressionInvalid(
+            f"the event names the pipeline {str(named)[:100]!r}; allowed are: "
+            f"{', '.join(action.allow)}"
+        )
+    return str(named)
+
+
+def bind(
+    action: Action, pipeline: PublishedPipeline, known: Mapping[str, Any], origin: Origin
+) -> Bound:
+    """Evaluate everything, so that all that is wrong is told at once."""
+    problems: dict[str, str] = {}
+
+    def found(place: str, template: Any) -> Any:
+        try:
+            return expressions.evaluate(template, known)
+        except ExpressionInvalid as error:
+            problems[place] = str(error)
+            return None
+
+    values = {name: found(f"inputs.{name}", value) for name, value in action.inputs.items()}
+    tags = {name: found(f"tags.{name}", value) for name, value in action.tags.items()}
+    experiment = found("experiment_name", action.experiment_name)
+    compute = found("compute", action.compute)
+    for name, template in action.inputs.items():
+        if f"inputs.{name}" not in problems:
+            findings = map(expressions.as_text, expressions.findings(template, known))
+            whys = [unsafe(text) for text in findings]
+            problems |= {f"inputs.{name}": why for why in whys if why}
+    inputs, unbound = pipeline.bind(
+        {name: value for name, value in values.items() if value is not None}
+    )
+    problems = {f"inputs.{name}": problem for name, problem in unbound.items()} | problems
+    if problems:
+        return Bound(body=None, problems={name: redacted(why) for name, why in problems.items()})
+    all_tags = {**pipeline.tags, **tags, **origin.tags(pipeline)}
+    body = JobBody(
+        component_id=pipeline.component_id,
+        inputs=inputs,
+        outputs=pipeline.outputs,
+        settings=_settings(action, pipeline, compute),
+        experiment_name=_experiment(experiment, pipeline),
+        display_name=_display_name(pipeline, origin),
+        description=pipeline.description,
+        tags={
+            name: redacted(expressions.as_text(value))[:_TAG_LENGTH]
+            for name, value in all_tags.items()
+        },
+    )
+    return Bound(body=body)
+
+
+def _settings(action: Action, pipeline: PublishedPipeline, compute: Any) -> dict[str, Any]:
+    settings = dict(pipeline.settings)
+    if compute is not None:
+        settings["default_compute"] = expressions.as_text(compute).removeprefix("azureml:")
+    if action.force_rerun is not None:
+        settings["force_rerun"] = action.force_rerun
+    return settings
+
+
+def _experiment(found: Any, pipeline: PublishedPipeline) -> str:
+    return expressions.as_text(found) if found else pipeline.experiment_name or pipeline.name
+
+
+def _display_name(pipeline: PublishedPipeline, origin: Origin) -> str:
+    """What a person sees in AzureML Studio's list: the pipeline and what set it off."""
+    title, event = pipeline.display_name or pipeline.name, origin.event
+    place = event.blob
+    what = place.path if place else event.subject or event.message_id or event.id
+    return redacted(f"{title}: {what}")[:255]

@@ -1,0 +1,207 @@
+"""What is wrong with a trigger beyond the shape of its document.
+
+Expressions that cannot find anything, pipelines and inputs that are not there, loops, secrets.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from shared import expressions
+from shared.definitions import Action, TriggerDefinition, TriggerFile
+from shared.errors import Problem
+from shared.events import Event
+from shared.inputs import DataInput, PipelineInput, secret
+from shared.paths import PathPattern
+
+#: What a pipeline takes, and what it writes.
+Ports = tuple[Mapping[str, PipelineInput], Mapping[str, DataInput]]
+#: The pipelines there are; None for one whose ports are not known.
+Pipelines = Mapping[str, Ports | None]
+
+_SECRET_NAME = re.compile(
+    r"(^|_)(password|passwd|secret|api_?key|access_?key|account_?key|connection_?string|sas_token|"
+    r"auth_token|access_token)$",
+    re.IGNORECASE,
+)
+
+
+def check(file: TriggerFile, pipelines: Pipelines) -> list[Problem]:
+    """Every problem of one trigger; `pipelines` are those it may name."""
+    trigger = file.trigger
+    places = [
+        *_pattern(trigger),
+        *_expressions(trigger),
+        *_secrets(trigger),
+        *_action(trigger, pipelines),
+        *_loops(trigger, pipelines),
+    ]
+    return [file.document.problem(place, message) for place, message in places]
+
+
+def unbound(trigger: TriggerDefinition, pipelines: Pipelines) -> list[str]:
+    """Why a published trigger fits its pipelines no more; another publish may have changed them."""
+    return [message for _, message in _action(trigger, pipelines)]
+
+
+_Problems = Iterator[tuple[tuple[str, ...], str]]
+
+
+def _pattern(trigger: TriggerDefinition) -> _Problems:
+    spec = trigger.spec
+    if spec.pattern is None:
+        return
+    place = ("spec", "blob", "path") if spec.blob else ("spec", "event", "subject")
+    try:
+        PathPattern.parse(spec.pattern)
+    except ValueError as error:
+        yield place, f"{place[-1]} {error}"
+    if spec.blob and spec.pattern.startswith("/"):
+        yield place, "path begins with '/'; paths start inside the container"
+
+
+def _expressions(trigger: TriggerDefinition) -> _Problems:
+    spec = trigger.spec
+    roots = {
+        # Other sources have attributes of their own.
+        "event": frozenset(Event.model_fields) if spec.blob or spec.run else None,
+        "captures": PathPattern(spec.pattern).captures if spec.pattern else frozenset[str](),
+        "settings": None,
+    }
+    for where, text in _templates(trigger.action):
+        for message in expressions.check(text, roots):
+            yield where, message
+    if spec.where is not None:
+        for message in expressions.check_condition(spec.where, roots):
+            yield ("spec", "where"), message
+
+
+def _templates(action: Action) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every text that may hold expressions, with its place in the document."""
+    texts: dict[tuple[str, ...], object] = {
+        **{("action", "inputs", name): value for name, value in action.inputs.items()},
+        **{("action", "tags", name): value for name, value in action.tags.items()},
+        ("action", "pipeline"): action.pipeline,
+        ("action", "compute"): action.compute,
+        ("action", "experiment_name"): action.experiment_name,
+    }
+    for place, text in texts.items():
+        if isinstance(text, str):
+            yield place, text
+
+
+def _secrets(trigger: TriggerDefinition) -> _Problems:
+    for place, text in _templates(trigger.action):
+        plain = "${{" not in text
+        if secret(text) or (plain and text and _SECRET_NAME.search(place[-1])):
+            yield (
+                place,
+                f"{place[-1]} looks like a secret, which everybody who sees the job could read; "
+                "keep it in a key vault and let the step fetch it with its identity",
+            )
+
+
+def _action(trigger: TriggerDefinition, pipelines: Pipelines) -> _Problems:
+    """A trigger names pipelines that are there, and binds inputs that they have."""
+    action = trigger.action
+    for reference in action.pipelines:
+        known = pipelines.get(reference)
+        if reference not in pipelines:
+            there = ", ".join(sorted(pipelines)) or "none"
+            place = ("action", "allow" if action.computed else "pipeline")
+            yield place, f"no pipeline is named {reference!r}; there are: {there}"
+        elif known is not None:
+            yield from _inputs(action, reference, known[0])
+
+
+def _inputs(action: Action, pipeline: str, inputs: Mapping[str, PipelineInput]) -> _Problems:
+    for name, value in action.inputs.items():
+        place = ("action", "inputs", name)
+        if name not in inputs:
+            there = ", ".join(sorted(inputs)) or "none"
+            yield place, f"{pipeline} has no input {name!r}; it has: {there}"
+        elif "${{" not in str(value):
+            try:
+                inputs[name].take(value)
+            except ValueError as error:
+                yield place, f"{name}: {error}"
+    for name, declared in inputs.items():
+        if declared.required and name not in action.inputs:
+            yield (
+                ("action", "inputs"),
+                f"{pipeline} needs the input {name!r} ({declared.type}) and has no default for it; "
+                "bind it here",
+            )
+
+
+def _loops(trigger: TriggerDefinition, pipelines: Pipelines) -> _Problems:
+    """A run that makes the event that starts it again."""
+    spec, action = trigger.spec, trigger.action
+    if spec.run and spec.where is None:
+        again = [name.partition("@")[0] for name in action.pipelines]
+        of_itself = spec.run.trigger == trigger.name
+        if of_itself or (spec.run.trigger is None and spec.run.pipeline in (None, *again)):
+            yield (
+                ("spec", "run"),
+                f"the runs it starts would start it again, {trigger.policies.max_depth} times over "
+                "(policies.max_depth); name another pipeline, or say in `where` when to go on",
+            )
+    if spec.blob:
+        for reference in action.pipelines:
+            _, outputs = pipelines.get(reference) or ({}, {})
+            for name, output in outputs.items():
+                if _within(output.path, trigger):
+                    yield (
+                        ("spec", "blob", "path"),
+                        f"{reference} writes its output {name!r} to {output.path}, where this "
+                        "trigger watches: each run would start the next; write it elsewhere",
+                    )
+
+
+_HTTPS = re.compile(r"https://([a-z0-9]+)\.(?:blob|dfs)\.[^/]+/([^/]+)/(.*)")
+_WASBS = re.compile(r"(?:wasbs|abfss)://([^@/]+)@([a-z0-9]+)\.[^/]+/(.*)")
+
+
+def _within(path: str | None, trigger: TriggerDefinition) -> bool:
+    """Whether what is written to an output's path may be what the trigger watches."""
+    blob = trigger.spec.blob
+    assert blob
+    if found := _HTTPS.fullmatch(path or ""):
+        account, container, written = found.groups()
+    elif found := _WASBS.fullmatch(path or ""):
+        container, account, written = found.groups()
+    else:
+        return False
+    prefix = PathPattern(blob.path).prefix
+    # Files come below the path; up to the first placeholder of either, one may hold the other.
+    written = written.partition("${{")[0]
+    return (account, container) == (blob.account, blob.container) and (
+        prefix.startswith(written) or written.startswith(prefix)
+    )
+
+
+def values(content: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Every text in a document, with its place."""
+    match content:
+        case str():
+            yield (), content
+        case dict():
+            for key, value in content.items():
+                for place, text in values(value):
+                    yield (key, *place), text
+        case list():
+            for number, value in enumerate(content):
+                for place, text in values(value):
+                    yield (number, *place), text
+
+
+def secrets_of(content: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Where a pipeline's document holds what is a secret by its form."""
+    for place, text in values(content):
+        if secret(text):
+            yield (
+                place,
+                f"{'.'.join(map(str, place))} holds a secret (a key, a token or a signed address), "
+                "which everybody who sees the job could read; let the step fetch it with its "
+                "identity",
+            )

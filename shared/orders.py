@@ -1,0 +1,129 @@
+"""The runs that are wanted: by a trigger for an event, by a client, or once more.
+
+An order says everything that a run is made from. Binding one changes nothing, so that a dry run
+is the same code.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from shared import binding
+from shared.binding import Bound, Origin
+from shared.definitions import MANUAL_TRIGGER, Action, TriggerDefinition
+from shared.errors import ExpressionInvalid
+from shared.events import MANUAL, RUN, Event
+from shared.index import Snapshot
+from shared.inputs import redacted
+from shared.ledger import Reason, Record, run_key
+from shared.published import Published, PublishedPipeline
+from shared.triggers import Match, roots
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """A run that is wanted: what of, for which event, and under which key."""
+
+    trigger: str
+    key: str
+    event: Event
+    action: Action
+    captures: Mapping[str, str]
+    max_depth: int = 0
+    #: The run that this one tries again.
+    replay_of: str | None = None
+
+    @property
+    def run_id(self) -> str:
+        return f"{self.trigger}.{self.key}"
+
+    @property
+    def depth(self) -> int:
+        """How many runs came before it, each started by the end of the one before."""
+        return int(self.event.data["depth"]) + 1 if self.event.via.startswith(RUN) else 0
+
+
+class Orders:
+    """Makes orders, and binds them to what is published."""
+
+    def __init__(
+        self, *, deployment: str, variables: Mapping[str, str], published: Published
+    ) -> None:
+        self._deployment = deployment
+        self._variables = variables
+        self._published = published
+
+    def matched(self, event: Event, match: Match) -> Order:
+        """The run that a match asks for."""
+        trigger = match.trigger
+        return Order(
+            trigger=trigger.name,
+            key=self.key(trigger, event),
+            event=event,
+            action=trigger.action,
+            captures=match.captures,
+            max_depth=trigger.policies.max_depth,
+        )
+
+    def key(self, trigger: TriggerDefinition, event: Event) -> str:
+        """The key under which a trigger's run of an event is kept."""
+        spec = trigger.spec.service_bus
+        by_message_id = spec is not None and spec.dedupe_by == "message_id"
+        return run_key(self._deployment, event, by_message_id=by_message_id)
+
+    def requested(self, event: Event) -> Order:
+        """What a client asks for: its values are found in the event, they are no expressions."""
+        data = event.data if isinstance(event.data, dict) else {}
+        given: dict[str, Any] = {
+            name: f"${{{{ event.data.{name} }}}}"
+            for name in ("experiment_name", "compute")
+            if data.get(name) is not None
+        }
+        action = Action.model_construct(
+            pipeline=event.via.removeprefix(MANUAL),
+            inputs={
+                name: f'${{{{ event.data.inputs."{name}" }}}}' for name in data.get("inputs") or {}
+            },
+            tags={name: f'${{{{ event.data.tags."{name}" }}}}' for name in data.get("tags") or {}},
+            force_rerun=data.get("force_rerun"),
+            **given,
+        )
+        return Order(
+            trigger=MANUAL_TRIGGER,
+            key=run_key(self._deployment, event),
+            event=event,
+            action=action,
+            captures={},
+        )
+
+    def again(self, record: Record, order: Order) -> Order:
+        """An order for what a run was for, under a key of its own: one retry for each run."""
+        replay = f"retry of {record.run_id}"
+        return replace(
+            order,
+            key=run_key(self._deployment, record.event, replay=replay),
+            replay_of=record.run_id,
+        )
+
+    def bind(
+        self, order: Order, snapshot: Snapshot
+    ) -> tuple[PublishedPipeline | None, Bound | Reason]:
+        """What an order would run; a Reason says why it can run nothing. Changes nothing."""
+        values = roots(order.event, order.captures, self._variables)
+        try:
+            name = binding.pipeline_of(order.action, values)
+        except ExpressionInvalid as error:
+            return None, Reason(code="pipeline_not_allowed", text=redacted(str(error)))
+        pipeline = self._published.resolve(snapshot, name)
+        if pipeline is None:
+            there = ", ".join(sorted(snapshot.pipelines)) or "none"
+            text = f"No pipeline named {name!r} is published; publish it. There are: {there}."
+            return None, Reason(code="pipeline_missing", text=text)
+        origin = Origin(
+            deployment=self._deployment,
+            trigger=order.trigger,
+            run_id=order.run_id,
+            event=order.event,
+            replay_of=order.replay_of,
+        )
+        return pipeline, binding.bind(order.action, pipeline, values, origin)

@@ -1,0 +1,156 @@
+"""What becomes of runs, as events: for the triggers that wait for them, and for everybody else.
+
+The one room that holds a Service Bus client; functions receive, this sends.
+"""
+
+import json
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from azure.core.credentials import TokenCredential
+
+from shared.errors import MessagingUnavailable
+from shared.events import RUN, Event
+from shared.inputs import DataInput
+from shared.ledger import Record, State
+
+if TYPE_CHECKING:
+    from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSender
+
+#: The states that others are told about.
+TOLD = (
+    State.SUBMITTED,
+    State.COMPLETED,
+    State.FAILED,
+    State.CANCELED,
+    State.DEAD_LETTER,
+)
+#: The states that other runs may follow on.
+CHAINED = (State.COMPLETED, State.FAILED, State.CANCELED)
+
+#: Seconds.
+_TIMEOUT = 10.0
+
+
+class Outcomes(Protocol):
+    """Where outcomes are published."""
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """At least once. Raises MessagingUnavailable."""
+
+
+def outcome(record: Record, state: State, deployment: str) -> Event:
+    """`signalbox.run.<state>`: what a run came to. The same outcome always has the same id."""
+    reached = next(t for t in reversed(record.transitions) if t.state is state)
+    attempt = record.attempts[-1] if record.attempts else None
+    pipeline, _, version = (record.pipeline or "").partition("@")
+    body = record.body
+    return Event(
+        id=f"{record.run_id}.{attempt.number if attempt else 0}.{state}",
+        source=f"/signalbox/{deployment}",
+        type=f"signalbox.run.{state}",
+        subject=record.run_id,
+        time=reached.at,
+        via=f"{RUN}{pipeline}",
+        data={
+            "run": record.run_id,
+            "trigger": record.trigger,
+            "pipeline": pipeline or None,
+            "version": version or None,
+            "status": state.value,
+            "attempt": attempt.number if attempt else 0,
+            "job": attempt.job_name if attempt else None,
+            "depth": record.depth,
+            "reason": record.reason.model_dump() if record.reason else None,
+            "inputs": {
+                name: value.path if isinstance(value, DataInput) else value
+                for name, value in (body.inputs if body else {}).items()
+            },
+            "outputs": record.outputs,
+            "event": {
+                "id": record.event.id,
+                "source": record.event.source,
+                "type": record.event.type,
+                "subject": record.event.subject,
+            },
+        },
+    )
+
+
+def untold(record: Record) -> list[State]:
+    """The states that a record reached and nobody was told of yet, oldest first."""
+    reached = dict.fromkeys(transition.state for transition in record.transitions)
+    return [state for state in reached if state in TOLD and state not in record.announced]
+
+
+def chained(record: Record, deployment: str) -> Event | None:
+    """The event that other runs may follow on; None when this end is for nobody."""
+    return outcome(record, record.state, deployment) if record.state in CHAINED else None
+
+
+class ServiceBusOutcomes:
+    """Outcomes in a topic, as CloudEvents in structured mode."""
+
+    def __init__(
+        self,
+        topic: str,
+        *,
+        connection: str | None,
+        namespace: str | None,
+        credential: TokenCredential,
+    ) -> None:
+        self._topic = topic
+        self._connection = connection
+        self._namespace = namespace
+        self._credential = credential
+        self._lock = threading.Lock()
+        self._open: tuple[ServiceBusClient, ServiceBusSender] | None = None
+
+    def publish(self, events: Sequence[Event]) -> None:
+        from azure.servicebus.exceptions import ServiceBusError
+
+        with self._lock:
+            try:
+                # A new link costs half a second, so one is kept open.
+                _, sender = self._open = self._open or self._connect()
+                sender.send_messages([_message(event) for event in events], timeout=_TIMEOUT)
+            except (ServiceBusError, OSError, ValueError) as error:
+                self._close()
+                raise MessagingUnavailable(
+                    f"Service Bus did not take outcomes for the topic {self._topic!r}: {error}"
+                ) from error
+
+    def _connect(self) -> "tuple[ServiceBusClient, ServiceBusSender]":
+        from azure.servicebus import ServiceBusClient
+
+        client = (
+            ServiceBusClient.from_connection_string(self._connection, retry_total=0)
+            if self._connection
+            else ServiceBusClient(str(self._namespace), self._credential, retry_total=0)
+        )
+        return client, client.get_topic_sender(self._topic)
+
+    def _close(self) -> None:
+        if self._open is not None:
+            client, _ = self._open
+            self._open = None
+            client.close()
+
+
+def _message(event: Event) -> "ServiceBusMessage":
+    from azure.servicebus import ServiceBusMessage
+
+    content = {"specversion": "1.0", **event.model_dump(mode="json", exclude={"via"})}
+    return ServiceBusMessage(
+        json.dumps(content),
+        content_type="application/cloudevents+json",
+        # A topic with duplicate detection drops what is told twice.
+        message_id=event.id,
+        subject=event.type,
+        application_properties={
+            "type": event.type,
+            "trigger": event.data["trigger"],
+            "pipeline": event.data["pipeline"] or "",
+        },
+    )

@@ -1,0 +1,190 @@
+"""Publishing definitions: check, register, then swap the index once.
+
+Rare and by a person; it costs many requests so that an event costs one. Every step may be
+repeated: versions are made of content, and what exists is left alone.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from shared import compiler, definitions, lint
+from shared.compiler import CompiledComponent, CompiledPipeline
+from shared.definitions import Definitions, TriggerDefinition, TriggerFile
+from shared.errors import DefinitionsInvalid
+from shared.index import Index, IndexedTrigger, Snapshot
+from shared.published import Published, PublishedPipeline
+
+
+class Registry(Protocol):
+    """Where component versions are registered."""
+
+    def component_id(self, name: str, version: str) -> str: ...
+
+    def registered(self, name: str, version: str) -> bool: ...
+
+    def register(self, document: dict[str, Any]) -> None: ...
+
+
+class Did(StrEnum):
+    """What publishing did with a definition."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One definition and what became of it."""
+
+    kind: str
+    name: str
+    did: Did
+    #: The version or revision that holds now.
+    version: str
+
+
+class Publishing:
+    """Makes a folder of definitions what events meet."""
+
+    def __init__(self, published: Published, index: Index, registry: Registry) -> None:
+        self._published = published
+        self._index = index
+        self._registry = registry
+
+    def publish(self, folder: Path, say: Callable[[str], None]) -> list[Change]:
+        """Check everything, register what is new, then swap the index once.
+
+        `say` is told of each step that takes time. Raises DefinitionsInvalid with every problem
+        of every document before anything is registered.
+        """
+        found = definitions.load(folder)
+        compiled = _checked(found, self._elsewhere(found))
+        now = {pipeline.name: self._publish(pipeline, say) for pipeline in compiled}
+        return self._activate(found.triggers, now)
+
+    def _elsewhere(self, found: Definitions) -> dict[str, lint.Ports]:
+        """The published pipelines that triggers name and the folder does not hold.
+
+        The index is read only then, so that mistakes in a folder are told without Azure.
+        """
+        here = {definition.name for definition in found.pipelines}
+        named = {name for file in found.triggers for name in file.trigger.action.pipelines}
+        if named <= here:
+            return {}
+        snapshot = self._index.read().snapshot
+        references = {*snapshot.pipelines, *(name for name in named if "@" in name)}
+        return {
+            reference: (pipeline.inputs, pipeline.outputs)
+            for reference in references
+            if (pipeline := self._published.resolve(snapshot, reference))
+        }
+
+    def _publish(self, pipeline: CompiledPipeline, say: Callable[[str], None]) -> PublishedPipeline:
+        record = _published(pipeline, self._registry)
+        known = self._published.read(pipeline.name, pipeline.version)
+        # The same state may be used with another workspace, which has none of it yet.
+        if known is None or known.component_id != record.component_id:
+            say(f"registering the steps of {pipeline.name}: {len(pipeline.steps)}")
+            with ThreadPoolExecutor(max_workers=8) as pool:
+                list(pool.map(self._register, pipeline.steps))
+            say(f"registering {pipeline.name}:{pipeline.version}")
+            self._register(pipeline.component)
+            self._published.write(record)
+        return record
+
+    def _register(self, component: CompiledComponent) -> None:
+        # Asking costs one request, registering a step three and more, and its upload.
+        if not self._registry.registered(component.name, component.version):
+            self._registry.register(component.document)
+
+    def _activate(
+        self, files: tuple[TriggerFile, ...], now: Mapping[str, PublishedPipeline]
+    ) -> list[Change]:
+        changes: list[Change] = []
+
+        def change(snapshot: Snapshot, at: datetime) -> Snapshot:
+            # Called again when another publisher was faster: only the last account counts.
+            changes.clear()
+            pipelines, indexed = dict(snapshot.pipelines), dict(snapshot.triggers)
+            for name, pipeline in now.items():
+                before = pipelines.get(name)
+                pipelines[name] = pipeline.model_dump(mode="json", by_alias=True)
+                did = _did(before["version"] if before else None, pipeline.version)
+                changes.append(Change("pipeline", name, did, pipeline.version))
+            for file in files:
+                known = indexed.get(file.trigger.name)
+                revision = _revision(file.trigger)
+                did = _did(known.revision if known else None, revision)
+                if did is not Did.UNCHANGED:
+                    indexed[file.trigger.name] = IndexedTrigger(
+                        definition=file.trigger,
+                        revision=revision,
+                        # An edit must not cut off the uploads that are on their way.
+                        effective_from=known.effective_from if known else at,
+                    )
+                changes.append(Change("trigger", file.trigger.name, did, revision))
+            return snapshot.model_copy(update={"pipelines": pipelines, "triggers": indexed})
+
+        self._index.change(change)
+        return changes
+
+
+def _checked(found: Definitions, elsewhere: Mapping[str, lint.Ports]) -> list[CompiledPipeline]:
+    """The pipelines compiled, if nothing at all is wrong in the folder.
+
+    Raises DefinitionsInvalid with every problem of every document.
+    """
+    problems = [*found.problems]
+    compiled = []
+    for definition in found.pipelines:
+        try:
+            compiled.append(compiler.compile(definition))
+        except DefinitionsInvalid as error:
+            problems.extend(error.problems)
+    known: dict[str, lint.Ports | None] = {**elsewhere}
+    # A pipeline that cannot be compiled is known all the same; its inputs are not.
+    known |= dict.fromkeys(definition.name for definition in found.pipelines)
+    known |= {pipeline.name: (pipeline.inputs, pipeline.outputs) for pipeline in compiled}
+    for definition in found.pipelines:
+        for place, message in lint.secrets_of(definition.document.content):
+            problems.append(definition.document.problem(place, message))
+    for file in found.triggers:
+        problems.extend(lint.check(file, known))
+    if problems:
+        raise DefinitionsInvalid(problems)
+    return compiled
+
+
+def _published(pipeline: CompiledPipeline, registry: Registry) -> PublishedPipeline:
+    component = pipeline.component
+    return PublishedPipeline(
+        name=pipeline.name,
+        version=pipeline.version,
+        component_id=registry.component_id(component.name, component.version),
+        inputs=pipeline.inputs,
+        outputs=pipeline.outputs,
+        settings=pipeline.settings,
+        experiment_name=pipeline.experiment_name,
+        display_name=pipeline.display_name,
+        description=pipeline.description,
+        tags=pipeline.tags,
+    )
+
+
+def _revision(trigger: TriggerDefinition) -> str:
+    return hashlib.sha256(
+        trigger.model_dump_json(by_alias=True, exclude_defaults=True).encode()
+    ).hexdigest()[:16]
+
+
+def _did(before: str | None, after: str) -> Did:
+    if before is None:
+        return Did.CREATED
+    return Did.UNCHANGED if before == after else Did.UPDATED
