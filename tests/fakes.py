@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from shared.blob_state import Blob, Listed, Unchanged, Written
 from shared.errors import JobExists
-from shared.workspace import FailedStep, Job, JobBody
+from shared.workspace import FailedStep, Job, JobBody, Step
 
 
 @dataclass
@@ -138,6 +138,8 @@ class MemoryWorkspace:
         self.world = world or World()
         self.jobs: dict[str, Job] = {}
         self.bodies: dict[str, JobBody] = {}
+        #: What `steps` answers, by job.
+        self.under_way: dict[str, list[Step]] = {}
         #: What `failed_steps` answers, by job.
         self.failures: dict[str, list[FailedStep]] = {}
 
@@ -161,6 +163,13 @@ class MemoryWorkspace:
         self.world.begin(f"cancel {name}")
         self.jobs[name] = Job(name=name, status="Canceled", tags=self.jobs[name].tags)
         self.world.after(f"cancel {name}")
+
+    def studio_url(self, job: str) -> str:
+        return f"https://ml.azure.com/runs/{job}"
+
+    def steps(self, name: str) -> list[Step]:
+        self.world.begin(f"steps {name}")
+        return self.under_way.get(name, [])
 
     def failed_steps(self, name: str) -> list[FailedStep]:
         self.world.begin(f"steps {name}")

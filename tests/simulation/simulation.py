@@ -21,7 +21,8 @@ from shared.history import History
 from shared.index import Index, IndexedTrigger, Snapshot
 from shared.inputs import PipelineInput
 from shared.ledger import FUNCTION_TIMEOUT, Ledger
-from shared.published import PublishedPipeline
+from shared.orders import Orders
+from shared.published import Published, PublishedPipeline
 from shared.submission import Submission
 from shared.tick import Tick
 from tests.fakes import World
@@ -228,13 +229,20 @@ class Simulation:
     def _worker(self) -> Worker:
         index, ledger = self.parts.index(self.blobs), self.parts.ledger(self.blobs)
         history = History(self.blobs)
-        submission = self.parts.submission(ledger, self.workspace, history)
+        submission = self.parts.submission(
+            deployment=DEPLOYMENT,
+            ledger=ledger,
+            workspace=self.workspace,
+            history=history,
+            chain=lambda event: dispatcher.handle(event),
+        )
         skew = timedelta(seconds=self.rng.uniform(-3600, 3600))
         monotonic = partial(self._clock, skew)
         dispatcher = self.parts.dispatcher(
             deployment=DEPLOYMENT,
             variables={},
             index=index,
+            orders=Orders(deployment=DEPLOYMENT, variables={}, published=Published(self.blobs)),
             ledger=ledger,
             history=history,
             submission=submission,

@@ -11,7 +11,7 @@ from random import Random
 from shared import ledger
 from shared.errors import WorkspaceUnavailable
 from shared.index import Index, Reading
-from shared.ledger import Held, Ledger, Marker, Reason, State
+from shared.ledger import Held, Ledger, Marker, Reason, Record, State
 from shared.submission import Submission
 from tests.simulation.fickle import Odds
 from tests.simulation.simulation import Parts
@@ -20,10 +20,10 @@ from tests.simulation.simulation import Parts
 class FinalIsDone(Submission):
     """A second delivery of what is final repeats nothing (F1): its marker stays."""
 
-    def resume(self, trigger: str, key: str) -> bool:
+    def resume(self, trigger: str, key: str) -> Record | None:
         held = self._ledger.read(trigger, key)
         if held and held.record.state.final:
-            return True
+            return held.record
         return super().resume(trigger, key)
 
 
@@ -136,17 +136,17 @@ class StaleIndex(Index):
 class HintBringsMarkerBack(Ledger):
     """A hint is written by Put, which resurrects a deleted marker without its record's need."""
 
-    def check_again(self, trigger: str, key: str, at: datetime) -> None:
-        name = f"open/{trigger}/{key}"
+    def check_again(self, record: Record, at: datetime) -> None:
+        name = f"open/{record.trigger}/{record.key}"
         self._blobs.put(name, metadata={"next_check": (at + timedelta(days=9)).isoformat()})
 
 
 class MarkerClosedFirst(Submission):
     """The marker is deleted before history is written: a crash in between loses the entry."""
 
-    def finish(self, held: Held) -> None:
+    def finish(self, held: Held, *, in_a_hurry: bool = False) -> None:
         self._ledger.close(held.record.trigger, held.record.key)
-        super().finish(held)
+        super().finish(held, in_a_hurry=in_a_hurry)
 
 
 @dataclass(frozen=True)

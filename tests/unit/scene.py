@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 from urllib.parse import quote
 
-from shared import events
+from shared import envelopes, events
 from shared.blob_state import BlobState
 from shared.definitions import TriggerDefinition
 from shared.dispatcher import Dispatcher
@@ -15,7 +15,9 @@ from shared.events import Event
 from shared.history import History
 from shared.index import Index, IndexedTrigger, Snapshot
 from shared.ledger import Held, Ledger, Marker, Record
-from shared.published import PublishedPipeline
+from shared.orders import Orders
+from shared.outcomes import Outcomes
+from shared.published import Published, PublishedPipeline
 from shared.submission import Submission
 from shared.tick import Tick
 from tests.fakes import MemoryBlobs, MemoryWorkspace, World
@@ -38,14 +40,13 @@ def event(path: str = "sales/north/march.csv", **changes: Any) -> Event:
     given: dict[str, Any] = {
         "id": f"id-of-{path}-{etag}",
         "topic": "/subscriptions/s/storageAccounts/contosolake",
-        "type": events.BLOB_CREATED,
+        "eventType": events.BLOB_CREATED,
         "subject": f"/blobServices/default/containers/landing/blobs/{path}",
-        "time": World().now + timedelta(minutes=1),
+        "eventTime": (World().now + timedelta(minutes=1)).isoformat(),
         "data": data,
         **changes,
     }
-    made = events.blob_created(**given)
-    assert made is not None
+    [made] = envelopes.parse(given, now=World().now)
     return made
 
 
@@ -94,8 +95,13 @@ class Scene:
     """A deployment whose surroundings a test holds in its hand."""
 
     def __init__(
-        self, *, world: World | None = None, workspace: MemoryWorkspace | None = None
+        self,
+        *,
+        world: World | None = None,
+        workspace: MemoryWorkspace | None = None,
+        outcomes: Outcomes | None = None,
     ) -> None:
+        self.outcomes = outcomes
         self.world = world or World()
         self.blobs = MemoryBlobs(self.world)
         self.workspace = workspace or MemoryWorkspace(self.world)
@@ -109,11 +115,23 @@ class Scene:
         self.index = Index(blobs)
         self.ledger = Ledger(blobs)
         self.history = History(blobs)
-        self.submission = Submission(self.ledger, self.workspace, self.history)
+        self.submission = Submission(
+            deployment=DEPLOYMENT,
+            ledger=self.ledger,
+            workspace=self.workspace,
+            history=self.history,
+            chain=lambda event: self.dispatcher.handle(event),
+            outcomes=self.outcomes,
+        )
+        self.published = Published(blobs)
+        self.orders = Orders(
+            deployment=DEPLOYMENT, variables=self.variables, published=self.published
+        )
         self.dispatcher = Dispatcher(
             deployment=DEPLOYMENT,
             variables=self.variables,
             index=self.index,
+            orders=self.orders,
             ledger=self.ledger,
             history=self.history,
             submission=self.submission,
