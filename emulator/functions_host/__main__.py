@@ -3,14 +3,11 @@
 import argparse
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import sys
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,14 +18,19 @@ from starlette.routing import Route
 from emulator.child_process import end_with_parent
 from emulator.functions_host.admin import admin_routes
 from emulator.functions_host.bindings import HostError
+from emulator.functions_host.host_settings import HostSettings
 from emulator.functions_host.http_routes import http_routes
 from emulator.functions_host.keys import Keys
 from emulator.functions_host.log_lines import configure_logging
+from emulator.functions_host.service_bus import Pump
 from emulator.functions_host.timers import Timer
 from emulator.functions_host.webhooks import webhook_routes
 from emulator.functions_host.worker import Worker
 
 log = logging.getLogger("Host")
+
+#: seconds that functions are given to end when the host is stopped
+_SECONDS_TO_DRAIN = 3.0
 
 
 def main() -> int:
@@ -55,32 +57,45 @@ def main() -> int:
 
 
 async def _serve(app: Path, state: Path, port: int) -> None:
-    settings = _host_settings(app)
-    worker = await Worker.load(app, timeout=_timeout(settings))
+    settings = HostSettings.read(app)
+    worker = await Worker.load(app, timeout=settings.function_timeout)
     keys = Keys.load(state)
     timers = [
         Timer(worker, function, folder=state / "timers")
         for function in worker.functions.values()
         if function.kind == "timerTrigger"
     ]
+    pumps = [
+        Pump(worker, function, settings=settings.service_bus, environment=os.environ)
+        for function in worker.functions.values()
+        if function.kind == "serviceBusTrigger"
+    ]
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         running = [asyncio.create_task(timer.run()) for timer in timers]
+        pumping = [asyncio.create_task(pump.run()) for pump in pumps]
         yield
         for task in running:
             task.cancel()
+        for pump in pumps:
+            pump.stop()
+        if pumping:
+            await asyncio.wait(pumping, timeout=_SECONDS_TO_DRAIN)
 
-    prefix = settings.get("extensions", {}).get("http", {}).get("routePrefix", "api")
     host = Starlette(
         routes=[
             Route("/", _welcome),
-            *admin_routes(worker, keys),
+            *admin_routes(
+                worker, keys, is_ready=lambda: all(pump.listening.is_set() for pump in pumps)
+            ),
             *webhook_routes(worker, keys),
-            *http_routes(worker, keys, prefix=prefix),
+            *http_routes(worker, keys, prefix=settings.route_prefix),
         ],
         lifespan=lifespan,
     )
+    # in Azure a path with a slash behind it is no route, and leads nowhere else
+    host.router.redirect_slashes = False
     for function in worker.functions.values():
         log.info("Found function %s (%s)", function.name, function.kind)
     await uvicorn.Server(
@@ -97,33 +112,11 @@ async def _serve(app: Path, state: Path, port: int) -> None:
             forwarded_allow_ips="127.0.0.1",
         )
     ).serve()
-    await worker.drain(seconds=3)
+    await worker.drain(seconds=_SECONDS_TO_DRAIN)
 
 
 async def _welcome(_: Request) -> Response:
     return PlainTextResponse("Your function app is up and running")
-
-
-def _host_settings(app: Path) -> dict[str, Any]:
-    file = app / "host.json"
-    if not file.exists():
-        raise HostError(f"{app} is no function app: it has no host.json")
-    settings = json.loads(file.read_text())
-    if not isinstance(settings, dict) or settings.get("version") != "2.0":
-        raise HostError(f'{file}: "version" must be "2.0"')
-    return settings
-
-
-def _timeout(settings: dict[str, Any]) -> timedelta | None:
-    """host.json's functionTimeout; None is without limit. Azure's default is half an hour."""
-    text = str(settings.get("functionTimeout", "00:30:00"))
-    if text == "-1":
-        return None
-    try:
-        hours, minutes, seconds = (int(part) for part in text.split(":"))
-    except ValueError:
-        raise HostError(f"host.json: functionTimeout {text!r} is not hh:mm:ss or -1") from None
-    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.metadata
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -13,24 +14,29 @@ from emulator.functions_host.bindings import Function
 from emulator.functions_host.http_routes import key_of, not_found
 from emulator.functions_host.keys import Keys
 from emulator.functions_host.protos import RpcHttp, TypedData
+from emulator.functions_host.service_bus_messages import metadata_of_text
 from emulator.functions_host.timers import timer_data
 from emulator.functions_host.worker import Worker
 
 _REASON = "This function was programmatically called via the host APIs."
 
 
-def admin_routes(worker: Worker, keys: Keys) -> list[Route]:
-    """Routes below /admin; all but the ping need the master key."""
+def admin_routes(worker: Worker, keys: Keys, *, is_ready: Callable[[], bool]) -> list[Route]:
+    """Routes below /admin; all but the ping need the master key.
+
+    The ping is answered with 503 until `is_ready`: HTTP is served, but not every trigger listens.
+    """
     started: set[asyncio.Task[Any]] = set()
 
     async def ping(_: Request) -> Response:
-        return Response(status_code=200)
+        return Response(status_code=200 if is_ready() else 503)
 
     async def status(request: Request) -> Response:
         if not keys.opens("admin", key_of(request)):
             return Response(status_code=401)
+        state = "Running" if is_ready() else "Starting"
         version = importlib.metadata.version("azure-functions-runtime")
-        return JSONResponse({"state": "Running", "version": version, "errors": []})
+        return JSONResponse({"state": state, "version": version, "errors": []})
 
     async def list_functions(request: Request) -> Response:
         if not keys.opens("admin", key_of(request)):
@@ -52,10 +58,10 @@ def admin_routes(worker: Worker, keys: Keys) -> list[Route]:
                 f"there is no function {name!r}, only: {', '.join(sorted(worker.functions))}"
             )
         try:
-            data = _input(function, await request.body())
+            data, metadata = _input(function, await request.body())
         except ValueError as error:
             return PlainTextResponse(f'expected {{"input": ...}} as JSON: {error}', 400)
-        task = asyncio.create_task(worker.invoke(function, data, reason=_REASON))
+        task = asyncio.create_task(worker.invoke(function, data, metadata=metadata, reason=_REASON))
         # the loop holds tasks weakly
         started.add(task)
         task.add_done_callback(started.discard)
@@ -69,8 +75,8 @@ def admin_routes(worker: Worker, keys: Keys) -> list[Route]:
     ]
 
 
-def _input(function: Function, body: bytes) -> TypedData:
-    """The trigger's data from the body `{"input": …}`; a timer needs none."""
+def _input(function: Function, body: bytes) -> tuple[TypedData, Mapping[str, TypedData]]:
+    """The trigger's data and metadata from the body `{"input": …}`; a timer needs none."""
     given = json.loads(body) if body.strip() else {}
     if not isinstance(given, dict):
         raise ValueError("the body is not an object")
@@ -78,18 +84,19 @@ def _input(function: Function, body: bytes) -> TypedData:
     text = value if isinstance(value, str) else json.dumps(value)
     match function.kind:
         case "timerTrigger":
-            return timer_data(status=None, past_due=False)
+            return timer_data(status=None, past_due=False), {}
         case "httpTrigger":
-            return TypedData(
-                http=RpcHttp(
-                    method="POST",
-                    url=f"/admin/functions/{function.name}",
-                    headers={},
-                    params={},
-                    query={},
-                    body=TypedData(bytes=text.encode()),
-                )
+            http = RpcHttp(
+                method="POST",
+                url=f"/admin/functions/{function.name}",
+                headers={},
+                params={},
+                query={},
+                body=TypedData(bytes=text.encode()),
             )
+            return TypedData(http=http), {}
+        case "serviceBusTrigger":
+            return TypedData(string=text), metadata_of_text()
         case _:
             json.loads(text)
-            return TypedData(json=text)
+            return TypedData(json=text), {}

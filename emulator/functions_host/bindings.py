@@ -8,7 +8,7 @@ from typing import Any
 
 from emulator.functions_host.protos import RpcFunctionMetadata, RpcRetryOptions
 
-TRIGGERS = ("httpTrigger", "eventGridTrigger", "timerTrigger")
+TRIGGERS = ("httpTrigger", "eventGridTrigger", "timerTrigger", "serviceBusTrigger")
 _SETTING = re.compile(r"%([^%]+)%")
 
 
@@ -23,7 +23,7 @@ class Function:
     name: str
     #: the worker's id for it
     id: str
-    #: httpTrigger, eventGridTrigger or timerTrigger
+    #: one of TRIGGERS
     kind: str
     #: name of the parameter that gets the trigger's data
     parameter: str

@@ -16,6 +16,8 @@ from emulator.functions_host.worker import Worker
 
 _PARAMETER = re.compile(r"\{(?P<all>\*{0,2})(?P<name>\w+)(?::(?P<type>[^}?]+))?(?P<optional>\?)?\}")
 _CONVERTERS = {None: "str", "int": "int", "alpha": "str", "guid": "uuid", "long": "int"}
+#: bytes; https://learn.microsoft.com/azure/azure-functions/functions-bindings-http-webhook-trigger
+LONGEST_BODY = 104_857_600
 _ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
@@ -39,8 +41,15 @@ def http_routes(worker: Worker, keys: Keys, *, prefix: str) -> list[Route]:
         methods = [m.upper() for m in function.trigger.get("methods") or _ANY_METHOD]
         endpoint = _endpoint(worker, function, keys)
         paths = _paths("/" + template.strip("/"), function)
-        found += [Route(path, endpoint, methods=methods) for path in paths]
+        found += [_route(path, endpoint, methods) for path in paths]
     return sorted(found, key=lambda route: (":path}" in route.path, route.path.count("{")))
+
+
+def _route(path: str, endpoint: Any, methods: list[str]) -> Route:
+    route = Route(path, endpoint, methods=methods)
+    # Starlette lets HEAD follow from GET, Azure does not
+    route.methods = set(methods)
+    return route
 
 
 def _endpoint(worker: Worker, function: Function, keys: Keys) -> Any:
@@ -49,8 +58,11 @@ def _endpoint(worker: Worker, function: Function, keys: Keys) -> Any:
     async def endpoint(request: Request) -> Response:
         if not keys.opens(level, key_of(request)):
             return Response(status_code=401)
+        body = await _body(request)
+        if body is None:
+            return Response(status_code=413)
         outcome = await worker.invoke(
-            function, TypedData(http=await _to_worker(request)), reason="This was called by HTTP"
+            function, TypedData(http=_to_worker(request, body)), reason="This was called by HTTP"
         )
         if not outcome.succeeded:
             return Response(status_code=500)
@@ -80,7 +92,21 @@ def _paths(template: str, function: Function) -> list[str]:
     return paths
 
 
-async def _to_worker(request: Request) -> RpcHttp:
+async def _body(request: Request) -> bytes | None:
+    """The request's body; None when it is longer than Azure takes, found out before it is read."""
+    if int(request.headers.get("content-length", "0")) > LONGEST_BODY:
+        return None
+    parts = bytearray()
+    # a chunked body does not tell its length
+    async for part in request.stream():
+        parts += part
+        if len(parts) > LONGEST_BODY:
+            return None
+    return bytes(parts)
+
+
+def _to_worker(request: Request, body: bytes) -> RpcHttp:
+    """The request as Azure's host writes it: repeated names joined, empty values left out."""
     query: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         query[name] = f"{query[name]},{value}" if name in query else value
@@ -89,12 +115,20 @@ async def _to_worker(request: Request) -> RpcHttp:
         headers[name] = f"{headers[name]},{value}" if name in headers else value
     return RpcHttp(
         method=request.method,
-        url=str(request.url),
+        url=_url(request),
         headers=headers,
-        params={name: str(value) for name, value in request.path_params.items()},
-        query=query,
-        body=TypedData(bytes=await request.body()),
+        params={name: str(value) for name, value in request.path_params.items() if value != ""},
+        query={name: value for name, value in query.items() if value},
+        body=TypedData(bytes=body),
     )
+
+
+def _url(request: Request) -> str:
+    """The address as the client wrote it: what is escaped in the path must stay so."""
+    path = request.scope["raw_path"].decode("latin-1")
+    query = request.scope["query_string"].decode("latin-1")
+    host = request.headers.get("host", "")
+    return f"{request.url.scheme}://{host}{path}{'?' if query else ''}{query}"
 
 
 def _from_worker(value: TypedData | None) -> Response:

@@ -39,3 +39,5 @@ def configure_logging() -> None:
     # the worker library's two lines for each invocation repeat what the host says
     logging.getLogger("azure.functions").setLevel(logging.WARNING)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # the host says once that a broker is lost; its client says so many times over
+    logging.getLogger("azure.servicebus").setLevel(logging.CRITICAL)

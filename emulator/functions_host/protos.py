@@ -26,9 +26,20 @@ class TypedData(Message):
     json: str
     bytes: Any
     http: "RpcHttp"
+    collection_string: "Collection"
+    collection_bytes: "Collection"
+    collection_sint64: "Collection"
 
     def WhichOneof(self, _group: str) -> str | None:
         return next(iter(self.__dict__), None)
+
+
+class Collection(Message):
+    """Values of one type, under the name of the type."""
+
+    string: list[str]
+    bytes: list[Any]
+    sint64: list[int]
 
 
 class ParameterBinding(Message):

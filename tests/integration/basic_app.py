@@ -1,4 +1,4 @@
-"""The small function app of function_apps/basic, running in a local Azure of its own."""
+"""The small function apps of function_apps, each running in a local Azure of its own."""
 
 import json
 from collections.abc import Iterator
@@ -10,8 +10,11 @@ from typing import Any
 import httpx
 
 from emulator.stack import FunctionsHost, LocalAzure
+from emulator.topology import Topology
 
 FOLDER = Path(__file__).parent / "function_apps" / "basic"
+#: messages, run events, and a whole web application behind one function
+MESSAGING = FOLDER.parent / "messaging"
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,17 @@ class BasicApp:
 @contextmanager
 def running_basic_app(folder: Path) -> Iterator[BasicApp]:
     """The app in a new local Azure; it writes its calls into `folder`."""
+    with running_app(FOLDER, folder) as app:
+        yield app
+
+
+@contextmanager
+def running_app(
+    code: Path, folder: Path, *, topology: Topology | None = None
+) -> Iterator[BasicApp]:
+    """The app in `code` in a new local Azure; it writes its calls into `folder`."""
     calls, failing = folder / "calls.jsonl", folder / "failing"
     settings = {"CALLS_FILE": str(calls), "FAILING_FILE": str(failing)}
-    with LocalAzure(FOLDER, settings=settings) as azure:
+    with LocalAzure(code, settings=settings, topology=topology) as azure:
         assert azure.functions
         yield BasicApp(azure, azure.functions, calls, failing)

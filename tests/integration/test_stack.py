@@ -1,5 +1,6 @@
 """The local Azure as a whole: it starts, says what is wrong, and leaves nothing behind."""
 
+import json
 import os
 import signal
 import subprocess
@@ -118,9 +119,14 @@ TIMER = """
 def clock(timer: func.TimerRequest) -> None: ...
 """
 SERVICE_BUS = """
-@app.service_bus_queue_trigger(arg_name="message", queue_name="q", connection="C")
+@app.service_bus_queue_trigger(arg_name="message", queue_name="q", connection="C"{more})
 def consume(message: func.ServiceBusMessage) -> None: ...
 """
+QUEUE = """
+@app.queue_trigger(arg_name="message", queue_name="q", connection="C")
+def consume(message: func.QueueMessage) -> None: ...
+"""
+SESSIONS = SERVICE_BUS.format(more=", is_sessions_enabled=True")
 
 
 @pytest.mark.parametrize(
@@ -128,20 +134,60 @@ def consume(message: func.ServiceBusMessage) -> None: ...
     [
         ("import no_such_module", "No module named 'no_such_module'"),
         ("", "no functions"),
-        (SERVICE_BUS, "serviceBusTrigger is not implemented by the local functions host"),
+        (QUEUE, "queueTrigger is not implemented by the local functions host"),
+        (SERVICE_BUS.format(more=""), "the Service Bus connection string 'C' is missing"),
+        (SESSIONS, "isSessionsEnabled (message sessions) is not implemented by the local"),
         (TIMER.format(schedule="%MISSING%"), "'%MISSING%' in the binding's schedule does not"),
         (TIMER.format(schedule="every day"), "'every day' is not an NCRONTAB expression"),
     ],
-    ids=["import", "empty", "trigger", "setting", "schedule"],
+    ids=["import", "empty", "trigger", "connection", "sessions", "setting", "schedule"],
 )
 def test_an_app_that_cannot_be_served_says_why(tmp_path: Path, code: str, reason: str) -> None:
+    assert reason in refusal(app_with(tmp_path, code))
+
+
+def refusal(app: Path, **settings: str) -> str:
+    """What the functions host says when it does not serve the app."""
     command = [sys.executable, "-m", "emulator.functions_host", "--port=0"]
-    command += [f"--app={app_with(tmp_path, code)}", f"--state={tmp_path / 'state'}"]
+    command += [f"--app={app}", f"--state={app / 'state'}"]
     ended = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **settings},
     )
     assert ended.returncode == 1
-    assert reason in ended.stdout
+    return ended.stdout
+
+
+def test_a_connection_by_identity_is_refused_by_name(tmp_path: Path) -> None:
+    app = app_with(tmp_path, SERVICE_BUS.format(more=""))
+    said = refusal(app, C__fullyQualifiedNamespace="contoso.servicebus.windows.net")
+    assert "the connection C by an identity (C__…) is not implemented" in said
+
+
+@pytest.mark.parametrize(
+    ("extensions", "reason"),
+    [
+        (
+            {"serviceBus": {"sessionIdleTimeout": "00:01:00"}},
+            "serviceBus.sessionIdleTimeout is not",
+        ),
+        ({"serviceBus": {"autoCompleteMessages": False}}, "autoCompleteMessages: false is not"),
+        ({"serviceBus": {"maxConcurrentCalls": 0}}, "must be a whole number from 1, not 0"),
+        ({"serviceBus": {"maxAutoLockRenewalDuration": "6m"}}, "'6m' is not hh:mm:ss"),
+        ({"http": {"hsts": {}}}, "http.hsts is not implemented"),
+    ],
+)
+def test_what_host_json_asks_for_in_vain_is_refused_by_name(
+    tmp_path: Path, extensions: dict[str, object], reason: str
+) -> None:
+    app = app_with(tmp_path, TIMER.format(schedule="0 0 3 * * *"))
+    (app / "host.json").write_text(json.dumps({"version": "2.0", "extensions": extensions}))
+    assert reason in refusal(app)
 
 
 def test_the_cause_comes_with_the_error_of_the_start(tmp_path: Path) -> None:
