@@ -13,7 +13,7 @@ from rich.table import Table
 
 from shared import bootstrap
 from shared.errors import DefinitionsInvalid, Permanent, SignalboxError
-from shared.published import Change
+from shared.publishing import Change
 
 #: Exit codes, beside click's 2 for a wrong command line.
 WRONG, UNAVAILABLE = 1, 3
