@@ -1,12 +1,14 @@
 """Services that fail the ways Azure's do: before, after, late, stale; never two truths."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from random import Random
 
 from shared.blob_state import Written
-from shared.errors import JobExists, JobRejected, WorkspaceUnavailable
-from shared.workspace import FailedStep, Job, JobBody
+from shared.errors import JobExists, JobRejected, MessagingUnavailable, WorkspaceUnavailable
+from shared.events import Event
+from shared.workspace import FailedStep, Job, JobBody, Step
 from tests.fakes import MemoryBlobs, World
 
 #: A request on its way may take effect this much later; GRACE must cover it.
@@ -37,6 +39,9 @@ class Odds:
     leap: float = 0.01
     #: How fast jobs go on.
     progress: float = 0.3
+    #: A topic that does not take an outcome, or takes it without an answer.
+    outcome_fails: float = 0.1
+    outcome_answer_lost: float = 0.1
 
     @classmethod
     def of_the_day(cls, rng: Random) -> "Odds":
@@ -159,3 +164,29 @@ class FickleWorkspace:
         self.jobs[name] = Job(name=name, status="NotStarted", tags=dict(body.tags))
         self.born[name] = self.world.now
         self.bodies[name] = body
+
+    def steps(self, name: str) -> list[Step]:
+        self.world.begin(f"steps {name}")
+        return []
+
+    def studio_url(self, job: str) -> str:
+        return job
+
+
+@dataclass
+class FickleOutcomes:
+    """A topic that remembers what it was told."""
+
+    world: World
+    rng: Random
+    odds: Odds
+    told: list[str] = field(default_factory=list)
+
+    def publish(self, events: Sequence[Event]) -> None:
+        self.world.begin("send")
+        if self.rng.random() < self.odds.outcome_fails:
+            raise MessagingUnavailable("the topic is away")
+        self.told += [event.id for event in events]
+        if self.rng.random() < self.odds.outcome_answer_lost:
+            raise MessagingUnavailable("its answer was lost")
+        self.world.after("send")

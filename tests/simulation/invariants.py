@@ -3,10 +3,11 @@
 import json
 from typing import Any
 
+from shared import outcomes
+from shared.binding import RUN_TAG
 from shared.ledger import Record, State, job_name
-from shared.submission import RUN_TAG
 from tests.simulation.fickle import ENDED
-from tests.simulation.simulation import DEPLOYMENT, Simulation, Source
+from tests.simulation.simulation import DEPLOYMENT, MAX_DEPTH, Simulation, Source
 
 
 def violations(simulation: Simulation) -> list[str]:
@@ -16,6 +17,9 @@ def violations(simulation: Simulation) -> list[str]:
     found += _events(simulation, records)
     for record in records:
         found += _record(simulation, record)
+        found += _told(simulation, record)
+    if simulation.chains:
+        found += _chains(records)
     known = {attempt.job_name for record in records for attempt in record.attempts}
     found += [f"job nobody knows of: {name}" for name in simulation.workspace.jobs.keys() - known]
     return found
@@ -69,6 +73,37 @@ def _history(simulation: Simulation, trigger: str) -> list[dict[str, Any]]:
     ]
 
 
+def _chains(records: list[Record]) -> list[str]:
+    """Each end of a run starts one other, and none once they are too many."""
+    found = []
+    followers: dict[str, list[Record]] = {}
+    for record in records:
+        if record.trigger == "after":
+            followers.setdefault(record.event.data["run"], []).append(record)
+            if (record.depth > MAX_DEPTH) != _too_deep(record):
+                found.append(f"{record.run_id} is {record.state} at depth {record.depth}")
+    for record in records:
+        ended = record.state in (State.COMPLETED, State.FAILED)
+        mine = followers.pop(record.run_id, [])
+        if len(mine) != ended:
+            found.append(f"{record.run_id} is {record.state} and {len(mine)} runs follow on it")
+        if any(follower.depth != record.depth + 1 for follower in mine):
+            found.append(f"{record.run_id} is followed at another depth")
+    found += [f"runs follow on {run}, which is none" for run in followers]
+    return found
+
+
+def _too_deep(record: Record) -> bool:
+    return record.reason is not None and record.reason.code == "depth_exceeded"
+
+
+def _told(simulation: Simulation, record: Record) -> list[str]:
+    """Whoever listens to outcomes was told of each, at least once."""
+    reached = {t.state for t in record.transitions if t.state in outcomes.TOLD}
+    expected = {outcomes.outcome(record, state, DEPLOYMENT).id for state in reached}
+    return [f"never told: {id}" for id in expected - set(simulation.outcomes.told)]
+
+
 def _record(simulation: Simulation, record: Record) -> list[str]:
     """The record is final, says why, and is right about its job."""
     found = []
@@ -83,7 +118,9 @@ def _record(simulation: Simulation, record: Record) -> list[str]:
     if state is State.CANCELED and (record.trigger, record.key) not in simulation.canceled:
         found.append(f"{run} was canceled by nobody")
     unbindable = record.trigger == "north" and "contentType" not in record.event.data
-    if unbindable != (record.reason is not None and record.reason.code == "input_missing"):
+    if _too_deep(record):
+        pass
+    elif unbindable != (record.reason is not None and record.reason.code == "input_missing"):
         found.append(f"{run}: bound wrongly, {record.reason}")
     jobs = [job for job in simulation.workspace.jobs.values() if job.tags.get(RUN_TAG) == run]
     if len(jobs) > 1:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
+from typing import Any
 
 from greenlet import getcurrent, greenlet
 
@@ -26,7 +27,7 @@ from shared.published import Published, PublishedPipeline
 from shared.submission import Submission
 from shared.tick import Tick
 from tests.fakes import World
-from tests.simulation.fickle import FickleBlobs, FickleWorkspace, Odds
+from tests.simulation.fickle import FickleBlobs, FickleOutcomes, FickleWorkspace, Odds
 
 DEPLOYMENT = "sim"
 WORKERS = 3
@@ -79,13 +80,21 @@ class Source:
 class Simulation:
     """Runs one history from a seed and leaves its end for inspection."""
 
-    def __init__(self, seed: int, *, parts: Parts | None = None, odds: Odds | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        parts: Parts | None = None,
+        odds: Odds | None = None,
+        chains: bool | None = None,
+    ) -> None:
         self.rng = Random(seed)
         self.parts = parts or Parts()
         self.odds = odds or Odds.of_the_day(self.rng)
         self.world = World(before=self._before, after=self._after)
         self.blobs = FickleBlobs(self.world, self.rng, self.odds)
         self.workspace = FickleWorkspace(self.world, self.rng, self.odds)
+        self.outcomes = FickleOutcomes(self.world, self.rng, self.odds)
         self.sources: list[Source] = []
         self.canceled: set[tuple[str, str]] = set()
         self.crashes = 0
@@ -97,7 +106,9 @@ class Simulation:
             for worker in self.workers:
                 worker.index.read()
         self.world.pass_time(1)
-        self._publish(["all", "north"])
+        #: Whether runs follow on runs: that makes a history several times as long.
+        self.chains = chains if chains is not None else self.rng.random() < 0.3
+        self._publish(["all", "north", *(["after"] if self.chains else [])])
 
     def run(self) -> None:
         """Trouble first, then calm until nothing is left to do."""
@@ -107,8 +118,8 @@ class Simulation:
         for _ in range(self.rng.randint(20, 250)):
             self._step()
         self._calm = True
-        self.blobs.odds = self.workspace.odds = self.odds = Odds.calm()
-        for _ in range(40):
+        self.blobs.odds = self.workspace.odds = self.outcomes.odds = self.odds = Odds.calm()
+        for _ in range(80 if self.chains else 40):
             for source in self.sources:
                 if not source.answered:
                     self._deliver(source)
@@ -235,6 +246,7 @@ class Simulation:
             workspace=self.workspace,
             history=history,
             chain=lambda event: dispatcher.handle(event),
+            outcomes=self.outcomes,
         )
         skew = timedelta(seconds=self.rng.uniform(-3600, 3600))
         monotonic = partial(self._clock, skew)
@@ -270,7 +282,7 @@ class Simulation:
 
     def _unlucky(self, call: str, odds: float) -> bool:
         """Whether a storage call fails; the workspace's calls fail in ways of their own."""
-        storage = not call.startswith(("PUT", "GET", "cancel", "steps"))
+        storage = not call.startswith(("PUT", "GET", "cancel", "steps", "send"))
         return storage and not self._calm and self.rng.random() < odds
 
     def _pause(self) -> bool:
@@ -306,21 +318,29 @@ PIPELINE = PublishedPipeline(
 )
 
 #: `all` takes every file under in/, `north` the CSV files of one folder: there a text file is a
-#: near miss, and an upload without a content type is a dead letter.
-PATHS = {"all": "in/{site}/{file}", "north": "in/north/{file}.csv"}
+#: near miss, and an upload without a content type is a dead letter. `after` follows on every run
+#: that completes or fails, its own as well.
+SPECS: dict[str, dict[str, Any]] = {
+    "all": {"blob": {"account": "lake", "container": "landing", "path": "in/{site}/{file}"}},
+    "north": {"blob": {"account": "lake", "container": "landing", "path": "in/north/{file}.csv"}},
+    "after": {"run": {"pipeline": "train", "status": ["completed", "failed"]}},
+}
+INPUTS = {
+    "all": {"data": "${{ event.data.url }}", "site": "${{ captures.site }}"},
+    "north": {"data": "${{ event.data.url }}", "site": "${{ event.data.contentType }}"},
+    "after": {"data": "${{ event.data.inputs.data }}", "site": "${{ event.data.status }}"},
+}
+MAX_DEPTH = 2
 
 
 def _indexed(name: str, at: datetime) -> IndexedTrigger:
-    site = "${{ captures.site }}" if name == "all" else "${{ event.data.contentType }}"
     return IndexedTrigger(
         definition=TriggerDefinition.model_validate(
             {
                 "name": name,
-                "spec": {"blob": {"account": "lake", "container": "landing", "path": PATHS[name]}},
-                "action": {
-                    "pipeline": "train",
-                    "inputs": {"data": "${{ event.data.url }}", "site": site},
-                },
+                "spec": SPECS[name],
+                "action": {"pipeline": "train", "inputs": INPUTS[name]},
+                "policies": {"max_depth": MAX_DEPTH},
             }
         ),
         revision=name,

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
+from typing import Any
 
-from shared import ledger
-from shared.errors import WorkspaceUnavailable
+from shared import ledger, outcomes
+from shared.errors import MessagingUnavailable, WorkspaceUnavailable
 from shared.index import Index, Reading
 from shared.ledger import Held, Ledger, Marker, Reason, Record, State
 from shared.submission import Submission
@@ -30,8 +31,8 @@ class FinalIsDone(Submission):
 class MarkerWithoutRecordIsRubbish(Ledger):
     """The tick deletes a marker whose record is not there yet (F4): nobody looks for it again."""
 
-    def open(self) -> Iterator[Marker]:
-        for marker in super().open():
+    def open(self, trigger: str | None = None) -> Iterator[Marker]:
+        for marker in super().open(trigger):
             if self.read(marker.trigger, marker.key) is None:
                 self.close(marker.trigger, marker.key)
             else:
@@ -149,12 +150,59 @@ class MarkerClosedFirst(Submission):
         super().finish(held, in_a_hurry=in_a_hurry)
 
 
+class MarkerClosedBeforeTheChain(Submission):
+    """The marker is deleted before the next run is started: a crash in between breaks a chain."""
+
+    def finish(self, held: Held, *, in_a_hurry: bool = False) -> None:
+        if event := outcomes.chained(held.record, self._deployment):
+            self._ledger.close(held.record.trigger, held.record.key)
+            self._chain(event)
+        super().finish(held, in_a_hurry=in_a_hurry)
+
+
+class ToldBeforeItWasSent(Submission):
+    """An outcome is noted as told before the topic has it: a crash in between loses it."""
+
+    def _told(self, record: Record) -> Record:
+        noted = (*record.announced, *outcomes.untold(record))
+        told = record.model_copy(update={"announced": noted})
+        if told != record and (held := self._ledger.read(record.trigger, record.key)):
+            self._ledger.swap(held, told)
+            super()._told(record)
+        return told
+
+
+class OutcomesAreNotAwaited(Submission):
+    """A record is finished although the topic did not take its outcome."""
+
+    def finish(self, held: Held, *, in_a_hurry: bool = False) -> None:
+        try:
+            super().finish(held, in_a_hurry=in_a_hurry)
+        except MessagingUnavailable:
+            self._ledger.close(held.record.trigger, held.record.key)
+
+
+class EndsOfRunsByChance(Submission):
+    """The end of a run is another event each time it is looked at."""
+
+    _ids = Random(7)
+
+    def __init__(self, **rooms: Any) -> None:
+        super().__init__(**rooms)
+        chain = self._chain
+        self._chain = lambda event: chain(
+            event.model_copy(update={"id": f"{self._ids.getrandbits(64):x}"})
+        )
+
+
 @dataclass(frozen=True)
 class Trap:
     """A rule left out, and the weather in which that shows soonest."""
 
     parts: Parts
     odds: Odds | None = None
+    #: Whether runs follow on runs; None leaves it to chance.
+    chains: bool | None = None
 
 
 #: Nothing goes wrong but what is named.
@@ -170,6 +218,8 @@ _FAIR = Odds(
     get_stale=0,
     crash=0,
     cancel=0,
+    outcome_fails=0,
+    outcome_answer_lost=0,
     leap=0.003,
 )
 _LATE_OR_REFUSED = replace(_FAIR, put_late=0.6, put_rejected=0.4)
@@ -191,4 +241,14 @@ TRAPS: dict[str, Trap] = {
     "stale index": Trap(Parts(index=StaleIndex)),
     "hint brings marker back": Trap(Parts(ledger=HintBringsMarkerBack)),
     "marker closed first": Trap(Parts(submission=MarkerClosedFirst), replace(_FAIR, crash=0.15)),
+    "marker closed before the chain": Trap(
+        Parts(submission=MarkerClosedBeforeTheChain), replace(_FAIR, crash=0.15), chains=True
+    ),
+    "told before it was sent": Trap(
+        Parts(submission=ToldBeforeItWasSent), replace(_FAIR, crash=0.1, outcome_fails=0.3)
+    ),
+    "outcomes are not awaited": Trap(Parts(submission=OutcomesAreNotAwaited)),
+    "ends of runs by chance": Trap(
+        Parts(submission=EndsOfRunsByChance), replace(_FAIR, crash=0.15), chains=True
+    ),
 }
