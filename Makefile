@@ -3,13 +3,14 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH):$(CURDIR)/.node/bin
 export PYTHONWARNINGS := ignore::SyntaxWarning
 
-.PHONY: help demo run test unit lint format setup lock
+.PHONY: help demo run test unit lint bench format setup lock
 
 help:
 	@echo "make demo    start a local Azure, publish the example, upload data, follow the run"
 	@echo "make run     the same local Azure, left running until Ctrl-C"
 	@echo "make test    everything CI checks"
 	@echo "make unit    the fast part of the tests"
+	@echo "make bench   what things cost, beside what they are compared with"
 	@echo "make format  format the code"
 	@echo "make lock    compile requirements*.txt from pyproject.toml"
 
@@ -30,6 +31,9 @@ lint: setup
 	ruff format --check .
 	lint-imports --no-logo
 	mypy
+
+bench: setup
+	@python -m tests.benchmarks
 
 format: setup
 	ruff check --fix .

@@ -138,7 +138,12 @@ class Topology(_Frozen):
         queues=(Queue(name="signalbox-events"),),
         topics=(
             Topic(name="company-news", subscriptions=(Subscription(name="signalbox"),)),
-            Topic(name="signalbox-outcomes", subscriptions=(Subscription(name="watch"),)),
+            Topic(
+                name="signalbox-outcomes",
+                # what is told twice is kept once
+                duplicate_detection_seconds=600,
+                subscriptions=(Subscription(name="watch"),),
+            ),
         ),
     )
 

@@ -1,0 +1,36 @@
+"""`make bench`: every benchmark, as a table and in build/bench.json."""
+
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks import matching
+
+_RESULTS = Path("build", "bench.json")
+
+
+def main() -> int:
+    console = Console(highlight=False)
+    table = Table("", "ours", "reference", "ratio", box=None, pad_edge=False)
+    found = []
+    for figure in matching.figures():
+        found.append(figure)
+        table.add_row(
+            figure["name"],
+            f"{figure['ours']:g}",
+            f"{figure['reference']:g}",
+            f"{figure['ratio']:g}",
+        )
+        console.print(f"  {figure['name']}: {figure['ratio']:g}", style="dim", markup=False)
+    console.print(table)
+    _RESULTS.parent.mkdir(exist_ok=True)
+    _RESULTS.write_text(json.dumps(found, indent=2) + "\n")
+    console.print(f"written to {_RESULTS}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
