@@ -15,14 +15,18 @@ from azure.identity import DefaultAzureCredential
 from shared import settings
 from shared.blob_state import AzureBlobState
 from shared.dispatcher import Dispatcher
+from shared.explain import Explain
 from shared.history import History
 from shared.index import Index
+from shared.lakes import Lakes
 from shared.ledger import Ledger
 from shared.observer import Observer
 from shared.orders import Orders
 from shared.outcomes import Outcomes, ServiceBusOutcomes
+from shared.previews import Previews
 from shared.published import Published
 from shared.publishing import Publishing
+from shared.runs import Runs
 from shared.settings import Settings
 from shared.submission import Submission
 from shared.tick import Tick
@@ -40,6 +44,12 @@ class App:
     publishing: Publishing
     index: Index
     ledger: Ledger
+    published: Published
+    workspace: AzureWorkspace
+    lakes: Lakes
+    runs: Runs
+    explain: Explain
+    previews: Previews
 
 
 def build(environment: Mapping[str, str]) -> App:
@@ -89,6 +99,8 @@ def build(environment: Mapping[str, str]) -> App:
         monotonic=time.monotonic,
         shuffle=random.shuffle,
     )
+    lakes = Lakes(credential)
+    runs = Runs(ledger=ledger, history=history, workspace=workspace, index=index)
     return App(
         settings=found,
         dispatcher=dispatcher,
@@ -99,6 +111,22 @@ def build(environment: Mapping[str, str]) -> App:
         publishing=Publishing(published, index, workspace),
         index=index,
         ledger=ledger,
+        published=published,
+        workspace=workspace,
+        lakes=lakes,
+        runs=runs,
+        explain=Explain(
+            index=index,
+            orders=orders,
+            ledger=ledger,
+            history=history,
+            runs=runs,
+            lakes=lakes,
+            variables=found.variables,
+        ),
+        previews=Previews(
+            index=index, orders=orders, ledger=ledger, lakes=lakes, variables=found.variables
+        ),
     )
 
 

@@ -88,6 +88,19 @@ def test_the_worker_finds_these_functions() -> None:
             "bindings": [{"type": "eventGridTrigger", "name": "event", "direction": "IN"}],
         },
         {
+            "name": "queue_messages",
+            "scriptFile": "function_app.py",
+            "bindings": [
+                {
+                    "type": "serviceBusTrigger",
+                    "name": "message",
+                    "direction": "IN",
+                    "connection": "ServiceBusConnection",
+                    "queueName": "%SIGNALBOX_EVENTS_QUEUE%",
+                }
+            ],
+        },
+        {
             "name": "timer",
             "scriptFile": "function_app.py",
             "bindings": [
@@ -107,7 +120,7 @@ def test_the_worker_finds_these_functions() -> None:
     ("module", "rooms"),
     [
         ("azure.ai.ml", {"workspace", "graphs"}),
-        ("azure.storage", {"blob_state"}),
+        ("azure.storage", {"blob_state", "lakes"}),
         ("azure.identity", {"bootstrap"}),
         ("azure.functions", set()),
         ("jmespath", {"expressions"}),
