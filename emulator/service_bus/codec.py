@@ -260,7 +260,10 @@ def _boolean(byte: int) -> bool:
 
 def encode(value: Any) -> bytes:
     """The value's bytes; MalformedError when it has no AMQP form."""
-    code, data = _parts(value, wide=False)
+    try:
+        code, data = _parts(value, wide=False)
+    except UnicodeEncodeError as error:
+        raise MalformedError(str(error)) from error
     return code + data
 
 

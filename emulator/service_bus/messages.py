@@ -99,7 +99,7 @@ class Message:
     def ttl(self) -> float | None:
         """Seconds, as the sender wishes; None: as long as the entity allows."""
         value = self.header[2] if len(self.header) > 2 else None
-        return value / 1000 if isinstance(value, int) else None
+        return value / 1000 if isinstance(value, UInt) else None
 
     @property
     def scheduled_for(self) -> float | None:
