@@ -15,6 +15,7 @@ from azure.identity import DefaultAzureCredential
 from shared import settings
 from shared.blob_state import AzureBlobState
 from shared.dispatcher import Dispatcher
+from shared.events import QUEUE, TOPIC
 from shared.explain import Explain
 from shared.history import History
 from shared.index import Index
@@ -108,7 +109,15 @@ def build(environment: Mapping[str, str]) -> App:
             deployment=found.deployment, dispatcher=dispatcher, submission=submission
         ),
         tick=tick,
-        publishing=Publishing(published, index, workspace),
+        publishing=Publishing(
+            published,
+            index,
+            workspace,
+            listens=(
+                f"{QUEUE}{found.events_queue}",
+                f"{TOPIC}{found.events_topic}/{found.events_subscription}",
+            ),
+        ),
         index=index,
         ledger=ledger,
         published=published,

@@ -71,6 +71,14 @@ class Index:
         self._known = Reading(snapshot=_parse(blob.data), etag=blob.etag, at=blob.at)
         return self._known
 
+    def peek(self) -> Snapshot:
+        """The index as it is now; writes nothing, where `read` makes the first one.
+
+        Raises StorageUnavailable, or RecordUnreadable.
+        """
+        blob = self._blobs.get(_NAME)
+        return _parse(blob.data) if blob else Snapshot()
+
     def now(self) -> datetime:
         """The storage service's time, of a look at the index that does not read it."""
         known = self._known

@@ -4,7 +4,7 @@ Expressions that cannot find anything, pipelines and inputs that are not there, 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from shared import expressions
@@ -26,11 +26,16 @@ _SECRET_NAME = re.compile(
 )
 
 
-def check(file: TriggerFile, pipelines: Pipelines) -> list[Problem]:
-    """Every problem of one trigger; `pipelines` are those it may name."""
+def check(file: TriggerFile, pipelines: Pipelines, listens: Collection[str]) -> list[Problem]:
+    """Every problem of one trigger.
+
+    `pipelines` are those it may name, `listens` is what the app takes messages from, as
+    `Event.via` spells it.
+    """
     trigger = file.trigger
     places = [
         *_pattern(trigger),
+        *_entity(trigger, listens),
         *_expressions(trigger),
         *_secrets(trigger),
         *_action(trigger, pipelines),
@@ -60,12 +65,29 @@ def _pattern(trigger: TriggerDefinition) -> _Problems:
         yield place, "path begins with '/'; paths start inside the container"
 
 
+def _entity(trigger: TriggerDefinition, listens: Collection[str]) -> _Problems:
+    """Messages that the app does not take reach no trigger."""
+    spec = trigger.spec.service_bus
+    if spec and spec.via not in listens:
+        yield (
+            ("spec", "service_bus", "queue" if spec.queue is not None else "topic"),
+            f"the app takes messages from {_entities(listens)} only; name one of these here, or "
+            "let the app listen to this one (SIGNALBOX_EVENTS_QUEUE, SIGNALBOX_EVENTS_TOPIC and "
+            "SIGNALBOX_EVENTS_SUBSCRIPTION)",
+        )
+
+
+def _entities(listens: Collection[str]) -> str:
+    """`queue/a` and `topic/b/c` as a reader calls them."""
+    return " and ".join(via.replace("/", " ", 1) for via in sorted(listens)) or "nowhere"
+
+
 def _expressions(trigger: TriggerDefinition) -> _Problems:
     spec = trigger.spec
     roots = {
         # Other sources have attributes of their own.
         "event": frozenset(Event.model_fields) if spec.blob or spec.run else None,
-        "captures": PathPattern(spec.pattern).captures if spec.pattern else frozenset[str](),
+        "captures": _captures(spec.pattern),
         "settings": None,
     }
     for where, text in _templates(trigger.action):
@@ -74,6 +96,16 @@ def _expressions(trigger: TriggerDefinition) -> _Problems:
     if spec.where is not None:
         for message in expressions.check_condition(spec.where, roots):
             yield ("spec", "where"), message
+
+
+def _captures(pattern: str | None) -> frozenset[str] | None:
+    """What a pattern captures; None when it cannot be read, which is told as its own mistake."""
+    if pattern is None:
+        return frozenset()
+    try:
+        return PathPattern.parse(pattern).captures
+    except ValueError:
+        return None
 
 
 def _templates(action: Action) -> Iterator[tuple[tuple[str, ...], str]]:

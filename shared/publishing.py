@@ -5,7 +5,7 @@ repeated: versions are made of content, and what exists is left alone.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from shared import compiler, definitions, lint
 from shared.compiler import CompiledComponent, CompiledPipeline
 from shared.definitions import Definitions, TriggerDefinition, TriggerFile
-from shared.errors import DefinitionsInvalid
+from shared.errors import DefinitionsInvalid, Transient
 from shared.index import Index, IndexedTrigger, Snapshot
 from shared.published import Published, PublishedPipeline
 
@@ -32,7 +32,7 @@ class Registry(Protocol):
 
 
 class Did(StrEnum):
-    """What publishing did with a definition."""
+    """What publishing does with a definition."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -41,33 +41,68 @@ class Did(StrEnum):
 
 @dataclass(frozen=True)
 class Change:
-    """One definition and what became of it."""
+    """One definition and what becomes of it."""
 
+    #: `pipeline` or `trigger`.
     kind: str
     name: str
     did: Did
-    #: The version or revision that holds now.
+    #: The version or revision that holds afterwards.
     version: str
+    #: The one that held before; None when there was none.
+    before: str | None = None
 
 
 class Publishing:
     """Makes a folder of definitions what events meet."""
 
-    def __init__(self, published: Published, index: Index, registry: Registry) -> None:
+    def __init__(
+        self, published: Published, index: Index, registry: Registry, *, listens: Collection[str]
+    ) -> None:
         self._published = published
         self._index = index
         self._registry = registry
+        #: What the app takes messages from, as `Event.via` spells it.
+        self._listens = listens
 
-    def publish(self, folder: Path, say: Callable[[str], None]) -> list[Change]:
+    def plan(self, folder: Path) -> list[Change]:
+        """What publishing the folder would do now; registers and writes nothing.
+
+        Raises DefinitionsInvalid, StorageUnavailable, RecordUnreadable.
+        """
+        found, compiled = self._prepare(folder)
+        now = [_published(pipeline, self._registry) for pipeline in compiled]
+        return _changes(self._index.peek(), now, found.triggers)
+
+    def publish(
+        self,
+        folder: Path,
+        say: Callable[[str], None],
+        planned: Callable[[list[Change]], None] = lambda _plan: None,
+    ) -> list[Change]:
         """Check everything, register what is new, then swap the index once.
 
-        `say` is told of each step that takes time. Raises DefinitionsInvalid with every problem
-        of every document before anything is registered.
+        `planned` is told what is going to be done before any of it is, `say` of each step that
+        takes time. Raises DefinitionsInvalid with every problem of every document before anything
+        is registered.
         """
+        found, compiled = self._prepare(folder)
+        now = [_published(pipeline, self._registry) for pipeline in compiled]
+        planned(_changes(self._index.peek(), now, found.triggers))
+        for pipeline, record in zip(compiled, now, strict=True):
+            self._register_all(pipeline, record, say)
+        return self._activate(now, found.triggers)
+
+    def _prepare(self, folder: Path) -> tuple[Definitions, list[CompiledPipeline]]:
+        """The folder's definitions, if nothing at all is wrong with them."""
         found = definitions.load(folder)
-        compiled = _checked(found, self._elsewhere(found))
-        now = {pipeline.name: self._publish(pipeline, say) for pipeline in compiled}
-        return self._activate(found.triggers, now)
+        try:
+            elsewhere: Mapping[str, lint.Ports | None] = self._elsewhere(found)
+        except Transient:
+            # What is wrong in the documents themselves is told all the same, and first.
+            _checked(found, dict.fromkeys(_named(found)), self._listens)
+            raise
+        return found, _checked(found, elsewhere, self._listens)
 
     def _elsewhere(self, found: Definitions) -> dict[str, lint.Ports]:
         """The published pipelines that triggers name and the folder does not hold.
@@ -75,10 +110,10 @@ class Publishing:
         The index is read only then, so that mistakes in a folder are told without Azure.
         """
         here = {definition.name for definition in found.pipelines}
-        named = {name for file in found.triggers for name in file.trigger.action.pipelines}
+        named = _named(found)
         if named <= here:
             return {}
-        snapshot = self._index.read().snapshot
+        snapshot = self._index.peek()
         references = {*snapshot.pipelines, *(name for name in named if "@" in name)}
         return {
             reference: (pipeline.inputs, pipeline.outputs)
@@ -86,8 +121,9 @@ class Publishing:
             if (pipeline := self._published.resolve(snapshot, reference))
         }
 
-    def _publish(self, pipeline: CompiledPipeline, say: Callable[[str], None]) -> PublishedPipeline:
-        record = _published(pipeline, self._registry)
+    def _register_all(
+        self, pipeline: CompiledPipeline, record: PublishedPipeline, say: Callable[[str], None]
+    ) -> None:
         known = self._published.read(pipeline.name, pipeline.version)
         # The same state may be used with another workspace, which has none of it yet.
         if known is None or known.component_id != record.component_id:
@@ -97,7 +133,6 @@ class Publishing:
             say(f"registering {pipeline.name}:{pipeline.version}")
             self._register(pipeline.component)
             self._published.write(record)
-        return record
 
     def _register(self, component: CompiledComponent) -> None:
         # Asking costs one request, registering a step three and more, and its upload.
@@ -105,38 +140,61 @@ class Publishing:
             self._registry.register(component.document)
 
     def _activate(
-        self, files: tuple[TriggerFile, ...], now: Mapping[str, PublishedPipeline]
+        self, now: Sequence[PublishedPipeline], files: Sequence[TriggerFile]
     ) -> list[Change]:
         changes: list[Change] = []
 
         def change(snapshot: Snapshot, at: datetime) -> Snapshot:
             # Called again when another publisher was faster: only the last account counts.
-            changes.clear()
+            changes[:] = _changes(snapshot, now, files)
             pipelines, indexed = dict(snapshot.pipelines), dict(snapshot.triggers)
-            for name, pipeline in now.items():
-                before = pipelines.get(name)
-                pipelines[name] = pipeline.model_dump(mode="json", by_alias=True)
-                did = _did(before["version"] if before else None, pipeline.version)
-                changes.append(Change("pipeline", name, did, pipeline.version))
+            for pipeline in now:
+                pipelines[pipeline.name] = pipeline.model_dump(mode="json", by_alias=True)
             for file in files:
-                known = indexed.get(file.trigger.name)
-                revision = _revision(file.trigger)
-                did = _did(known.revision if known else None, revision)
-                if did is not Did.UNCHANGED:
-                    indexed[file.trigger.name] = IndexedTrigger(
+                name, revision = file.trigger.name, _revision(file.trigger)
+                known = indexed.get(name)
+                if known is None or known.revision != revision:
+                    indexed[name] = IndexedTrigger(
                         definition=file.trigger,
                         revision=revision,
                         # An edit must not cut off the uploads that are on their way.
                         effective_from=known.effective_from if known else at,
                     )
-                changes.append(Change("trigger", file.trigger.name, did, revision))
             return snapshot.model_copy(update={"pipelines": pipelines, "triggers": indexed})
 
         self._index.change(change)
         return changes
 
 
-def _checked(found: Definitions, elsewhere: Mapping[str, lint.Ports]) -> list[CompiledPipeline]:
+def _named(found: Definitions) -> set[str]:
+    """Every pipeline that the folder's triggers may name."""
+    return {name for file in found.triggers for name in file.trigger.action.pipelines}
+
+
+def _changes(
+    snapshot: Snapshot, now: Sequence[PublishedPipeline], files: Sequence[TriggerFile]
+) -> list[Change]:
+    """What publishing these changes in an index."""
+    changes = []
+    for pipeline in now:
+        # As it is written: publishing also mends a record that cannot be read.
+        known = snapshot.pipelines.get(pipeline.name, {})
+        before = known.get("version")
+        did = _did(before, pipeline.version)
+        if known and known.get("component_id") != pipeline.component_id:
+            did = Did.UPDATED  # the same version, in another workspace
+        changes.append(Change("pipeline", pipeline.name, did, pipeline.version, before))
+    for file in files:
+        indexed = snapshot.triggers.get(file.trigger.name)
+        before, revision = indexed.revision if indexed else None, _revision(file.trigger)
+        did = _did(before, revision)
+        changes.append(Change("trigger", file.trigger.name, did, revision, before))
+    return changes
+
+
+def _checked(
+    found: Definitions, elsewhere: Mapping[str, lint.Ports | None], listens: Collection[str]
+) -> list[CompiledPipeline]:
     """The pipelines compiled, if nothing at all is wrong in the folder.
 
     Raises DefinitionsInvalid with every problem of every document.
@@ -156,7 +214,7 @@ def _checked(found: Definitions, elsewhere: Mapping[str, lint.Ports]) -> list[Co
         for place, message in lint.secrets_of(definition.document.content):
             problems.append(definition.document.problem(place, message))
     for file in found.triggers:
-        problems.extend(lint.check(file, known))
+        problems.extend(lint.check(file, known, listens))
     if problems:
         raise DefinitionsInvalid(problems)
     return compiled

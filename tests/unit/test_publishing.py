@@ -7,22 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from shared.errors import (
     DefinitionsInvalid,
     JobRejected,
-    RecordUnreadable,
     StorageUnavailable,
     WorkspaceUnavailable,
 )
 from shared.index import Index, Snapshot
-from shared.published import Published, latest
+from shared.published import Published, PublishedPipeline, latest
 from shared.publishing import Change, Did, Publishing
-from shared.workspace import JobBody
 from tests.fakes import MemoryBlobs
-from tests.unit.scene import fail, interject, pipeline
+from tests.unit.scene import fail, interject
 
 DEFINITIONS = Path(__file__).parent / "definitions"
 
@@ -60,7 +56,10 @@ class Desk:
         (self.folder / "pipelines/scoring.yml").unlink()
         self.blobs = MemoryBlobs()
         self.registry = MemoryRegistry()
+        self.listens: tuple[str, ...] = ("queue/signalbox-events", "topic/company-news/signalbox")
         self.said: list[str] = []
+        #: The plans that were told before something was done.
+        self.planned: list[list[Change]] = []
 
     def publish(self) -> dict[str, Did]:
         """What became of each definition, by name."""
@@ -72,8 +71,13 @@ class Desk:
         return did
 
     def changes(self) -> list[Change]:
-        publishing = Publishing(Published(self.blobs), Index(self.blobs), self.registry)
-        return publishing.publish(self.folder, self.said.append)
+        return self.publishing.publish(self.folder, self.said.append, self.planned.append)
+
+    @property
+    def publishing(self) -> Publishing:
+        return Publishing(
+            Published(self.blobs), Index(self.blobs), self.registry, listens=self.listens
+        )
 
     def edit(self, file: str, old: str, new: str) -> None:
         text = (self.folder / file).read_text()
@@ -374,3 +378,100 @@ def test_state_that_moves_to_another_workspace_is_registered_there(standing: Des
     found = latest(standing.snapshot, "churn-training")
     assert found is not None
     assert found.component_id.startswith("/elsewhere/")
+
+
+def changes_of(told: list[Change]) -> dict[str, tuple[Did, str | None, str]]:
+    return {change.name: (change.did, change.before, change.version) for change in told}
+
+
+def test_a_plan_says_what_publishing_then_does_and_does_nothing_itself(desk: Desk) -> None:
+    plan = desk.publishing.plan(desk.folder)
+
+    assert desk.blobs.stored == {}
+    assert desk.registry.lately == []
+    assert desk.said == []
+    assert [change.did for change in plan] == [Did.CREATED] * 3
+    assert desk.changes() == plan
+
+
+def test_a_plan_has_the_versions_before_and_after(standing: Desk) -> None:
+    before = latest(standing.snapshot, "churn-training")
+    standing.edit("pipelines/churn-training.yml", "seed: 7", "seed: 8")
+    stored = dict(standing.blobs.stored)
+    plan = changes_of(standing.publishing.plan(standing.folder))
+
+    assert standing.blobs.stored == stored
+    assert before is not None
+    did, old, new = plan["churn-training"]
+    assert (did, old) == (Did.UPDATED, before.version)
+    assert new != old
+    assert plan["heartbeat"][0] is plan["retrain"][0] is Did.UNCHANGED
+    assert plan["heartbeat"][1] == plan["heartbeat"][2]
+    assert changes_of(standing.changes()) == plan
+
+
+def test_the_plan_is_told_before_anything_is_done(desk: Desk) -> None:
+    seen: list[tuple[list[str], list[str]]] = []
+    desk.publishing.publish(
+        desk.folder,
+        desk.said.append,
+        lambda _plan: seen.append((list(desk.registry.lately), list(desk.blobs.stored))),
+    )
+
+    assert seen == [([], [])]
+
+
+def test_what_moves_to_another_workspace_is_planned_as_an_update(standing: Desk) -> None:
+    standing.registry = MemoryRegistry("elsewhere")
+    plan = changes_of(standing.publishing.plan(standing.folder))
+
+    did, before, version = plan["churn-training"]
+    assert did is Did.UPDATED
+    assert before == version
+    assert plan["retrain"][0] is Did.UNCHANGED
+
+
+def test_a_plan_tells_the_same_problems(desk: Desk) -> None:
+    desk.edit("triggers/retrain.yml", "event.data", "evnt.data")
+    with pytest.raises(DefinitionsInvalid, match=r"triggers/retrain\.yml:7: "):
+        desk.publishing.plan(desk.folder)
+
+
+def test_problems_are_told_although_storage_cannot_be_asked_for_the_other_pipelines(
+    desk: Desk,
+) -> None:
+    desk.edit("triggers/retrain.yml", "pipeline: churn-training", "pipeline: elsewhere")
+    fail(desk.blobs.world, "get index.json", StorageUnavailable("storage is down"))
+    with pytest.raises(StorageUnavailable):
+        desk.publishing.plan(desk.folder)
+
+    desk.edit("triggers/retrain.yml", "event.data", "evnt.data")
+    fail(desk.blobs.world, "get index.json", StorageUnavailable("storage is down"))
+    with pytest.raises(DefinitionsInvalid, match="'evnt'") as caught:
+        desk.publishing.plan(desk.folder)
+    assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("entity", "at"),
+    [
+        ("{queue: other}", "queue other"),
+        ("{topic: company-news, subscription: other}", "topic company-news/other"),
+    ],
+)
+def test_a_trigger_for_messages_names_what_the_app_listens_to(
+    desk: Desk, entity: str, at: str
+) -> None:
+    blob = 'blob: {account: contosolake, container: landing, path: "churn/{region}/{file}.csv"}'
+    desk.edit("triggers/retrain.yml", blob, f"service_bus: {entity}")
+    desk.edit("triggers/retrain.yml", '"${{ captures.region }}"', "north")
+    [problem] = desk.problems()
+
+    assert problem.startswith("triggers/retrain.yml:3: ")
+    assert (
+        "the app takes messages from queue signalbox-events and topic company-news/signalbox only"
+    ) in problem
+
+    kind, _, name = at.partition(" ")
+    desk.listens = (f"{kind}/{name}",)
+    assert desk.publish()["retrain"] is Did.CREATED
