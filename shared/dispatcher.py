@@ -161,12 +161,11 @@ class Dispatcher:
         """
         digest = hashlib.sha256(content.encode(errors="replace")).hexdigest()
         event = Event(
-            id=(id or digest)[:2048],
-            source=source[:2048] or "unknown",
+            id=_storable(id) or digest,
+            source=_storable(source) or "unknown",
             type="signalbox.unreadable",
             time=at,
-            # Text that is not Unicode could not be written down.
-            data={"text": redacted(content)[:_UNREADABLE_LENGTH].encode(errors="replace").decode()},
+            data={"text": _storable(redacted(content))},
             via=via,
             digest=digest,
         )
@@ -314,6 +313,11 @@ class Dispatcher:
             log.warning("Run %s goes on with the timer: %s", run, error, extra=about)
         except Exception:
             log.exception("Run %s goes on with the timer", run, extra=about)
+
+
+def _storable(text: str) -> str:
+    """The beginning of a text, as something that can be written down."""
+    return text[:_UNREADABLE_LENGTH].encode(errors="replace").decode()
 
 
 def _dead(record: Record, at: datetime, reason: Reason) -> Record:

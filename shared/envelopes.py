@@ -205,7 +205,8 @@ def _event_grid_event(item: Mapping[str, Any], via: str, now: datetime) -> Event
             "source": item.get("topic"),
             "type": item.get("eventType"),
             "subject": item.get("subject") or "",
-            "time": _time(item.get("eventTime"), now),
+            # Unlike CloudEvents, Event Grid always says when.
+            "time": _time(item.get("eventTime") or "", now),
             "data": item.get("data"),
             "via": via,
         }

@@ -114,11 +114,7 @@ def test_a_body_that_is_no_event_is_refused(signalbox: RunningSignalbox, body: b
 
 #: Changes to a good event, and a word that its one log line must have.
 _UNUSABLE: dict[str, tuple[Callable[[Json], Json], str]] = {
-    "an empty object": (lambda _: {}, "takes Microsoft.Storage.BlobCreated only"),
-    "another type": (
-        lambda e: _like(e, eventType="Microsoft.Storage.BlobDeleted"),
-        "takes Microsoft.Storage.BlobCreated only",
-    ),
+    "an empty object": (lambda _: {}, "unusable attributes: id, source"),
     "no eTag": (lambda e: _like(e, data={"eTag": None}), "no data.eTag"),
     "an eTag that is a number": (lambda e: _like(e, data={"eTag": 7}), "no data.eTag"),
     "no data": (lambda e: {**e, "data": None}, "no data.eTag"),
@@ -167,7 +163,7 @@ _UNUSABLE: dict[str, tuple[Callable[[Json], Json], str]] = {
     ),
     "half a character in the path": (lambda e: _about(e, "letters/chur/\ud800.txt"), "subject"),
     "half a character in the data": (lambda e: _like(e, data={"note": "\ud800"}), "Unicode"),
-    "data of many levels": (lambda e: _like(e, data={"note": _nested(400)}), "nested too deeply"),
+    "data of many levels": (lambda e: _like(e, data={"note": _nested(400)}), "nested more than"),
 }
 
 
@@ -187,14 +183,19 @@ def test_an_unusable_event_is_answered_and_said_in_one_line(
     answer = signalbox.post([change(accepted)])
     # an error would be delivered again for a day and never get better
     assert answer.status_code == 202, answer.text
-    assert signalbox.written() <= before
+    (kept,) = [n for n in signalbox.written() - before if n.startswith("ledger/")]
+    record = signalbox.read(kept)
+    assert record["trigger"] == "unreadable"
+    assert record["reason"]["code"] == "event_invalid"
+    assert words in record["reason"]["text"]
+    assert len(json.dumps(record)) < 8000
     # Meanwhile the timer and the host may tell of other tests' runs; the function speaks once.
     (line,) = [
         line
         for line in signalbox.log()[said:].splitlines()
-        if " functions.blob_uploads " in line or "(Failed): " in line
+        if " functions.event_grid " in line or "(Failed): " in line
     ]
-    assert "ERROR functions.blob_uploads An event was refused: " in line
+    assert "ERROR functions.event_grid An event was refused: " in line
     assert words in line
     assert len(line) < 3000
 

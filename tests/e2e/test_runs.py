@@ -90,7 +90,7 @@ def test_a_run_says_which_step_failed_and_what_it_printed(signalbox: RunningSign
 def test_an_event_that_cannot_be_bound_is_a_dead_letter(signalbox: RunningSignalbox) -> None:
     path = "blanks/form.txt"
     signalbox.upload(path)
-    record = signalbox.record(path, "dead_letter")
+    record = signalbox.record(path, "dead_letter", ticking=True)
     assert record["reason"]["code"] == "input_missing"
     # everything that is missing, not only the first
     assert "event.data.town" in record["reason"]["text"]
