@@ -5,8 +5,9 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import uvicorn
@@ -21,9 +22,8 @@ from emulator.functions_host.bindings import HostError
 from emulator.functions_host.host_settings import HostSettings
 from emulator.functions_host.http_routes import http_routes
 from emulator.functions_host.keys import Keys
+from emulator.functions_host.listeners import Listeners
 from emulator.functions_host.log_lines import configure_logging
-from emulator.functions_host.service_bus import Pump
-from emulator.functions_host.timers import Timer
 from emulator.functions_host.webhooks import webhook_routes
 from emulator.functions_host.worker import Worker
 
@@ -56,49 +56,53 @@ def main() -> int:
     os._exit(code)
 
 
+class _Server(uvicorn.Server):
+    """uvicorn that ends in an orderly way on a signal, instead of raising it once more."""
+
+    def __init__(self, config: uvicorn.Config, *, on_signal: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_signal = on_signal
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number)
+        yield
+
+    def _stop(self, number: signal.Signals) -> None:
+        # while requests are still answered, no new work is taken in
+        self._on_signal()
+        self.handle_exit(number, None)
+
+
 async def _serve(app: Path, state: Path, port: int) -> None:
     settings = HostSettings.read(app)
     worker = await Worker.load(app, timeout=settings.function_timeout)
     keys = Keys.load(state)
-    timers = [
-        Timer(worker, function, folder=state / "timers")
-        for function in worker.functions.values()
-        if function.kind == "timerTrigger"
-    ]
-    pumps = [
-        Pump(worker, function, settings=settings.service_bus, environment=os.environ)
-        for function in worker.functions.values()
-        if function.kind == "serviceBusTrigger"
-    ]
+    listeners = Listeners.of(worker, settings, state=state)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        running = [asyncio.create_task(timer.run()) for timer in timers]
-        pumping = [asyncio.create_task(pump.run()) for pump in pumps]
+        listeners.start()
         yield
-        for task in running:
-            task.cancel()
-        for pump in pumps:
-            pump.stop()
-        if pumping:
-            await asyncio.wait(pumping, timeout=_SECONDS_TO_DRAIN)
+        listeners.stop()
+        await listeners.drain(seconds=_SECONDS_TO_DRAIN)
 
     host = Starlette(
         routes=[
             Route("/", _welcome),
-            *admin_routes(
-                worker, keys, is_ready=lambda: all(pump.listening.is_set() for pump in pumps)
-            ),
+            *admin_routes(worker, keys, is_ready=lambda: listeners.are_ready),
             *webhook_routes(worker, keys),
             *http_routes(worker, keys, prefix=settings.route_prefix),
         ],
         lifespan=lifespan,
     )
-    # in Azure a path with a slash behind it is no route, and leads nowhere else
+    # Azure redirects nobody: a slash at the end makes no difference
     host.router.redirect_slashes = False
     for function in worker.functions.values():
         log.info("Found function %s (%s)", function.name, function.kind)
-    await uvicorn.Server(
+    await _Server(
         uvicorn.Config(
             host,
             host="127.0.0.1",
@@ -110,9 +114,9 @@ async def _serve(app: Path, state: Path, port: int) -> None:
             # calls through the front door arrive as https at the app's own host name
             proxy_headers=True,
             forwarded_allow_ips="127.0.0.1",
-        )
+        ),
+        on_signal=listeners.stop,
     ).serve()
-    await worker.drain(seconds=_SECONDS_TO_DRAIN)
 
 
 async def _welcome(_: Request) -> Response:

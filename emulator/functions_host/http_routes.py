@@ -89,7 +89,8 @@ def _paths(template: str, function: Function) -> list[str]:
     *_, last = itertools.chain([None], _PARAMETER.finditer(template))
     if last and (last["optional"] or last["all"]) and last.end() == len(template):
         paths.append(_PARAMETER.sub(convert, template[: last.start()].rstrip("/")) or "/")
-    return paths
+    # a slash at the end makes no difference, but to a parameter that takes it in
+    return paths + [f"{path}/" for path in paths if path != "/" and ":path}" not in path]
 
 
 async def _body(request: Request) -> bytes | None:

@@ -11,9 +11,9 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from azure.core.exceptions import AzureError
 from azure.servicebus import ServiceBusReceivedMessage, ServiceBusSubQueue
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
-from azure.servicebus.exceptions import ServiceBusError
 
 from emulator.functions_host.bindings import Function
 from emulator.functions_host.host_settings import ServiceBusSettings
@@ -33,9 +33,8 @@ log = logging.getLogger("Host.Triggers.ServiceBus")
 _LOOK_EVERY = 1.0
 #: seconds before a broker that did not answer is tried again, the last for ever
 _BACK_OFF = (0.2, 0.5, 1.0, 2.0)
-_LOST = (ServiceBusError, OSError, TimeoutError)
-#: a receiver that was closed meanwhile raises ValueError
-_CLOSED = (*_LOST, ValueError)
+#: what the client makes of a lost connection; a receiver that was closed raises ValueError
+_BROKEN = (AzureError, OSError, ValueError)
 
 
 class Pump:
@@ -59,37 +58,50 @@ class Pump:
         self._free = asyncio.Semaphore(calls)
         self._calls: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
-        #: set once messages are received for the first time
+        #: the kind of error that keeps it from receiving, "" while nothing does
+        self._outage = ""
+        #: attempts to receive since the last that did
+        self._failures = 0
+        #: set once it receives for the first time
         self.listening = asyncio.Event()
 
     async def run(self) -> None:
         """Receive until `stop`, over any number of broken connections."""
-        told, failures = "", 0
         while not self._stop.is_set():
             try:
                 async with self._receiver() as receiver:
-                    if told or not self.listening.is_set():
-                        log.info("%s listens to %s", self._function.name, self._source)
-                    told, failures = "", 0
-                    self.listening.set()
+                    self._tell_of_listening()
                     await self._receive(receiver)
                     # what still runs settles by this receiver
                     await self._until_idle()
-            except _LOST as error:
-                # the message of the same outage may differ in a tracking id
-                if type(error).__name__ != told:
-                    told = type(error).__name__
-                    log.warning(
-                        "%s cannot receive from %s, and keeps trying: %s: %s",
-                        self._function.name,
-                        self._source,
-                        told,
-                        error,
-                    )
-                pause = _BACK_OFF[min(failures, len(_BACK_OFF) - 1)]
-                failures += 1
+            except _BROKEN as error:
+                self._tell_of_outage(error)
+            except Exception:
+                # a defect in what a message went through must not end the listening
+                log.exception("%s lost its receiver", self._function.name)
+            if not self._stop.is_set():
+                pause = _BACK_OFF[min(self._failures, len(_BACK_OFF) - 1)]
+                self._failures += 1
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stop.wait(), pause)
+
+    def _tell_of_listening(self) -> None:
+        if self._outage or not self.listening.is_set():
+            log.info("%s listens to %s", self._function.name, self._source)
+        self._outage = ""
+        self.listening.set()
+
+    def _tell_of_outage(self, error: Exception) -> None:
+        """One line for an outage, whose text may differ by a tracking id each time."""
+        if (name := type(error).__name__) != self._outage:
+            self._outage = name
+            log.warning(
+                "%s cannot receive from %s, and keeps trying: %s: %s",
+                self._function.name,
+                self._source,
+                name,
+                error,
+            )
 
     def stop(self) -> None:
         """Receive nothing more. Calls that run are finished, and `run` ends after them."""
@@ -118,13 +130,15 @@ class Pump:
         most = self._settings.max_message_batch_size if self._source.many else 1
         while not self._stop.is_set():
             await self._free.acquire()
+            messages: Sequence[ServiceBusReceivedMessage] = ()
             try:
-                messages = await receiver.receive_messages(most, max_wait_time=_LOOK_EVERY)
-            except BaseException:
-                self._free.release()
-                raise
+                if not self._stop.is_set():
+                    messages = await receiver.receive_messages(most, max_wait_time=_LOOK_EVERY)
+                    self._failures = 0
+            finally:
+                if not messages:
+                    self._free.release()
             if not messages:
-                self._free.release()
                 continue
             call = asyncio.create_task(self._handle(receiver, messages))
             self._calls.add(call)
@@ -142,6 +156,8 @@ class Pump:
                 outcome = await self._call(messages)
             for message in messages:
                 await self._settle(receiver, message, outcome)
+        except Exception:
+            log.exception("%s: a message could not be handed over", self._function.name)
         finally:
             self._free.release()
 
@@ -170,7 +186,7 @@ class Pump:
                 await receiver.complete_message(message)
             else:
                 await receiver.abandon_message(message)
-        except _CLOSED as error:
+        except _BROKEN as error:
             log.warning(
                 "%s: message %s could not be %s and will be delivered again: %s",
                 self._function.name,
@@ -209,7 +225,7 @@ class Pump:
                 return
             try:
                 await receiver.renew_message_lock(message)
-            except _CLOSED as error:
+            except _BROKEN as error:
                 log.warning(
                     "%s: the lock of message %s could not be renewed: %s",
                     self._function.name,

@@ -48,6 +48,10 @@ def test_head_goes_to_no_function_that_asked_for_get(web: BasicApp) -> None:
     assert told(web, "POST", "/api/open")["method"] == "POST"
 
 
+def test_a_slash_at_the_end_makes_no_difference_to_a_route(web: BasicApp) -> None:
+    assert web.request("GET", "/api/open/").text == "come in"
+
+
 def test_the_query_arrives_as_it_was_written(web: BasicApp) -> None:
     seen = told(web, "GET", "/api/q?a=1&a=2&b=%26%3D&empty=&c=x+y&%C3%A4=%C3%B6")
     assert seen["query"] == [
