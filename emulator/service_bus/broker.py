@@ -27,6 +27,8 @@ HOST = "127.0.0.1"
 IDLE_SECONDS = 240.0
 #: how late locks end and scheduled messages come, at most, seconds
 TICK = 0.05
+#: what clients are given to take the last frame
+SECONDS_TO_CLOSE = 1.0
 
 
 class Broker:
@@ -71,6 +73,11 @@ class Broker:
             connection.close()
         if self._server:
             self._server.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SECONDS_TO_CLOSE):
+                    await self._server.wait_closed()
+            for connection in list(self._connections):
+                connection.cut()
             await self._server.wait_closed()
 
     def routes(self) -> list[Route]:

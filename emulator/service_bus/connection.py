@@ -49,6 +49,8 @@ log = logging.getLogger(__name__)
 CHANNEL_MAX = 255
 ANONYMOUS = Symbol("ANONYMOUS")
 _SMALLEST_MAX_FRAME = 512
+#: bytes that are written at once
+_ENOUGH = 262_144
 
 
 class State(StrEnum):
@@ -92,7 +94,7 @@ class Connection(asyncio.Protocol):
         self.faults = faults
         self.authorized: set[str] = set()
         self.remote_max_frame = _SMALLEST_MAX_FRAME
-        self.writable = True
+        self._paused = False
         self._idle_seconds = idle_seconds
         self._on_end = on_end
         self._state = State.SASL_HEADER
@@ -104,6 +106,7 @@ class Connection(asyncio.Protocol):
         self._heard = self._told = self._loop.time()
         self._heartbeat_seconds: float | None = None
         self._out: list[bytes] = []
+        self._out_size = 0
         self._transport: asyncio.Transport | None = None
         self._peer = "nobody"
         self._handlers: dict[type[Performative], Callable[[int, Performative], None]] = {
@@ -127,11 +130,16 @@ class Connection(asyncio.Protocol):
         self._sessions.clear()
         self._on_end(self)
 
+    @property
+    def writable(self) -> bool:
+        """Whether the client takes what it is sent; it is told of no new messages otherwise."""
+        return not self._paused and self._out_size < _ENOUGH
+
     def pause_writing(self) -> None:
-        self.writable = False
+        self._paused = True
 
     def resume_writing(self) -> None:
-        self.writable = True
+        self._paused = False
         self.nodes.dispatch()
 
     def data_received(self, data: bytes) -> None:
@@ -151,6 +159,9 @@ class Connection(asyncio.Protocol):
         """Send a heartbeat when the client wants one; give it up when it has gone silent."""
         now = self._loop.time()
         if self._state is State.CLOSED:
+            if now - self._heard > self._idle_seconds:
+                # it does not read what it was told at the end
+                self.cut()
             return
         if now - self._heard > self._idle_seconds:
             milliseconds = int(self._idle_seconds * 1000)
@@ -287,6 +298,7 @@ class Connection(asyncio.Protocol):
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(data)
+        self._out_size += len(data)
 
     def _flush(self) -> None:
         """Everything of one turn of the loop in one write."""
@@ -294,3 +306,6 @@ class Connection(asyncio.Protocol):
             self._told = self._loop.time()
             self._transport.write(b"".join(self._out))
         self._out.clear()
+        was_full, self._out_size = self._out_size >= _ENOUGH, 0
+        if was_full and self.writable:
+            self.nodes.dispatch()

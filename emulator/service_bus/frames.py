@@ -1,7 +1,6 @@
 """Frames: a length, a type, a channel and a body; and the headers before the first of them."""
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from emulator.service_bus.codec import MalformedError
@@ -41,11 +40,6 @@ class FrameReader:
         if len(self._data) < len(AMQP_HEADER):
             return None
         return self._take(len(AMQP_HEADER))
-
-    def frames(self) -> Iterator[Frame]:
-        """Every complete frame; MalformedError for what can be none."""
-        while (found := self.frame()) is not None:
-            yield found
 
     def frame(self) -> Frame | None:
         """The next frame, or None while it is not there; MalformedError for what can be none."""

@@ -92,10 +92,6 @@ class Message:
         return _text_or_none(self._property(3))
 
     @property
-    def reply_to(self) -> str | None:
-        return _text_or_none(self._property(4))
-
-    @property
     def ttl(self) -> float | None:
         """Seconds, as the sender wishes; None: as long as the entity allows."""
         value = self.header[2] if len(self.header) > 2 else None

@@ -180,8 +180,10 @@ class Session:
         self._send_waiting()
         if flow.handle is not None:
             self._link(flow.handle).flow(flow)
-        elif flow.echo:
-            self._wire.send(self._channel, self._state())
+        else:
+            if flow.echo:
+                self._wire.send(self._channel, self._state())
+            self._wire.nodes.dispatch()
 
     def _transfer(self, transfer: Transfer, payload: bytes) -> None:
         self._next_incoming_id = (self._next_incoming_id + 1) % _UINT

@@ -18,11 +18,19 @@ from emulator.service_bus.broker import Broker
 from emulator.service_bus.codec import Described, Symbol, ULong
 from emulator.service_bus.entities import Namespace
 from emulator.service_bus.frames import AMQP, AMQP_HEADER, SASL, SASL_HEADER, FrameReader, frame
+from emulator.service_bus.messages import response
 from emulator.service_bus.performatives import (
+    RECEIVER,
+    SENDER,
+    SOURCE,
+    TARGET,
+    Attach,
     Begin,
+    Flow,
     Open,
     Performative,
     SaslInit,
+    Transfer,
     read_performative,
 )
 
@@ -135,6 +143,26 @@ class RawClient:
         assert isinstance(self.receive(), Open)
         self.send(Begin(next_outgoing_id=0, incoming_window=100, outgoing_window=100))
         assert isinstance(self.receive(), Begin)
+
+    def receive_from(self, queue: str, *, credit: int) -> None:
+        """Ask for messages of a queue, with the token that this needs."""
+        self.open()
+        self.send(Attach(name="c", handle=0, role=SENDER, target=terminus(TARGET, "$cbs")))
+        self.send(Attach(name="d", handle=1, role=RECEIVER, source=terminus(SOURCE, "$cbs")))
+        request = {"operation": "put-token", "name": f"sb://127.0.0.1/{queue}"}
+        token = response(correlation_id=None, application_properties=request)
+        self.send(Transfer(handle=0, delivery_id=0, delivery_tag=b"1"), token)
+        self.send(Attach(name="q", handle=2, role=RECEIVER, source=terminus(SOURCE, queue)))
+        self.send(
+            Flow(
+                incoming_window=5000,
+                next_outgoing_id=1,
+                outgoing_window=5000,
+                handle=2,
+                delivery_count=0,
+                link_credit=credit,
+            )
+        )
 
     def send(self, performative: Performative, payload: bytes = b"", channel: int = 0) -> None:
         self.socket.sendall(frame(AMQP, channel, performative.encode() + payload))

@@ -347,3 +347,17 @@ def test_the_aio_client_sends_and_its_receivers_compete(broker: RunningBroker) -
     asyncio.run(produce_and_consume())
     assert sorted(seen, key=int) == [str(number) for number in range(100)]
     assert eventually(lambda: broker.entity("aio")["messages"] == [])
+
+
+def test_a_client_that_reads_nothing_does_not_keep_the_broker_from_ending() -> None:
+    namespace = Namespace(queues=(Queue(name="q"),))
+    with contextlib.ExitStack() as unread, running_broker(namespace) as broker:
+        with broker.client() as client, client.get_queue_sender("q") as sender:
+            for _ in range(60):
+                sender.send_messages(ServiceBusMessage(b"x" * 200_000))
+        raw = RawClient(broker.port)
+        unread.enter_context(raw)
+        raw.receive_from("q", credit=60)
+        assert eventually(lambda: broker.entity("q")["locked"] > 0)
+        # what the sockets cannot take is not locked for nothing
+        assert broker.entity("q")["active"] > 0
