@@ -54,7 +54,8 @@ def _literal(value: Any) -> Literal:
 class _Part(BaseModel):
     """A part of a document: unknown keys are mistakes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Written as it is read: `not` is an alias.
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
 
 class BlobSpec(_Part):

@@ -1,7 +1,6 @@
 """What was published: one immutable record per version of a pipeline."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -76,7 +75,7 @@ class Published:
     def read(self, name: str, version: str) -> PublishedPipeline | None:
         """One version. Raises StorageUnavailable, RecordUnreadable."""
         blob = self._blobs.get(_blob_name(name, version))
-        return _parse(json.loads(blob.data)) if blob else None
+        return _parse(PublishedPipeline.model_validate_json, blob.data) if blob else None
 
     def write(self, pipeline: PublishedPipeline) -> None:
         """Whoever publishes the same content at the same time writes the same record."""
@@ -87,15 +86,15 @@ class Published:
 def latest(snapshot: Snapshot, name: str) -> PublishedPipeline | None:
     """The latest version of a pipeline as the index has it."""
     found = snapshot.pipelines.get(name)
-    return _parse(found) if found is not None else None
+    return _parse(PublishedPipeline.model_validate, found) if found is not None else None
 
 
 def _blob_name(name: str, version: str) -> str:
     return f"published/{name}/{version}.json"
 
 
-def _parse(content: Any) -> PublishedPipeline:
+def _parse(validate: Callable[[Any], PublishedPipeline], content: Any) -> PublishedPipeline:
     try:
-        return PublishedPipeline.model_validate(content)
+        return validate(content)
     except ValidationError as error:
         raise RecordUnreadable(f"A published pipeline cannot be read: {error}") from None
