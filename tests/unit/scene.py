@@ -37,12 +37,13 @@ def event(path: str = "sales/north/march.csv", **changes: Any) -> Event:
         "url": f"https://contosolake.blob.core.windows.net/landing/{quote(path)}",
         **changes.pop("data", {}),
     }
+    time = changes.pop("time", World().now + timedelta(minutes=1))
     given: dict[str, Any] = {
         "id": f"id-of-{path}-{etag}",
         "topic": "/subscriptions/s/storageAccounts/contosolake",
         "eventType": events.BLOB_CREATED,
         "subject": f"/blobServices/default/containers/landing/blobs/{path}",
-        "eventTime": (World().now + timedelta(minutes=1)).isoformat(),
+        "eventTime": time.isoformat(),
         "data": data,
         **changes,
     }
@@ -89,6 +90,14 @@ def pipeline(name: str = PIPELINE, **changes: Any) -> PublishedPipeline:
             **changes,
         }
     )
+
+
+def indexed(*triggers: TriggerDefinition) -> dict[str, IndexedTrigger]:
+    """Triggers as the index has them, effective from the beginning."""
+    return {
+        given.name: IndexedTrigger(definition=given, revision="r1", effective_from=World().now)
+        for given in triggers
+    }
 
 
 class Scene:
@@ -151,12 +160,7 @@ class Scene:
         def change(before: Snapshot, _at: datetime) -> Snapshot:
             return before.model_copy(
                 update={
-                    "triggers": {
-                        given.name: IndexedTrigger(
-                            definition=given, revision="r1", effective_from=World().now
-                        )
-                        for given in triggers
-                    },
+                    "triggers": indexed(*triggers),
                     "pipelines": {
                         given.name: given.model_dump(mode="json", by_alias=True)
                         for given in (pipelines if pipelines is not None else [pipeline()])

@@ -195,7 +195,7 @@ def test_a_delivery_after_the_end_repeats_the_final_steps(here: Scene) -> None:
 
     assert here.calls() == [
         "get_if_changed index.json", "put open", "create ledger", "get ledger",
-        "put history", "delete open",
+        "put history", "get_if_changed index.json", "delete open",
     ]  # fmt: skip
     assert [told["decision"] for told in here.decisions()] == ["completed"]
     assert here.markers() == []
@@ -355,7 +355,9 @@ def test_an_event_of_the_trigger_s_first_moment_is(here: Scene) -> None:
 def test_a_near_miss_says_which_check_failed(here: Scene) -> None:
     here.publish(
         trigger("a-deeper", path="sales/{region}/{day}/{file}.csv"),
-        trigger("b-suffix", path="sales/{file}", filters={"suffix": {"subject": ".parquet"}}),
+        trigger(
+            "b-suffix", path="sales/{region}/{file}", filters={"suffix": {"subject": ".parquet"}}
+        ),
         trigger("c-elsewhere", path="stock/{file}.csv"),
     )
     for _ in range(2):

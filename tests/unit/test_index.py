@@ -159,7 +159,7 @@ def test_a_trigger_that_this_version_cannot_follow_is_not_followed_half(
     here = scene.Scene()
     here.publish(scene.trigger())
     stored = here.blobs.stored["index.json"].data
-    blobs.put("index.json", stored.replace(b'"filter":', b'"where":"`false`","filter":'))
+    blobs.put("index.json", stored.replace(b'"filter":', b'"unless":"`false`","filter":'))
 
     with pytest.raises(RecordUnreadable, match="Publish with the version of Signalbox that runs"):
         Index(blobs).read()

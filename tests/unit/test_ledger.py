@@ -301,7 +301,7 @@ def test_a_record_that_cannot_be_read_says_which(
 
 def test_open_lists_what_is_marked_until_it_is_closed(ledger: Ledger) -> None:
     for trigger, key in [("b", "2"), ("a", "1"), ("a-b", "3")]:
-        assert ledger.mark_open(trigger, key) == NOW
+        assert ledger.mark_open(trigger, key, scene.event()) == NOW
     ledger.close("b", "2")
     ledger.close("never", "there")
 
@@ -309,15 +309,15 @@ def test_open_lists_what_is_marked_until_it_is_closed(ledger: Ledger) -> None:
 
 
 def test_a_fresh_marker_wants_to_be_looked_at(ledger: Ledger) -> None:
-    ledger.mark_open("a", "1")
+    ledger.mark_open("a", "1", scene.event())
     [marker] = ledger.open()
 
     assert marker.next_check == marker.last_modified == NOW
 
 
 def test_a_marker_says_when_to_look_again(ledger: Ledger) -> None:
-    ledger.mark_open("a", "1")
-    ledger.check_again("a", "1", NOW + LEASE)
+    ledger.mark_open("a", "1", scene.event())
+    ledger.check_again(record(trigger="a", key="1"), NOW + LEASE)
     [marker] = ledger.open()
 
     assert marker.next_check == NOW + LEASE
@@ -342,17 +342,17 @@ def test_a_hint_that_cannot_be_read_is_none(
 
 
 def test_a_hint_never_brings_a_marker_back(ledger: Ledger) -> None:
-    ledger.mark_open("a", "1")
+    ledger.mark_open("a", "1", scene.event())
     ledger.close("a", "1")
-    ledger.check_again("a", "1", NOW)
+    ledger.check_again(record(trigger="a", key="1"), NOW)
 
     assert list(ledger.open()) == []
 
 
 def test_a_marker_that_was_touched_is_not_discarded(ledger: Ledger) -> None:
-    ledger.mark_open("a", "1")
+    ledger.mark_open("a", "1", scene.event())
     [seen] = ledger.open()
-    ledger.mark_open("a", "1")
+    ledger.mark_open("a", "1", scene.event())
     ledger.discard(seen)
     [touched] = ledger.open()
     assert touched.etag != seen.etag

@@ -7,10 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import RecordUnreadable
-from shared.index import Index, Snapshot
-from shared.published import Published, PublishedPipeline, latest
+from shared.index import Snapshot
+from shared.published import Published, latest
+from shared.workspace import JobBody
 from tests.fakes import MemoryBlobs
 from tests.unit.scene import pipeline
+
+INDEXED = Snapshot(pipelines={"churn-training": pipeline().model_dump(mode="json", by_alias=True)})
 
 
 def test_a_pipeline_that_was_never_published_is_none() -> None:
@@ -21,6 +24,58 @@ def test_a_pipeline_that_was_never_published_is_none() -> None:
 def test_a_published_pipeline_that_cannot_be_read_says_so(content: dict[str, Any]) -> None:
     with pytest.raises(RecordUnreadable, match="published pipeline"):
         latest(Snapshot(pipelines={"churn": content}), "churn")
+
+
+def test_a_reference_without_a_version_is_the_latest_one() -> None:
+    blobs = MemoryBlobs()
+
+    assert Published(blobs).resolve(INDEXED, "churn-training") == pipeline()
+    assert Published(blobs).resolve(INDEXED, "other") is None
+    assert blobs.world.calls == []
+
+
+def test_a_pinned_version_is_found_whatever_the_latest_is_and_read_once() -> None:
+    blobs = MemoryBlobs()
+    published = Published(blobs)
+    old = pipeline(version="v0", component_id="/components/churn-training/versions/v0")
+    published.write(old)
+    blobs.world.calls.clear()
+
+    for _ in range(3):
+        assert published.resolve(INDEXED, "churn-training@v0") == old
+    assert blobs.world.calls == ["get published/churn-training/v0.json"]
+
+
+def test_a_pinned_version_that_is_the_latest_costs_nothing() -> None:
+    blobs = MemoryBlobs()
+
+    assert Published(blobs).resolve(INDEXED, "churn-training@v1") == pipeline()
+    assert blobs.world.calls == []
+
+
+def test_a_pinned_version_that_is_not_there_is_looked_for_again() -> None:
+    published = Published(MemoryBlobs())
+    assert published.resolve(INDEXED, "churn-training@v2") is None
+
+    published.write(pipeline(version="v2"))
+    assert published.resolve(INDEXED, "churn-training@v2") == pipeline(version="v2")
+
+
+def test_a_pinned_version_outlives_its_pipeline_in_the_index() -> None:
+    published = Published(MemoryBlobs())
+    published.write(pipeline())
+
+    assert published.resolve(Snapshot(), "churn-training") is None
+    assert published.resolve(Snapshot(), "churn-training@v1") == pipeline()
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"name": "churn"}', b"\xff"])
+def test_a_version_that_cannot_be_read_says_so(data: bytes) -> None:
+    blobs = MemoryBlobs()
+    blobs.put("published/churn/v1.json", data)
+
+    with pytest.raises(RecordUnreadable, match="published pipeline"):
+        Published(blobs).read("churn", "v1")
 
 
 def test_fields_of_a_newer_version_survive() -> None:
@@ -71,5 +126,3 @@ def test_whatever_is_found_is_bound_or_a_problem(
     # What is bound can be written down and read again as it was.
     body = JobBody(component_id="c", display_name="d", inputs=bound)
     assert JobBody.model_validate_json(body.model_dump_json()) == body
-
-

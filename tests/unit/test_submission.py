@@ -2,9 +2,9 @@
 
 import pytest
 
+from shared.binding import RUN_TAG
 from shared.errors import JobRejected, StorageUnavailable, WorkspaceUnavailable
 from shared.ledger import GRACE, LEASE, PATIENCE, Record, State
-from shared.submission import RUN_TAG
 from shared.workspace import FailedStep, Job
 from tests.fakes import MemoryWorkspace, World
 from tests.unit.scene import TRIGGER, Scene, event, fail, interject, trigger

@@ -83,7 +83,7 @@ def test_a_host_killed_at_any_call_leaves_one_job_and_one_end(
 def test_a_marker_whose_record_never_came_is_discarded_once_no_writer_is_left(
     here: Scene,
 ) -> None:
-    here.ledger.mark_open(TRIGGER, "k1")
+    here.ledger.mark_open(TRIGGER, "k1", event())
     here.world.pass_time(ABSENT.total_seconds())
     here.tick.run()
     assert len(here.markers()) == 1
@@ -103,10 +103,10 @@ def test_a_run_that_takes_long_keeps_its_marker(here: Scene) -> None:
 
 
 def test_a_marker_that_is_touched_while_the_tick_looks_stays(here: Scene) -> None:
-    here.ledger.mark_open(TRIGGER, "k1")
+    here.ledger.mark_open(TRIGGER, "k1", event())
     here.world.pass_time(ABSENT.total_seconds() + 60)
 
-    interject(here.world, "get ledger/", lambda: here.ledger.mark_open(TRIGGER, "k1"))
+    interject(here.world, "get ledger/", lambda: here.ledger.mark_open(TRIGGER, "k1", event()))
     here.tick.run()
 
     assert len(here.markers()) == 1
