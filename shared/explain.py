@@ -10,7 +10,8 @@ from shared.index import Index
 from shared.lakes import Lakes
 from shared.ledger import Ledger, Reason
 from shared.orders import Orders
-from shared.runs import Runs, Waiting
+from shared.runs import Runs
+from shared.summaries import Waiting
 
 
 class Item(BaseModel):

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from shared.blob_state import BlobState
+from shared.blob_state import BlobState, Listed
 from shared.errors import RecordUnreadable
 from shared.events import Event
 from shared.workspace import JobBody
@@ -262,15 +262,24 @@ class Ledger:
     def open(self, trigger: str | None = None) -> Iterator[Marker]:
         """Every record, or those of one trigger, that is not known to be finished."""
         for blob in self._blobs.list(f"open/{trigger}/" if trigger else "open/"):
-            _, trigger, key = blob.name.split("/", 2)
-            yield Marker(
-                trigger=trigger,
-                key=key,
-                etag=blob.etag,
-                last_modified=blob.last_modified,
-                next_check=_next_check(blob.metadata.get("next_check"), blob.last_modified),
-                about=blob.metadata.get("about", ""),
-            )
+            yield _marker(blob)
+
+    def marker(self, trigger: str, key: str) -> Marker | None:
+        """The marker of one record, while it is open."""
+        name = _marker_name(trigger, key)
+        return next((_marker(blob) for blob in self._blobs.list(name) if blob.name == name), None)
+
+
+def _marker(blob: Listed) -> Marker:
+    _, trigger, key = blob.name.split("/", 2)
+    return Marker(
+        trigger=trigger,
+        key=key,
+        etag=blob.etag,
+        last_modified=blob.last_modified,
+        next_check=_next_check(blob.metadata.get("next_check"), blob.last_modified),
+        about=blob.metadata.get("about", ""),
+    )
 
 
 def _next_check(hint: str | None, last_modified: datetime) -> datetime:

@@ -10,7 +10,7 @@ from shared.index import Index
 from shared.lakes import Lakes
 from shared.ledger import Ledger
 from shared.orders import Orders
-from shared.runs import EventBrief
+from shared.summaries import EventBrief
 
 
 class Place(BaseModel):

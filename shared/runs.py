@@ -1,102 +1,63 @@
 """Reading runs: a list of them, one of them with its steps, what a trigger decided."""
 
-from datetime import datetime
-from typing import Any
+import base64
+import builtins
+import heapq
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import chain, islice, takewhile
+from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime
 
-from shared.history import History
+from shared.definitions import NAME, RESERVED
+from shared.errors import NotFound, RecordUnreadable, RequestInvalid, SignalboxError
+from shared.history import Entry, History, is_place, place_of
 from shared.index import Index
-from shared.ledger import Ledger, Reason, State, Transition
-from shared.workspace import Workspace
+from shared.ledger import Ledger, Marker, State, parse_run_id
+from shared.summaries import (
+    EventBrief,
+    RunDetail,
+    RunSummary,
+    Shown,
+    completed,
+    detail,
+    event_told,
+    has_job,
+    shown,
+    summary,
+    told,
+)
+from shared.workspace import Step, Workspace
+
+log = logging.getLogger(__name__)
 
 #: The most that one page holds.
 MAX_PAGE = 200
 
+#: Records and entries that are read for one page; what it does not find among them is on the next.
+_LOOKS = 1_000
+#: Read at once when not every one of them fits the question.
+_LOOK_AHEAD = 32
+#: Names of other decisions between two looks …
+_PASSED_OVER = 5_000
+#: … and how often a page looks on after so many.
+_PAUSES = 4
+_THREADS = 16
 
-class _Shown(BaseModel):
-    model_config = ConfigDict(frozen=True)
+#: How far from a time decisions are looked for.
+AROUND = timedelta(hours=1)
 
-
-class EventBrief(_Shown):
-    """What happened, without its data."""
-
-    id: str
-    source: str
-    type: str
-    subject: str
-    time: AwareDatetime
-
-
-class Waiting(_Shown):
-    """What a run waits for, in words."""
-
-    text: str
-    #: When it is looked at again or given up, where that is known; storage time.
-    until: AwareDatetime | None = None
+#: What history calls the runs that are over.
+_FINAL = frozenset(state.value for state in State if state.final)
 
 
-class RunSummary(_Shown):
-    """A run on one line."""
-
-    id: str
-    trigger: str
-    #: `name@version`; None when no pipeline was found for it.
-    pipeline: str | None
-    state: State
-    reason: Reason | None
-    #: The name of its AzureML job, also when it never came to be.
-    job: str | None
-    #: Where a person looks at the job; None when AzureML never had one.
-    studio_url: str | None
-    event: EventBrief
-    created_at: AwareDatetime
-    ended_at: AwareDatetime | None
-    #: 0 when no job could be made of the event.
-    attempt: int
-    cancel_requested: bool
-    #: The run that this one tries again.
-    replay_of: str | None
-    #: How many runs came before it, each started by the end of the one before.
-    depth: int
-
-
-class StepNow(_Shown):
-    """A step as AzureML shows it now."""
-
-    name: str
-    job: str
-    status: str
-
-
-class FailedStep(_Shown):
-    """A step that failed, and the end of what it printed."""
-
-    step: str
-    job: str
-    log_tail: str
-
-
-class RunDetail(RunSummary):
-    """All that is known of a run."""
-
-    #: Values as the job has them; data as its path.
-    inputs: dict[str, Any]
-    #: Where the job wrote its outputs.
-    outputs: dict[str, str]
-    experiment_name: str | None
-    tags: dict[str, str]
-    transitions: list[Transition]
-    #: None when there is no job yet, or when AzureML cannot be asked: then `steps_error` says why.
-    steps: list[StepNow] | None
-    steps_error: str | None = None
-    failed_steps: list[FailedStep]
-    waiting_for: Waiting | None
-    #: With its data and extension attributes.
-    event: Any
-
-
-class RunPage(_Shown):
+class RunPage(Shown):
     """Some runs, and where to go on."""
 
     items: list[RunSummary]
@@ -105,7 +66,7 @@ class RunPage(_Shown):
     cursor: str | None = None
 
 
-class Decided(_Shown):
+class Decided(Shown):
     """A final decision of a trigger, as history has it."""
 
     trigger: str
@@ -117,11 +78,55 @@ class Decided(_Shown):
     check: str | None = None
     #: None for an event that was filtered.
     run: RunSummary | None = None
-    event: EventBrief
+    #: None when an older version told too little of it.
+    event: EventBrief | None = None
+
+
+class Decisions(Shown):
+    """Some decisions of a trigger, newest first."""
+
+    items: list[Decided]
+    #: There are others, which were not read.
+    more: bool
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A run that a page might show, and where the page would end with it."""
+
+    position: "_Position"
+    #: None: what lies before this was passed over.
+    load: Callable[[], RunSummary | None] | None
+
+
+@dataclass(frozen=True)
+class _Position:
+    """Where a page ends: behind an open run, or among those that are over."""
+
+    phase: Literal["open", "over"]
+    #: `trigger/key` of an open run, or a place in history.
+    place: str
+    trigger: str = ""
+
+    @property
+    def cursor(self) -> str:
+        text = json.dumps([self.phase, self.place, self.trigger])
+        return base64.urlsafe_b64encode(text.encode()).decode()
+
+    @classmethod
+    def parse(cls, cursor: str) -> "_Position":
+        """Raises ValueError."""
+        content = json.loads(base64.urlsafe_b64decode(cursor.encode("ascii")))
+        match content:
+            case ["open", str(place), ""]:
+                return cls("open", place)
+            case ["over", str(place), str(trigger)] if is_place(place):
+                return cls("over", place, trigger)
+        raise ValueError("is none of ours")
 
 
 class Runs:
-    """Reads what the ledger and history have of runs."""
+    """Reads what the ledger and history have of runs. Changes nothing."""
 
     def __init__(
         self, *, ledger: Ledger, history: History, workspace: Workspace, index: Index
@@ -133,14 +138,60 @@ class Runs:
 
     def get(self, run_id: str) -> RunDetail:
         """One run. Raises NotFound, StorageUnavailable, RecordUnreadable."""
-        raise NotImplementedError
+        named = parse_run_id(run_id)
+        held = self._ledger.read(*named) if named else None
+        if named is None or held is None:
+            raise NotFound(
+                f"There is no run {shown(run_id)!r}. Its id is <trigger>.<32 hexadecimal digits>; "
+                "a run that ended long ago has expired."
+            )
+        record = held.record
+        marker = None if record.state.final else self._ledger.marker(*named)
+        steps, error = None, None
+        if has_job(record.state, record.reason):
+            steps, error = self._steps(record.attempt.job_name)
+        return detail(record, marker, self._workspace.studio_url, steps, error)
 
-    def decisions(self, trigger: str, at: datetime | None = None, limit: int = 20) -> list[Decided]:
-        """What a trigger decided, newest first: lately, or around a time.
+    def _steps(self, job: str) -> tuple[builtins.list[Step] | None, str | None]:
+        try:
+            return self._workspace.steps(job), None
+        except SignalboxError as error:
+            return None, shown(str(error))
+
+    def decisions(self, trigger: str, at: datetime | None = None, limit: int = 20) -> Decisions:
+        """What a trigger decided, newest first: lately, or within an hour of a time.
 
         Raises StorageUnavailable.
         """
-        raise NotImplementedError
+        if at is None:
+            entries = self._history.entries(trigger)
+        else:
+            since = at - AROUND
+            entries = takewhile(
+                lambda entry: entry.at >= since,
+                self._history.entries(trigger, after=place_of(at + AROUND)),
+            )
+        found = [*islice(entries, limit + 1)]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            items = [item for item in pool.map(self.decided, found[:limit]) if item is not None]
+        return Decisions(items=items, more=len(found) > limit)
+
+    def decided(self, entry: Entry) -> Decided | None:
+        """What an entry of history says; None when it has expired meanwhile."""
+        content = self._history.read(entry)
+        if content is None:
+            return None
+        over = entry.decision in _FINAL
+        run = self._summary(entry, content) if over else None
+        return Decided(
+            trigger=entry.trigger,
+            key=entry.key,
+            at=entry.at,
+            decision=entry.decision or str(content.get("decision")),
+            check=None if over else str(content.get("check")),
+            run=run,
+            event=run.event if run else event_told(content),
+        )
 
     def list(
         self,
@@ -153,7 +204,162 @@ class Runs:
     ) -> RunPage:
         """Runs: those that are open by name, then those that are over, newest first.
 
-        `pipeline` is a name, or name@version. Raises RequestInvalid, NotFound for a trigger that
-        never was, StorageUnavailable.
+        `pipeline` is a name, or name@version. A run that ends while pages are read may be on two
+        of them, never on none. Raises RequestInvalid, NotFound for a trigger that never was,
+        StorageUnavailable.
         """
-        raise NotImplementedError
+        wanted, after = _checked(state, limit, cursor)
+        known = {*self._index.read().snapshot.triggers, *RESERVED}
+        names = sorted(known) if trigger is None else [trigger]
+        if trigger is not None and not NAME.fullmatch(trigger):
+            raise _no_trigger(trigger, known)
+
+        def fits(run: RunSummary | None) -> bool:
+            return (
+                run is not None
+                and wanted in (None, run.state)
+                and pipeline in (None, run.pipeline, (run.pipeline or "").partition("@")[0])
+            )
+
+        found: dict[str, RunSummary] = {}
+        looked, more, last = 0, False, after
+        with ThreadPoolExecutor(_THREADS) as pool:
+            candidates = chain(
+                self._open(trigger, wanted, after), self._over(names, wanted, after, pool)
+            )
+            while len(found) < limit and looked < _LOOKS:
+                missing = limit - len(found)
+                picky = pipeline is not None or wanted is not None
+                chunk = _chunk(candidates, max(missing, _LOOK_AHEAD) if picky else missing)
+                if not chunk:
+                    break
+                loaded = pool.map(lambda candidate: candidate.load and candidate.load(), chunk)
+                for candidate, run in zip(chunk, loaded, strict=True):
+                    if len(found) == limit:
+                        more = True
+                        break
+                    looked += 1 if candidate.load else _LOOKS // _PAUSES
+                    last = candidate.position
+                    if run is not None and fits(run):
+                        found[run.id] = run
+            more = more or next(candidates, None) is not None
+        if trigger is not None and trigger not in known and not (found or more or after):
+            raise _no_trigger(trigger, known)
+        return RunPage(items=[*found.values()], cursor=last.cursor if more and last else None)
+
+    def _open(
+        self, trigger: str | None, wanted: State | None, after: _Position | None
+    ) -> Iterator[_Candidate]:
+        """What has a marker, by name."""
+        if (after and after.phase == "over") or (wanted and wanted.final):
+            return
+        for marker in self._ledger.open(trigger):
+            name = f"{marker.trigger}/{marker.key}"
+            if after is None or name > after.place:
+                yield _Candidate(_Position("open", name), partial(self._load_open, marker))
+
+    def _over(
+        self,
+        triggers: Sequence[str],
+        wanted: State | None,
+        after: _Position | None,
+        pool: ThreadPoolExecutor,
+    ) -> Iterator[_Candidate]:
+        """What history has, newest first: every trigger's listing merged into one."""
+        if wanted and not wanted.final:
+            return
+        decisions = {wanted.value} if wanted else _FINAL
+        place = after.place if after and after.phase == "over" else ""
+        # Two triggers may have decided about one event at one moment: the same place.
+        streams = [
+            self._sparse(name, decisions, place[:-1] if after and name > after.trigger else place)
+            for name in triggers
+        ]
+        begun = list(pool.map(_begun, streams))
+        for entry in heapq.merge(*begun, key=lambda entry: (entry.place, entry.trigger)):
+            fits = entry.decision in decisions
+            yield _Candidate(
+                _Position("over", entry.place, entry.trigger),
+                partial(self._load_over, entry) if fits else None,
+            )
+
+    def _sparse(self, trigger: str, decisions: Set[str], after: str) -> Iterator[Entry]:
+        """A trigger's entries with those decisions, and now and then one that was passed over."""
+        passed = 0
+        for entry in self._history.entries(trigger, after=after):
+            passed += 1
+            if entry.decision in decisions or passed == _PASSED_OVER:
+                passed = 0
+                yield entry
+
+    def _load_open(self, marker: Marker) -> RunSummary | None:
+        try:
+            held = self._ledger.read(marker.trigger, marker.key)
+        except RecordUnreadable as error:
+            log.warning("A run is left out of the list: %s", error)
+            return None
+        if held is None:
+            return None
+        record = held.record
+        if record.state.final and self._history.has(
+            record.trigger, record.key, record.event, record.transitions[-1].at
+        ):
+            return None
+        return summary(record, self._workspace.studio_url)
+
+    def _load_over(self, entry: Entry) -> RunSummary | None:
+        try:
+            content = self._history.read(entry)
+            return self._summary(entry, content) if content else None
+        except RecordUnreadable as error:
+            log.warning("A run is left out of the list: %s", error)
+            return None
+
+    def _summary(self, entry: Entry, content: Mapping[str, Any]) -> RunSummary:
+        if found := told(content, self._workspace.studio_url):
+            return found
+        # Older versions told less; the record has it, unless it has expired.
+        held = self._ledger.read(entry.trigger, entry.key)
+        if held is not None:
+            return summary(held.record, self._workspace.studio_url)
+        if found := told(completed(content, entry), self._workspace.studio_url):
+            return found
+        raise RecordUnreadable(f"{entry.name!r} is no decision that Signalbox wrote.")
+
+
+def _checked(
+    state: str | None, limit: int, cursor: str | None
+) -> tuple[State | None, _Position | None]:
+    wrong, wanted, after = dict[str, str](), None, None
+    if state is not None and state not in list(State):
+        wrong["state"] = f"is none of {', '.join(State)}"
+    elif state is not None:
+        wanted = State(state)
+    if not 1 <= limit <= MAX_PAGE:
+        wrong["limit"] = f"is not 1 to {MAX_PAGE}"
+    try:
+        after = _Position.parse(cursor) if cursor is not None else None
+    except (ValueError, RecursionError):
+        wrong["cursor"] = "is none that a page gave; leave it out to begin anew"
+    if wrong:
+        raise RequestInvalid("This list cannot be given", wrong)
+    return wanted, after
+
+
+def _chunk(candidates: Iterator[_Candidate], size: int) -> list[_Candidate]:
+    chunk = []
+    for candidate in islice(candidates, size):
+        chunk.append(candidate)
+        if candidate.load is None:
+            break
+    return chunk
+
+
+def _begun(entries: Iterator[Entry]) -> Iterator[Entry]:
+    """The same entries, the first of them here already."""
+    first = next(entries, None)
+    return chain([first], entries) if first is not None else iter(())
+
+
+def _no_trigger(name: str, known: Iterable[str]) -> NotFound:
+    return NotFound(f"There is no trigger {shown(name)!r}. There are: {', '.join(sorted(known))}.")

@@ -103,6 +103,11 @@ class Submission:
             "run": record.run_id,
             "pipeline": record.pipeline,
             "job": record.attempts[-1].job_name if record.attempts else None,
+            "created_at": record.transitions[0].at.isoformat(),
+            "attempt": record.attempts[-1].number if record.attempts else 0,
+            "cancel_requested": record.cancel_requested,
+            "replay_of": record.replay_of,
+            "depth": record.depth,
         }
         self._history.finished(record.trigger, record.key, record.event, end.at, decision)
         if event := outcomes.chained(record, self._deployment):
