@@ -40,6 +40,7 @@ class App:
 
     settings: Settings
     dispatcher: Dispatcher
+    submission: Submission
     observer: Observer
     tick: Tick
     publishing: Publishing
@@ -105,6 +106,7 @@ def build(environment: Mapping[str, str]) -> App:
     return App(
         settings=found,
         dispatcher=dispatcher,
+        submission=submission,
         observer=Observer(
             deployment=found.deployment, dispatcher=dispatcher, submission=submission
         ),

@@ -1,0 +1,1 @@
+"""The HTTP API. FastAPI costs most of a second to import, so only the first call imports this."""

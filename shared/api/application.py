@@ -1,0 +1,49 @@
+"""The web application: every resource behind one door."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from shared.api import contract, events, explain, health, pipelines, problems, runs, triggers
+from shared.api.door import Door
+from shared.bootstrap import App
+from shared.errors import SignalboxError
+
+
+def create_app(
+    app: Callable[[], App], *, new_id: Callable[[], str], now: Callable[[], datetime]
+) -> FastAPI:
+    """The HTTP API of an app, which is asked for on each request.
+
+    `new_id` gives text that nothing was ever named before; `now` is the worker's time.
+    """
+    api = FastAPI(
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        # A redirect would lose the body, and the key with it.
+        redirect_slashes=False,
+        dependencies=[Depends(contract.known_query)],
+    )
+    for error in (SignalboxError, problems.Refused, RequestValidationError, HTTPException):
+        api.add_exception_handler(error, problems.handle)
+    for resource in (pipelines, triggers, runs, events, explain):
+        api.include_router(resource.router)
+    api.include_router(health.router(now))
+
+    @api.get(
+        "/api/openapi.json",
+        tags=["service"],
+        operation_id="describe",
+        summary="This document",
+        responses=contract.refusals(),
+    )
+    def describe() -> dict[str, Any]:
+        return contract.document(api)
+
+    api.add_middleware(Door, app=app, new_id=new_id, now=now)
+    return api

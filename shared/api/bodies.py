@@ -1,0 +1,186 @@
+"""What clients send: JSON as RFC 8259 has it, and the shapes that are asked for."""
+
+import json
+import math
+import re
+from typing import Annotated, Any, NoReturn
+
+from fastapi import Depends, Request
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from shared.api import problems
+from shared.api.door import call_of
+from shared.api.problems import Refused
+from shared.inputs import Literal
+
+#: Lists and objects inside one another.
+MAX_DEPTH = 50
+
+_DIGITS = 300
+
+_JSON_TYPE = re.compile(r"application/(?:[a-z0-9.-]+\+)?json|text/json")
+
+
+def _literal(value: Any) -> Literal:
+    # A union of types would be told as one error for each of them.
+    if isinstance(value, str | bool | int | float):
+        return value
+    raise ValueError("must be text, a number, true or false")
+
+
+Value = Annotated[
+    Any,
+    BeforeValidator(_literal),
+    WithJsonSchema({"type": ["string", "number", "boolean"]}),
+]
+Short = Annotated[str, Field(min_length=1, max_length=255)]
+InputName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")]
+TagName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,254}$")]
+
+
+class Body(BaseModel):
+    """Unknown fields are mistakes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class RunRequest(Body):
+    """What to run a pipeline with."""
+
+    #: Input -> value; data inputs take a path: https://…, azureml:…
+    inputs: dict[InputName, Value] = Field(
+        default_factory=dict, max_length=500, examples=[{"region": "north", "epochs": 3}]
+    )
+    #: Replaces the pipeline's experiment.
+    experiment_name: Short | None = None
+    #: Replaces the pipeline's default compute.
+    compute: Short | None = None
+    tags: dict[TagName, str] = Field(default_factory=dict, max_length=50)
+    #: Run every step anew, also those whose inputs have not changed.
+    force_rerun: bool | None = None
+
+    def content(self) -> dict[str, Any]:
+        """What was said, as an event's data: what only repeats a default is left out."""
+        return {"inputs": self.inputs, **self.model_dump(exclude={"inputs"}, exclude_defaults=True)}
+
+
+class BlobsThere(Body):
+    """Blobs that lie there now."""
+
+    limit: Annotated[int, Field(ge=1, le=200)] = 20
+    #: Instead of the literal text that the trigger's path begins with.
+    prefix: Annotated[str, Field(max_length=1024)] = ""
+
+
+class TestRequest(Body):
+    """What to try a trigger with: one event, or blobs that lie there now."""
+
+    __test__ = False
+
+    #: A CloudEvent, an Event Grid event, or {"data": …} for triggers of messages and HTTP.
+    event: dict[str, Any] | None = None
+    blobs: BlobsThere | None = None
+
+
+def parse(body: bytes) -> Any:
+    """JSON from outside, which nothing that reads it later understands differently.
+
+    Raises Refused.
+    """
+    try:
+        content = json.loads(
+            body,
+            parse_constant=_refuse,
+            parse_float=_finite,
+            parse_int=_integer,
+            object_pairs_hook=_object,
+        )
+    except RecursionError:
+        raise Refused(400, "The body is nested too deeply.") from None
+    except UnicodeDecodeError:
+        raise Refused(400, "The body is not UTF-8.") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise Refused(400, f"The body is not JSON: {error.msg} at {where}.") from None
+    except ValueError as error:
+        raise Refused(400, f"The body is not JSON that can be read: {error}.") from None
+    _require_plain(content)
+    return content
+
+
+def of[M: BaseModel](model: type[M]) -> Any:
+    """The dependency that reads a body of this shape; a plain function, so off the event loop."""
+
+    def read(request: Request) -> M:
+        try:
+            return model.model_validate(content_of(request))
+        except ValidationError as error:
+            found = problems.places(error)
+            raise Refused(422, "The body is not as it should be.", errors=found) from None
+
+    return Depends(read)
+
+
+def content_of(request: Request) -> Any:
+    """The body as JSON; no body is an empty object. Raises Refused."""
+    body = call_of(request).body
+    if not body:
+        return {}
+    require_json(request)
+    return parse(body)
+
+
+def require_json(request: Request) -> None:
+    """Raises Refused for a body that says it is something else; one that says nothing may be."""
+    said = request.headers.get("content-type", "application/json").partition(";")[0]
+    if not _JSON_TYPE.fullmatch(said.strip().lower()):
+        raise Refused(415, "Bodies are JSON here: send Content-Type: application/json.")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("a number in it is too large")
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise ValueError("a number in it is too large")
+    return int(text)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object in it has one name twice")
+    return found
+
+
+def _require_plain(content: Any) -> None:
+    """Nothing too deep to be written down again, and no half of a character."""
+    level = [content]
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return
+        inner: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                inner += [*value, *value.values()]
+            elif isinstance(value, list):
+                inner += value
+            elif isinstance(value, str):
+                _require_unicode(value)
+        level = inner
+    raise Refused(400, f"The body is nested more than {MAX_DEPTH} deep.")
+
+
+def _require_unicode(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Refused(400, "The body holds half of a surrogate pair, which is no text.") from None
