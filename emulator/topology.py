@@ -43,6 +43,16 @@ class StorageAccount(_Frozen):
         return base64.b64encode(hashlib.sha512(self.name.encode()).digest()).decode()
 
 
+class Compute(_Frozen):
+    """A compute target that the workspace has from the start."""
+
+    name: str
+    type: Literal["AmlCompute", "ComputeInstance", "Kubernetes", "VirtualMachine"] = "AmlCompute"
+    size: str = "STANDARD_D2S_V3"
+    #: of a compute instance only
+    state: Literal["Running", "Stopped"] = "Running"
+
+
 class Workspace(_Frozen):
     """An Azure Machine Learning workspace and where its own storage is."""
 
@@ -53,6 +63,11 @@ class Workspace(_Frozen):
     datastore_container: str = "azureml-blobstore-local"
     #: container of run artifacts and logs
     artifacts_container: str = "azureml"
+    #: False: jobs are checked, accepted and kept, and stay Queued; nothing is run
+    executes: bool = True
+    computes: tuple[Compute, ...] = (Compute(name="cpu-cluster"),)
+    #: how long creating, starting, stopping and deleting a compute takes
+    compute_seconds: float = 0.5
 
     @property
     def api_host(self) -> str:

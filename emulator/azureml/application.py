@@ -14,7 +14,9 @@ from emulator.azureml.assets.models import AssetStore
 from emulator.azureml.assets.registration import Registrar
 from emulator.azureml.assets.routes import AssetRoutes
 from emulator.azureml.authority import BearerRequired
+from emulator.azureml.computes.failures import ComputeFailures
 from emulator.azureml.computes.routes import ComputeRoutes
+from emulator.azureml.computes.targets import Computes
 from emulator.azureml.errors import (
     ServiceError,
     answer_crash,
@@ -40,12 +42,20 @@ from emulator.azureml.workspaces.routes import WorkspaceRoutes
 _SCOPE = f"/subscriptions/{{subscription}}/resourceGroups/{{group}}/providers/{PROVIDER}/workspaces"
 
 
-def create_app(workspace: Workspace, machine: Machine, publish: Publish) -> Starlette:
+def create_app(
+    workspace: Workspace,
+    machine: Machine,
+    publish: Publish,
+    compute_failures: ComputeFailures | None = None,
+) -> Starlette:
     """The application; its lifespan ends every process that a job still runs.
 
-    `publish` is given the workspace's Event Grid events, from any thread.
+    `publish` is given the workspace's Event Grid events, from any thread. `compute_failures`
+    are the operations on computes that are to fail.
     """
     storage = Storage(machine)
+    computes = Computes(workspace, compute_failures or ComputeFailures())
+    compute_routes = ComputeRoutes(workspace, computes)
     assets, jobs = AssetStore(), JobStore()
     runs = RunStore(RunEvents(workspace, publish))
     registrar = Registrar(assets, workspace)
@@ -56,15 +66,18 @@ def create_app(workspace: Workspace, machine: Machine, publish: Publish) -> Star
         registrar=registrar,
         pythons=PythonEnvironments(machine.cache, machine.plain_variables),
         cores=Cores(machine.cores),
+        computes=computes,
     )
     executor = Executor(runs, assets, workshop)
     own = WorkspaceRoutes(workspace, storage)
     history = RunHistoryRoutes(workspace, runs, storage)
     arm: list[BaseRoute] = [
         *own.routes(),
-        *ComputeRoutes(workspace).routes(),
+        *compute_routes.routes(),
         *AssetRoutes(workspace, assets, registrar, storage).routes(),
-        *JobRoutes(workspace, jobs, runs, Submission(registrar, workspace), executor).routes(),
+        *JobRoutes(
+            workspace, jobs, runs, Submission(registrar, workspace, computes), executor
+        ).routes(),
     ]
 
     @contextlib.asynccontextmanager
@@ -81,6 +94,7 @@ def create_app(workspace: Workspace, machine: Machine, publish: Publish) -> Star
             Mount(f"/history/v1.0{workspace.arm_id}", routes=history.routes()),
             Mount(f"/data/v1.0{workspace.arm_id}", routes=history.data_routes()),
             Mount(f"/modelregistry/v1.0{workspace.arm_id}", routes=history.model_routes()),
+            compute_routes.status_route(),
             *_other_workspaces(workspace),
         ],
         middleware=[

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from emulator.topology import Topology
+from emulator.topology import Compute, Topology
 
 PROVIDER = "Microsoft.MachineLearningServices"
 
@@ -25,8 +25,12 @@ class Workspace:
     blob_container: str
     #: Container behind the datastore `workspaceartifactstore`: logs and run artifacts.
     artifact_container: str
-    #: Names of the AmlCompute clusters; serverless needs none.
-    clusters: tuple[str, ...] = ("cpu-cluster",)
+    #: What is there from the start; serverless needs nothing.
+    computes: tuple[Compute, ...] = (Compute(name="cpu-cluster"),)
+    #: How long creating, starting, stopping and deleting a compute takes.
+    compute_seconds: float = 0.5
+    #: False: jobs are checked and kept, and stay Queued.
+    executes: bool = True
 
     @classmethod
     def of(cls, topology: Topology) -> "Workspace":
@@ -41,6 +45,9 @@ class Workspace:
             storage_account=workspace.storage_account,
             blob_container=workspace.datastore_container,
             artifact_container=workspace.artifacts_container,
+            computes=workspace.computes,
+            compute_seconds=workspace.compute_seconds,
+            executes=workspace.executes,
         )
 
     @property

@@ -307,12 +307,6 @@ def test_unknown_routes_are_refused_by_name(rest: Rest) -> None:
         assert message.startswith(f"{method} {rest.workspace}{path} is not implemented")
 
 
-def test_creating_a_compute_is_refused(rest: Rest) -> None:
-    answer = rest("PUT", "/computes/new", {})
-    assert answer.status_code == 501
-    assert "deleting computes" in answer.json()["error"]["message"]
-
-
 def test_another_workspace_does_not_exist(rest: Rest) -> None:
     other = rest.workspace.replace("ml-local", "ml-other")
     for path in ("", "/jobs/a", "/components"):

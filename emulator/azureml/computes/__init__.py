@@ -1,1 +1,1 @@
-"""Compute targets: the clusters that the topology names."""
+"""Compute targets: clusters and instances through their states, attached ones to look at."""

@@ -1,6 +1,8 @@
 """What asking for a compute can be answered with."""
 
-from emulator.azureml.errors import NotFound, UserError
+from collections.abc import Sequence
+
+from emulator.azureml.errors import NotFound, ServiceError, UserError
 from emulator.azureml.workspace import PROVIDER, Workspace
 
 
@@ -19,9 +21,29 @@ class ComputeNotFound(NotFound):
 class UnknownComputeTarget(UserError):
     """A job that wants to run where nothing is."""
 
-    def __init__(self, name: str, where: str, workspace: Workspace) -> None:
+    def __init__(self, name: str, where: str, known: Sequence[str]) -> None:
         super().__init__(
             f"Unknown compute target '{name}' in {where}. The workspace has: "
-            f"{', '.join(workspace.clusters)}; 'serverless' is always there.",
+            f"{', '.join(known) or 'none'}; 'serverless' is always there.",
             inner=("NotFound", "ComputeNotFound"),
+        )
+
+
+class BadCompute(UserError):
+    """A compute that cannot be made, or a change that cannot be."""
+
+    def __init__(self, message: str, code: str = "InvalidCompute") -> None:
+        super().__init__(message, inner=("BadArgument", code))
+
+
+class ComputeBusy(ServiceError):
+    """An operation that does not go with the state the compute is in."""
+
+    def __init__(self, name: str, operation: str, state: str) -> None:
+        super().__init__(
+            409,
+            "Conflict",
+            f"The operation {operation} cannot be performed on compute '{name}' while it is in "
+            f"state {state}.",
+            inner=("Conflict", "ComputeOperationConflict"),
         )

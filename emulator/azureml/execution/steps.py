@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from emulator.azureml.arm_ids import last_segment
 from emulator.azureml.assets.registration import Registrar
+from emulator.azureml.computes.targets import Computes
 from emulator.azureml.errors import ServiceError
 from emulator.azureml.execution.command_line import UnknownName, render
 from emulator.azureml.execution.cores import Cores
@@ -27,6 +29,8 @@ from emulator.azureml.workspace import Machine, Workspace
 
 log = logging.getLogger(__name__)
 
+_LOOK_EVERY = 0.1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Workshop:
@@ -38,6 +42,7 @@ class Workshop:
     registrar: Registrar
     pythons: PythonEnvironments
     cores: Cores
+    computes: Computes
 
 
 class StepExecution:
@@ -66,6 +71,7 @@ class StepExecution:
         run = self._run
         try:
             run.move(Status.QUEUED)
+            self._await_compute()
             with self._workshop.cores.one(self._stop):
                 run.move(Status.PREPARING)
                 self._prepare_and_run(inputs)
@@ -78,6 +84,15 @@ class StepExecution:
         except Exception as error:
             log.exception("step %s of %s crashed", self._step.name, self._root)
             run.move(Status.FAILED, RunError("SystemError", f"The local AzureML failed: {error!r}"))
+
+    def _await_compute(self) -> None:
+        """Wait in the queue of a compute that is not there yet, or is stopped."""
+        name, computes = last_segment(self._step.compute), self._workshop.computes
+        while not computes.is_usable(name):
+            if problem := computes.problem(name):
+                raise StepFailure("UserError", f"The compute '{name}' cannot be used: {problem}")
+            if self._stop.wait(_LOOK_EVERY):
+                raise StepStopped
 
     def _prepare_and_run(self, inputs: StepInputs) -> None:
         workshop, component = self._workshop, self._step.component

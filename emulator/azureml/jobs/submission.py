@@ -7,8 +7,8 @@ from typing import Any
 
 from emulator.azureml.arm_ids import last_segment
 from emulator.azureml.assets.registration import Registrar
-from emulator.azureml.computes.errors import UnknownComputeTarget
-from emulator.azureml.computes.models import SERVERLESS, exists
+from emulator.azureml.computes.models import SERVERLESS
+from emulator.azureml.computes.targets import Computes
 from emulator.azureml.errors import NotImplementedHere, UserError
 from emulator.azureml.execution.plan import DEFAULT_DATASTORE, Plan, Step
 from emulator.azureml.graphs.bindings import Data, ParentInput, Text, read_binding
@@ -51,9 +51,10 @@ _DURATION = re.compile(
 class Submission:
     """Checks a job against what is registered."""
 
-    def __init__(self, registrar: Registrar, workspace: Workspace) -> None:
+    def __init__(self, registrar: Registrar, workspace: Workspace, computes: Computes) -> None:
         self._registrar = registrar
         self._workspace = workspace
+        self._computes = computes
 
     def plan(self, name: str, body: Mapping[str, Any]) -> Plan:
         """The job's plan. Raises UserError, NotFound or NotImplementedHere, naming the part."""
@@ -162,8 +163,7 @@ class Submission:
                 if not isinstance(value, Text) or not value.text:
                     raise MissingInput(binding.name, job)
                 compute = value.text
-        if not exists(compute, self._workspace):
-            raise UnknownComputeTarget(compute, f"node '{node.name}' of {job}", self._workspace)
+        self._computes.check_target(compute, f"node '{node.name}' of {job}")
         return compute
 
 
