@@ -1,37 +1,24 @@
-"""From a pipelineJob YAML to what AzureML is told once: step components and one pipeline component.
+"""From a pipelineJob YAML to what AzureML is told once: components, local data, one pipeline.
 
 Pure: the same files give the same result, versions included, on every machine. Nothing here talks
 to Azure.
 """
 
-import hashlib
-import json
-import re
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from shared import graphs
+from shared import graphs, wrapping
+from shared.checks import RESERVED_INPUT
 from shared.definitions import PipelineDefinition
-from shared.graphs import REMOTE, Graph, mapping
-from shared.inputs import DataInput, PipelineInput
+from shared.documents import Document
+from shared.errors import Problem
+from shared.graphs import Graph
+from shared.inputs import DATA_TYPES, DataInput, PipelineInput
+from shared.nodes import Node, mapping
+from shared.registrations import CompiledAsset, CompiledComponent, Registrations
+from shared.sources import local, version_of
 
-#: Left behind by running code, never part of it.
-_LEFTOVERS = frozenset({"__pycache__", ".ipynb_checkpoints", ".DS_Store", ".git"})
-
-#: Hexadecimal digits of a version: 64 bits tell versions of one component apart.
-_VERSION_LENGTH = 16
-
-
-@dataclass(frozen=True)
-class CompiledComponent:
-    """One component version: YAML content as the SDK loads it; local paths are absolute."""
-
-    name: str
-    version: str
-    document: dict[str, Any]
+__all__ = ["CompiledAsset", "CompiledComponent", "CompiledPipeline", "compile", "compute_input"]
 
 
 @dataclass(frozen=True)
@@ -39,19 +26,39 @@ class CompiledPipeline:
     """What publish registers, and what a component cannot carry and each job must."""
 
     name: str
+    #: In this order: a component comes after those it is made of.
     steps: tuple[CompiledComponent, ...]
     component: CompiledComponent
     inputs: dict[str, PipelineInput]
     outputs: dict[str, DataInput]
+    #: Local files and folders that are inputs.
+    assets: tuple[CompiledAsset, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    #: The compute of each step that has one of its own, by step.
+    computes: dict[str, str] = field(default_factory=dict)
+    #: The steps, when no component can carry them and each job does; and why.
+    jobs: dict[str, Any] | None = None
+    inline_because: tuple[str, ...] = ()
     experiment_name: str | None = None
     display_name: str | None = None
     description: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, str] = field(default_factory=dict)
+    #: Whose rights the job has, as in its document.
+    identity: dict[str, Any] | None = None
+    #: A component that was registered by others, which the job is one of.
+    registered: str | None = None
+    #: What AzureML takes and looks like a mistake.
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def version(self) -> str:
         return self.component.version
+
+
+def compute_input(step: str) -> str:
+    """The pipeline's input that carries the compute of a step."""
+    return f"{RESERVED_INPUT}compute_{step}"
 
 
 def compile(definition: PipelineDefinition) -> CompiledPipeline:
@@ -59,104 +66,146 @@ def compile(definition: PipelineDefinition) -> CompiledPipeline:
 
     Raises DefinitionsInvalid with everything that is wrong with it.
     """
-    graph = graphs.load(definition.document)
-    steps, references = _steps(definition, graph)
-    source = definition.document.content
+    document = wrapping.wrapped(definition.document, definition.name)
+    graph = graphs.load(document)
+    source = document.content
+    registrations = Registrations(definition.component_name)
+    jobs = {name: registrations.job(name, node) for name, node in graph.nodes.items()}
+    why = _inline(graph)
+    computes = {} if why else _computes(graph)
+    for node, given in jobs.items():
+        if why:
+            jobs[node] = _with_assets(given, node, document, registrations)
+        elif node in computes:
+            given["compute"] = f"${{{{parent.inputs.{compute_input(node)}}}}}"
+    inputs = {name: _input(graph, name, registrations) for name in _names(graph, "inputs")}
+    outputs = {name: _output(graph, name) for name in _names(graph, "outputs")}
     pipeline = CompiledPipeline(
         name=definition.name,
-        steps=steps,
-        component=_component(definition, graph, references),
-        inputs={name: _input(graph, name) for name in graph.declared("inputs")},
-        outputs={name: _output(graph, name) for name in graph.declared("outputs")},
-        settings=_settings(mapping(source.get("settings"))),
+        steps=tuple(registrations.components.values()),
+        component=_component(definition, graph, inputs, outputs, computes, jobs),
+        inputs=inputs,
+        outputs=outputs,
+        assets=tuple(registrations.assets.values()),
+        settings=_settings(source),
+        computes={node: _bare(compute) for node, compute in computes.items()},
+        jobs=jobs if why else None,
+        inline_because=tuple(why),
         experiment_name=source.get("experiment_name"),
         display_name=source.get("display_name"),
         description=source.get("description"),
-        tags={name: str(value) for name, value in mapping(source.get("tags")).items()},
+        tags=_texts(source.get("tags")),
+        properties=_texts(source.get("properties")),
+        identity=source.get("identity"),
+        registered=_reference(graph),
+        warnings=graph.warnings,
     )
     return _versioned(pipeline)
 
 
-def _steps(
-    definition: PipelineDefinition, graph: Graph
-) -> tuple[tuple[CompiledComponent, ...], dict[str, str]]:
-    """The components to register, each once, and every node's reference to its own."""
-    steps: dict[str, CompiledComponent] = {}
-    references: dict[str, str] = {}
-    for node, content in graph.nodes.items():
-        if isinstance(content["component"], str):
-            references[node] = content["component"]
-            continue
-        step = _step(definition, node, content["component"])
-        steps.setdefault(step.version, step)
-        references[node] = f"azureml:{steps[step.version].name}:{step.version}"
-    return tuple(steps.values()), references
+def _inline(graph: Graph) -> list[str]:
+    """Why a pipeline component could not carry the jobs; empty when it can.
+
+    Source: https://learn.microsoft.com/azure/machine-learning/how-to-use-pipeline-component
+    """
+    why = []
+    for name, node in graph.nodes.items():
+        if node.component is None:
+            why.append(f"job {name!r} is of type {node.type}, which has no component")
+        own = [port for port, given in _own_data(node)]
+        if own:
+            why.append(f"job {name!r} has data of its own: {', '.join(own)}")
+    settings = mapping(graph.document.content.get("settings"))
+    return why + [
+        f"settings.{name} names a job, which only a job with jobs in it can"
+        for name in ("on_init", "on_finalize")
+        if settings.get(name)
+    ]
 
 
-def _step(
-    definition: PipelineDefinition, node: str, component: dict[str, Any]
-) -> CompiledComponent:
-    content = {name: value for name, value in component.items() if name not in ("name", "version")}
-    environment = content.get("environment")
-    if isinstance(environment, dict):
-        # The SDK names an inline environment by itself, from its content.
-        content["environment"] = {
-            name: value for name, value in environment.items() if name not in ("name", "version")
-        }
-    name = _declared_name(definition, node) or f"{definition.component_name}_{node}"
-    # AzureML's names begin with a letter.
-    name = re.sub(r"[^a-z0-9_]", "_", name.lower())
-    content = {"name": name if name[:1].isalpha() else f"c_{name}", **content}
-    version = _digest(_with_code(content))
-    document = {**content, "version": version}
-    return CompiledComponent(name=content["name"], version=version, document=document)
+def _own_data(node: Node) -> list[tuple[str, dict[str, Any]]]:
+    """The inputs for which a job names data, rather than what is given to the pipeline."""
+    return [
+        (port, given)
+        for port, given in mapping(node.content.get("inputs")).items()
+        if isinstance(given, dict) and not str(given.get("path", "${{")).startswith("${{")
+    ]
 
 
-def _declared_name(definition: PipelineDefinition, node: str) -> str | None:
-    """The name in the component's own file; the SDK forgets it when it loads a job."""
-    reference = definition.document.content["jobs"][node].get("component")
-    if not isinstance(reference, str):
-        return None
-    file = definition.document.path.parent / reference.removeprefix("file:")
-    found = yaml.safe_load(file.read_text()).get("name")
-    return found if isinstance(found, str) else None
+def _with_assets(
+    job: dict[str, Any], node: str, document: Document, registrations: Registrations
+) -> dict[str, Any]:
+    """A job whose local data is an asset."""
+    inputs = dict(mapping(job.get("inputs")))
+    for port, given in inputs.items():
+        path = local(mapping(given).get("path"))
+        if path is not None:
+            kind = str(given.get("type", "uri_folder"))
+            place = document.path.parent / path
+            asset = registrations.asset(f"{node}_{port}", kind, place)
+            inputs[port] = {**given, "path": asset}
+    return {**job, **({"inputs": inputs} if inputs else {})}
+
+
+def _computes(graph: Graph) -> dict[str, str]:
+    """The computes that are fixed in the document, by job."""
+    return {
+        name: compute
+        for name, node in graph.nodes.items()
+        if isinstance(compute := node.content.get("compute"), str) and "${{" not in compute
+    }
 
 
 def _component(
-    definition: PipelineDefinition, graph: Graph, references: dict[str, str]
+    definition: PipelineDefinition,
+    graph: Graph,
+    inputs: dict[str, PipelineInput],
+    outputs: dict[str, DataInput],
+    computes: dict[str, str],
+    jobs: dict[str, Any],
 ) -> CompiledComponent:
     """The pipeline component; its version comes when everything is known."""
-    source = definition.document.content
-    inputs = {name: _input(graph, name) for name in graph.declared("inputs")}
+    source = graph.document.content
+    declared = graph.component.ports("inputs") if graph.component else {}
     document = {
         "type": "pipeline",
         "name": definition.component_name,
         "display_name": source.get("display_name") or definition.name,
         **({"description": source["description"]} if source.get("description") else {}),
         "inputs": {
-            name: {
-                "type": value.type,
-                **({} if value.default is None else {"default": value.default}),
-            }
-            for name, value in inputs.items()
+            **{name: declared.get(name) or _port(value) for name, value in inputs.items()},
+            **{compute_input(node): {"type": "string"} for node in computes},
         },
-        "outputs": {
-            name: {"type": _output(graph, name).type} for name in graph.declared("outputs")
-        },
-        "jobs": {
-            node: {**content, "component": references[node]}
-            for node, content in graph.nodes.items()
-        },
+        "outputs": {name: {"type": value.type} for name, value in outputs.items()},
+        "jobs": jobs,
     }
     return CompiledComponent(name=definition.component_name, version="", document=document)
 
 
-def _input(graph: Graph, name: str) -> PipelineInput:
-    value = graph.declared("inputs")[name]
-    if isinstance(value, dict):
-        kind = str(value.get("type", "uri_folder"))
-        return PipelineInput(type=kind, path=value.get("path"), mode=value.get("mode"))
-    return PipelineInput(type=_literal_type(graph, name, value), default=value)
+def _port(value: PipelineInput) -> dict[str, Any]:
+    return {"type": value.type, **({} if value.default is None else {"default": value.default})}
+
+
+def _names(graph: Graph, kind: str) -> list[str]:
+    """The pipeline's inputs or outputs: those it declares, and those it gives its component."""
+    declared = graph.component.ports(kind) if graph.component else {}
+    return list({**declared, **graph.declared(kind)})
+
+
+def _input(graph: Graph, name: str, registrations: Registrations) -> PipelineInput:
+    value = graph.declared("inputs").get(name)
+    declared = mapping(graph.component.ports("inputs").get(name)) if graph.component else {}
+    kind = declared.get("type")
+    if isinstance(value, dict) or kind in DATA_TYPES:
+        given = value if isinstance(value, dict) else {"path": value}
+        kind = str(given.get("type") or kind or "uri_folder")
+        path = given.get("path")
+        if (place := local(path)) is not None:
+            path = registrations.asset(name, kind, graph.document.path.parent / place)
+        return PipelineInput(type=kind, path=path, mode=given.get("mode") or declared.get("mode"))
+    if value is None and declared:
+        value = declared.get("default")
+    return PipelineInput(type=kind or _literal_type(graph, name, value), default=value)
 
 
 def _literal_type(graph: Graph, name: str, value: Any) -> str:
@@ -176,7 +225,9 @@ def _literal_type(graph: Graph, name: str, value: Any) -> str:
 
 
 def _output(graph: Graph, name: str) -> DataInput:
-    given = mapping(graph.declared("outputs")[name])
+    given = mapping(graph.declared("outputs").get(name))
+    if graph.component:
+        given = {**mapping(graph.component.ports("outputs").get(name)), **given}
     made = [graph.port(maker) for maker in graph.makers_of_output(name)]
     expected = next((port["type"] for port in made if "type" in port), "uri_folder")
     return DataInput(
@@ -184,51 +235,41 @@ def _output(graph: Graph, name: str) -> DataInput:
     )
 
 
-def _settings(settings: dict[str, Any]) -> dict[str, Any]:
+def _settings(source: dict[str, Any]) -> dict[str, Any]:
     """Settings as a job object takes them: without the prefix that YAML references have."""
-    return {
-        name: value.removeprefix("azureml:") if isinstance(value, str) else value
-        for name, value in settings.items()
+    settings = {
+        name: _bare(value) if isinstance(value, str) else value
+        for name, value in mapping(source.get("settings")).items()
     }
+    # The same to AzureML, but naming it there costs each job a request.
+    if (compute := source.get("compute")) and not settings.get("default_compute"):
+        settings["default_compute"] = _bare(str(compute))
+    return settings
+
+
+def _bare(reference: str) -> str:
+    return reference.removeprefix("azureml:")
+
+
+def _texts(values: Any) -> dict[str, str]:
+    return {name: str(value) for name, value in mapping(values).items()}
+
+
+def _reference(graph: Graph) -> str | None:
+    component = graph.component.component if graph.component else None
+    return component if isinstance(component, str) else None
 
 
 def _versioned(pipeline: CompiledPipeline) -> CompiledPipeline:
     """The pipeline under the version that its whole content has, job settings included."""
-    everything = {name: value for name, value in asdict(pipeline).items() if name != "steps"}
+    everything = {
+        name: value
+        for name, value in asdict(pipeline).items()
+        if name not in ("steps", "assets", "warnings", "inline_because")
+    }
     for ports in ("inputs", "outputs"):
         everything[ports] = {name: port.model_dump() for name, port in everything[ports].items()}
-    version = _digest(everything)
+    version = version_of(everything)
     component = pipeline.component
     document = {**component.document, "version": version}
     return replace(pipeline, component=replace(component, version=version, document=document))
-
-
-def _with_code(component: dict[str, Any]) -> dict[str, Any]:
-    """A component with its local folders replaced by what is in them."""
-    found = dict(component)
-    code = component.get("code")
-    if isinstance(code, str) and not REMOTE.match(code):
-        found["code"] = _files_digest(Path(code))
-    environment = mapping(component.get("environment"))
-    folder = mapping(environment.get("build")).get("path")
-    if isinstance(folder, str) and not REMOTE.match(folder):
-        build = {**environment["build"], "path": _files_digest(Path(folder))}
-        found["environment"] = {**environment, "build": build}
-    return found
-
-
-def _files_digest(path: Path) -> str:
-    """Names and contents of all files below a path; no times, no owners."""
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    total = hashlib.sha256()
-    for file in files:
-        if file.is_file() and not _LEFTOVERS & set(file.relative_to(path).parts):
-            name = file.relative_to(path).as_posix()
-            content = hashlib.sha256(file.read_bytes()).hexdigest()
-            total.update(json.dumps([name, content]).encode())
-    return total.hexdigest()
-
-
-def _digest(content: Any) -> str:
-    canonical = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:_VERSION_LENGTH]

@@ -28,6 +28,8 @@ class Document:
     root: Path
     content: dict[str, Any]
     lines: dict[Place, int]
+    #: Whether the content is another than the file's.
+    rewritten: bool = False
 
     def line(self, place: Sequence[str | int]) -> int:
         """The line of a value, or of the nearest value around it."""

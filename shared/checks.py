@@ -1,0 +1,276 @@
+"""What is wrong with a pipeline before AzureML is asked: found all at once, each at its line.
+
+An error is what AzureML would refuse; what it takes in silence and no one means is a warning.
+"""
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from shared import documents, literals, wrapping
+from shared.bindings import (
+    JOB_OUTPUT,
+    OWN_PORT,
+    PARENT_INPUT,
+    PARENT_OUTPUT,
+    bound_in,
+    whole,
+)
+from shared.documents import Document, Place
+from shared.errors import DefinitionsInvalid, Problem
+from shared.nodes import Node, mapping
+from shared.sources import local
+
+_KEYS = {"type", "name", "component", "display_name", "experiment_name", "description", "tags"}
+_KEYS |= {"properties", "inputs", "outputs", "compute", "identity", "services"}
+#: Source: AzureML CLI v2 pipelineJob and commandJob schemas.
+_PIPELINE_KEYS = frozenset(_KEYS | {"$schema", "settings", "jobs"})
+_SETTINGS = frozenset(
+    {"default_compute", "default_datastore", "continue_on_step_failure", "force_rerun"}
+    | {"on_init", "on_finalize"}
+)
+_STEP_KEYS = frozenset(
+    _KEYS
+    | {"command", "code", "environment", "environment_variables", "resources", "limits"}
+    | {"distribution", "queue_settings", "is_deterministic", "comment"}
+)
+
+#: How the inputs begin that carry each step's own compute; see the compiler.
+RESERVED_INPUT = "signalbox_"
+
+
+def before(document: Document) -> Iterator[Problem]:
+    """What can be told without the SDK, and what it would not say well."""
+    yield from _shape(document)
+    yield from _dangling(document)
+
+
+def after(document: Document, written: Document, nodes: Mapping[str, Node]) -> Iterator[Problem]:
+    """What bindings and literals, and the components they are for, say differently.
+
+    `written` is where the jobs are.
+    """
+    yield from _misfits(written, nodes)
+    yield from _cycles(written)
+    for name, node in nodes.items():
+        yield from _command(written, name, node)
+    for place, message in _unfit(document, written, nodes, literals.misfit):
+        yield document.problem(place, message)
+
+
+def warnings(document: Document, written: Document, nodes: Mapping[str, Node]) -> Iterator[Problem]:
+    """What AzureML takes in silence: keys that look like others, inputs that nobody has."""
+    content = document.content
+    for bound in bound_in(written.content):
+        # An input of a group is written group.input.
+        port, ports = bound.port.partition(".")[0], nodes[bound.node].ports(bound.kind)
+        if bound.kind == "inputs" and ports and port not in ports:
+            yield from _unless(written, bound.place, "input of the component:", port, ports)
+    for place, message in _unfit(document, written, nodes, literals.doubt):
+        yield document.problem(place, message)
+    yield from _typos(document, (), content, _PIPELINE_KEYS)
+    yield from _typos(document, ("settings",), mapping(content.get("settings")), _SETTINGS)
+    for node, value in mapping(content.get("jobs")).items():
+        if mapping(value).get("type", "command") == "command":
+            yield from _typos(document, ("jobs", node), mapping(value), _STEP_KEYS)
+
+
+def _shape(document: Document) -> Iterator[Problem]:
+    content = document.content
+    kind = wrapping.kind(content)
+    if kind != "pipeline":
+        known = ", ".join(repr(known) for known in ("pipeline", *wrapping.WRAPPED))
+        yield document.problem(("type",), f"type is {kind!r}; jobs of type {known} are taken")
+        return
+    if "component" in content:
+        yield from _missing(document, (), {"component": content["component"]})
+    elif not mapping(content.get("jobs")):
+        yield document.problem(("jobs",), "a pipeline needs at least one job in 'jobs'")
+    for node, value in mapping(content.get("jobs")).items():
+        if not isinstance(value, dict):
+            yield document.problem(("jobs", node), f"jobs.{node} is not a mapping")
+            continue
+        yield from _missing(document, ("jobs", node), value)
+        for port, given in mapping(value.get("inputs")).items():
+            yield from _data(document, ("jobs", node, "inputs", port), given)
+    for name, value in mapping(content.get("inputs")).items():
+        yield from _data(document, ("inputs", name), value)
+        if name.startswith(RESERVED_INPUT):
+            yield document.problem(
+                ("inputs", name), f"names that begin with {RESERVED_INPUT!r} are Signalbox's own"
+            )
+        if mapping(value).get("type") in ("string", "integer", "number", "boolean"):
+            default = mapping(value).get("default", "…")
+            yield document.problem(
+                ("inputs", name),
+                f"a pipeline job's literal input is its value alone: write '{name}: {default}'",
+            )
+
+
+def _data(document: Document, place: Place, value: Any) -> Iterator[Problem]:
+    """Local data that is not there."""
+    path = mapping(value).get("path")
+    if (name := local(path)) and not (document.path.parent / name).exists():
+        yield document.problem((*place, "path"), f"there is no file or folder {path!r}")
+
+
+def _missing(document: Document, place: Place, step: dict[str, Any]) -> Iterator[Problem]:
+    """Local files that a step names and that are not there, also in its component's file."""
+    environment = mapping(step.get("environment"))
+    named = {
+        (*place, "component"): step.get("component"),
+        (*place, "trial"): step.get("trial"),
+        (*place, "code"): step.get("code"),
+        (*place, "environment", "conda_file"): environment.get("conda_file"),
+    }
+    for where, value in named.items():
+        name = local(value)
+        if name is None:
+            continue
+        path = document.path.parent / name
+        if not path.exists():
+            yield document.problem(where, f"there is no file or folder {value!r}")
+        elif where[-1] in ("component", "trial"):
+            try:
+                component = documents.read(path.resolve(), root=document.root)
+            except DefinitionsInvalid as error:
+                yield from error.problems
+                continue
+            yield from _missing(component, (), component.content)
+            for child, content in mapping(component.content.get("jobs")).items():
+                yield from _missing(component, ("jobs", child), mapping(content))
+
+
+def _typos(
+    document: Document, place: Place, content: dict[str, Any], known: frozenset[str]
+) -> Iterator[Problem]:
+    for key in content.keys() - known:
+        if meant := difflib.get_close_matches(key, known, n=1, cutoff=0.8):
+            message = f"{key!r} is not known and ignored by AzureML; {meant[0]!r} is"
+            yield document.problem((*place, key), message)
+
+
+def _dangling(document: Document) -> Iterator[Problem]:
+    """References to inputs, outputs and jobs that are not there."""
+    content = document.content
+    if "component" in content:
+        return
+    inputs, outputs = (mapping(content.get(kind)) for kind in ("inputs", "outputs"))
+    jobs = mapping(content.get("jobs"))
+    for bound in bound_in(content):
+        for found in PARENT_INPUT.finditer(bound.text):
+            yield from _unless(document, bound.place, "pipeline input", found[1], inputs)
+        for found in PARENT_OUTPUT.finditer(bound.text):
+            yield from _unless(document, bound.place, "pipeline output", found[1], outputs)
+        for found in JOB_OUTPUT.finditer(bound.text):
+            job, output = found.groups()
+            yield from _unless(document, bound.place, "job", job, jobs)
+            if "command" in mapping(jobs.get(job)):
+                there = mapping(jobs[job].get("outputs"))
+                what = f"output of job {job!r}:"
+                yield from _unless(document, bound.place, what, output, there)
+    for node, value in jobs.items():
+        for found in PARENT_INPUT.finditer(str(mapping(value).get("compute"))):
+            place = ("jobs", node, "compute")
+            yield from _unless(document, place, "pipeline input", found[1], inputs)
+
+
+def _misfits(document: Document, nodes: Mapping[str, Node]) -> Iterator[Problem]:
+    """What nodes bind and their component files declare, where the two disagree."""
+    for bound in bound_in(document.content):
+        if bound.kind == "outputs" and nodes[bound.node].knows_ports:
+            there = nodes[bound.node].ports("outputs")
+            yield from _unless(document, bound.place, "output of the component:", bound.port, there)
+        for found in JOB_OUTPUT.finditer(bound.text):
+            # A job that is not there is told by _dangling.
+            source = nodes.get(found[1])
+            if source and source.knows_ports:
+                what = f"output of job {found[1]!r}:"
+                there = source.ports("outputs")
+                yield from _unless(document, bound.place, what, found[2], there)
+    for name, node in nodes.items():
+        if node.spelled.get("type") == "command" and not node.spelled.get("environment"):
+            yield document.problem(
+                ("jobs", name),
+                f"job {name!r} has no environment; give an image, a conda file or azureml:name:1",
+            )
+        given = {
+            port.partition(".")[0]
+            for port, value in mapping(document.content["jobs"][name].get("inputs")).items()
+            if value is not None
+        }
+        searched = mapping(node.content.get("search_space"))
+        for port, declared in node.ports("inputs").items():
+            needed = "default" not in declared and not literals.flag(declared.get("optional"))
+            if needed and declared.get("type") != "group" and port not in {*given, *searched}:
+                yield document.problem(
+                    ("jobs", name, "inputs"),
+                    f"the component of job {name!r} needs the input {port!r} "
+                    f"({declared.get('type')})",
+                )
+
+
+def _cycles(document: Document) -> Iterator[Problem]:
+    waits: dict[str, set[str]] = {}
+    for bound in bound_in(document.content):
+        if bound.kind == "inputs":
+            after = {found[1] for found in JOB_OUTPUT.finditer(bound.text)}
+            waits.setdefault(bound.node, set()).update(after)
+    try:
+        TopologicalSorter(waits).prepare()
+    except CycleError as error:
+        circle = " -> ".join(reversed(error.args[1]))
+        place = ("jobs", error.args[1][0], "inputs")
+        yield document.problem(place, f"these jobs wait for each other: {circle}")
+
+
+def _command(document: Document, name: str, node: Node) -> Iterator[Problem]:
+    """Ports that a command line names and its component does not have."""
+    if node.spelled.get("type") != "command":
+        return
+    of_file = node.file and node.file.suffix in (".yml", ".yaml")
+    written = document
+    place: Place = ("jobs", name, "command")
+    if of_file and node.file:
+        written, place = documents.read(node.file, root=document.root), ("command",)
+    for found in OWN_PORT.finditer(str(node.spelled.get("command"))):
+        kind, port = found.groups()
+        there = node.ports(kind)
+        if kind == "inputs" and any(value.get("type") == "group" for value in there.values()):
+            continue
+        yield from _unless(written, place, f"{kind.removesuffix('s')} of the command:", port, there)
+
+
+def _unfit(
+    document: Document,
+    written: Document,
+    nodes: Mapping[str, Node],
+    why_not: Callable[[Any, dict[str, Any]], str | None],
+) -> Iterator[tuple[Place, str]]:
+    """Literals that the components they go to do not take."""
+    if written is not document:
+        return
+    inputs = mapping(document.content.get("inputs"))
+    for bound in bound_in(document.content):
+        declared = mapping(nodes[bound.node].ports(bound.kind).get(bound.port))
+        if bound.kind != "inputs" or not declared:
+            continue
+        place: Place
+        if found := PARENT_INPUT.fullmatch(bound.text):
+            value, place = inputs.get(found[1]), ("inputs", found[1])
+        elif whole(bound.text):
+            continue
+        else:
+            value = mapping(document.content["jobs"][bound.node]["inputs"])[bound.port]
+            place = bound.place
+        if why := why_not(value, declared):
+            yield place, f"{bound.node}.{bound.port}: {why}"
+
+
+def _unless(
+    document: Document, place: Place, what: str, name: str, there: Mapping[str, Any]
+) -> Iterator[Problem]:
+    if name not in there:
+        known = ", ".join(sorted(there)) or "none"
+        yield document.problem(place, f"there is no {what} {name!r}; there are: {known}")
