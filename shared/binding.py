@@ -18,6 +18,7 @@ DEPLOYMENT_TAG = "signalbox_deployment"
 
 #: AzureML's limit for a tag's value.
 _TAG_LENGTH = 256
+_PROBLEM_LENGTH = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ def pipeline_of(action: Action, known: Mapping[str, Any]) -> str:
     named = expressions.evaluate(action.pipeline, known)
     if named not in action.allow:
         raise ExpressionInvalid(
-            f"the event names the pipeline {str(named)[:100]!r}; allowed are: "
+            f"the event names the pipeline {redacted(str(named))[:100]!r}; allowed are: "
             f"{', '.join(action.allow)}"
         )
     return str(named)
@@ -101,7 +102,9 @@ def bind(
     )
     problems = {f"inputs.{name}": problem for name, problem in unbound.items()} | problems
     if problems:
-        return Bound(body=None, problems={name: redacted(why) for name, why in problems.items()})
+        # Who sent the event chose the values that these say.
+        told = {name: redacted(why)[:_PROBLEM_LENGTH] for name, why in problems.items()}
+        return Bound(body=None, problems=told)
     all_tags = {**pipeline.tags, **tags, **origin.tags(pipeline)}
     body = JobBody(
         component_id=pipeline.component_id,

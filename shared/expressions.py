@@ -9,6 +9,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 
 from shared.errors import ExpressionInvalid
+from shared.inputs import redacted
 
 #: Longer than any honest mapping; JMESPath has no loops, so length bounds the work.
 MAX_LENGTH = 500
@@ -49,7 +50,7 @@ def unmet(condition: str, known: Mapping[str, Any]) -> str | None:
     except ExpressionInvalid as error:
         return str(error)
     except _TROUBLES as error:
-        return f"cannot be worked out: {error}"
+        return f"cannot be worked out: {_cut(str(error))}"
     return None if found is True else f"is {_short(found)}"
 
 
@@ -152,5 +153,10 @@ def _paths(tree: Any) -> set[tuple[str, ...]]:
 
 
 def _short(found: Any) -> str:
-    text = json.dumps(found, default=lambda _: "no value")
+    return _cut(json.dumps(found, default=lambda _: "no value"))
+
+
+def _cut(text: str) -> str:
+    # It goes into logs, and whoever sent the event chose it.
+    text = redacted(text)
     return text if len(text) <= 60 else f"{text[:60]}…"
