@@ -128,6 +128,8 @@ class Api:
         elif not said:
             said = f"{self.url} answered {status}"
             said += ". Is SIGNALBOX_URL right?" if status < 500 else "; try again in a minute."
+        if instance := problem.get("instance"):
+            said = f"{said} ({instance})"
         errors = problem.get("errors")
         places = [
             f"  {error.get('place')}: {error.get('message')}"

@@ -1,5 +1,6 @@
 """What the command writes: tables and sentences for people, JSON for programs."""
 
+import io
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -60,18 +61,24 @@ class Output:
             self.console.print(f"{' ' * indent}{name:{width}}  {visible(value)}")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """The first column names a row: it is never broken or cut."""
-        self.console.print(_table(columns, rows), width=self._width(_table(columns, rows)))
+        """The first column names a row: it is never broken or cut.
+
+        Where no terminal shows it, nor is any other, and a row is a line.
+        """
+        table = _table(columns, rows)
+        least = Measurement.get(self.console, self.console.options, table).minimum
+        if self.console.is_terminal and least <= self.console.width:
+            self.console.print(table)
+            return
+        wide = Console(file=io.StringIO(), width=_UNBROKEN, color_system=None, legacy_windows=False)
+        with wide.capture() as captured:
+            wide.print(table)
+        for line in captured.get().splitlines():
+            self.console.print(line.rstrip())
 
     def steps(self, rows: Iterable[Sequence[object]]) -> Table:
         """The table of a run's steps, to be shown live."""
         return _table(("step", "status"), rows)
-
-    def _width(self, table: Table) -> int:
-        if not self.console.is_terminal:
-            return _UNBROKEN
-        least = Measurement.get(self.console, self.console.options, table).minimum
-        return self.console.width if least <= self.console.width else _UNBROKEN
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import click
 from azure.core.exceptions import (
@@ -17,9 +17,12 @@ from azure.core.exceptions import (
 
 from cli.output import UNAVAILABLE, WRONG, CommandFailed, Output, print_json
 from shared.errors import DefinitionsInvalid, Permanent, SignalboxError, Transient
-from shared.publishing import Change, Did
 
-_PLANNED = {Did.CREATED: "create", Did.UPDATED: "update", Did.UNCHANGED: "unchanged"}
+if TYPE_CHECKING:
+    from shared.publishing import Change
+
+_UNCHANGED = "unchanged"
+_PLANNED = {"created": "create", "updated": "update", _UNCHANGED: _UNCHANGED}
 
 
 @click.command(short_help="Register pipelines and switch triggers on.")
@@ -38,8 +41,8 @@ def publish(folder: Path, dry_run: bool, as_json: bool) -> None:
 
     output, errors = Output(), Output(errors=True)
 
-    def planned(plan: list[Change]) -> None:
-        if any(change.did is not Did.UNCHANGED for change in plan):
+    def planned(plan: "list[Change]") -> None:
+        if any(change.did != _UNCHANGED for change in plan):
             _show_plan(errors, plan)
             errors.line()
 
@@ -70,18 +73,18 @@ def publish(folder: Path, dry_run: bool, as_json: bool) -> None:
         output.table(("", "name", "version", ""), rows)
 
 
-def _show_plan(output: Output, changes: list[Change]) -> None:
+def _show_plan(output: Output, changes: "list[Change]") -> None:
     rows = [(c.kind, c.name, _versions(c), _PLANNED[c.did]) for c in changes]
     output.table(("plan", "name", "version", ""), rows)
 
 
-def _versions(change: Change) -> str:
+def _versions(change: "Change") -> str:
     if change.before in (None, change.version):
         return change.version
     return f"{change.before} -> {change.version}"
 
 
-def _json(change: Change) -> dict[str, str | None]:
+def _json(change: "Change") -> dict[str, str | None]:
     return {
         "kind": change.kind,
         "name": change.name,

@@ -36,8 +36,8 @@ which leads that shell's programs to this local Azure, and nowhere else. Then
 
 3. Run the pipeline by its name, without an event, and watch its steps:
 
-  signalbox run tumour-screening --wait \
-    --input training_data=https://{lake}.blob.core.windows.net/landing/biopsies/harbour/new.csv \
+  signalbox run tumour-screening --wait \\
+    --input training_data=https://{lake}.blob.core.windows.net/landing/biopsies/harbour/new.csv \\
     --input site=harbour
 
 `signalbox -h` tells of the other commands; the app's log is {log}.
