@@ -126,18 +126,18 @@ def _compiled(text: str) -> Any:
 
 
 def _paths(tree: Any) -> set[tuple[str, ...]]:
-    """The names an expression looks up, from the root on, as far as its text says them."""
+    """The names an expression looks up: roots, and the first member of each that is named."""
     match tree:
         case {"type": "field", "value": name}:
             return {(name,)}
-        case {"type": "subexpression", "children": [first, {"type": "field", "value": name}]}:
-            return {(*path, name) for path in _paths(first)}
+        case {"type": "subexpression", "children": [first, second, *_]}:
+            members = _paths(second) or {()}
+            return {(*path, *member) for path in _paths(first) for member in members}
         case {"type": "expref"}:
             # What is behind & belongs to each item of a list.
             return set()
         case {
-            "type": "subexpression"
-            | "index_expression"
+            "type": "index_expression"
             | "projection"
             | "value_projection"
             | "filter_projection"
