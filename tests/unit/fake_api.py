@@ -13,7 +13,7 @@ from cli.main import main
 Json = dict[str, Any]
 
 URL, KEY = "https://signalbox.example", "the-key"
-ENVIRONMENT = {"SIGNALBOX_URL": URL, "SIGNALBOX_KEY": KEY, "TZ": "UTC", "COLUMNS": "80"}
+ENVIRONMENT = {"SIGNALBOX_URL": URL, "SIGNALBOX_KEY": KEY, "COLUMNS": "80"}
 
 RUN_ID = "retrain." + "0123456789abcdef" * 2
 
