@@ -4,9 +4,9 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 from azure.core.exceptions import (
@@ -59,7 +59,7 @@ def publish(folder: Path, dry_run: bool, as_json: bool) -> None:
             f"{error}\n\nNothing was published: {count} problem{'s' * (count > 1)}.", WRONG
         ) from None
     except Transient as error:
-        _unavailable(error, dry_run)
+        raise unavailable(error, os.environ, dry_run=dry_run) from None
     except SignalboxError as error:
         code = WRONG if isinstance(error, Permanent) else UNAVAILABLE
         raise CommandFailed(str(error), code) from None
@@ -94,27 +94,27 @@ def _json(change: "Change") -> dict[str, str | None]:
     }
 
 
-def _unavailable(error: Transient, dry_run: bool) -> NoReturn:
+def unavailable(
+    error: Transient, environment: Mapping[str, str], *, dry_run: bool
+) -> CommandFailed:
     """What Azure did not answer, and what to do about it, in two sentences."""
-    said = str(error)
+    said, local = str(error), _local_remedy(environment)
     for cause in _causes(error):
         # With a status it is the service that refuses somebody who did sign in.
         if isinstance(cause, ClientAuthenticationError) and cause.status_code is None:
-            said = (
-                "Nobody could be signed in to Azure. "
-                f"{_local_remedy() or 'Run `az login`, or set the variables of an identity.'}"
-            )
+            remedy = local or "Run `az login`, or set the variables of an identity."
+            said = f"Nobody could be signed in to Azure. {remedy}"
         elif isinstance(cause, ServiceRequestError | ServiceResponseError):
-            remedy = _local_remedy() or "Check SIGNALBOX_STATE_ACCOUNT and the network."
+            remedy = local or "Check SIGNALBOX_STATE_ACCOUNT and the network."
             said = f"{said.splitlines()[0]}\n{remedy}"
     if dry_run:
         said = f"No mistake was found in the folder; what would change cannot be said.\n{said}"
-    raise CommandFailed(said, UNAVAILABLE) from None
+    return CommandFailed(said, UNAVAILABLE)
 
 
-def _local_remedy() -> str | None:
+def _local_remedy(environment: Mapping[str, str]) -> str | None:
     """What helps where `.local/env` leads to a local Azure; None in any other shell."""
-    if os.environ.get("IDENTITY_ENDPOINT", "").startswith("http://127.0.0.1:"):
+    if environment.get("IDENTITY_ENDPOINT", "").startswith("http://127.0.0.1:"):
         return "This shell leads to a local Azure: start `make run`, then `. .local/env` again."
     return None
 
