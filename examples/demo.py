@@ -37,7 +37,7 @@ from examples.upload import LAKE, upload
 from shared.ledger import Record
 
 #: A clinic for each way in.
-SITES = ("harbour", "lakeside")
+SITES = ("harbour", "lakeside", "hillcrest")
 #: Where those that upload nothing have their files, which no trigger watches.
 ARCHIVE = "archive"
 
@@ -61,13 +61,18 @@ class Demo:
         self._ends = time.monotonic() + LIMIT
         self._progress = Progress(SITES)
         # From here on this process is a client of Azure like any other.
+        functions = azure.functions
+        assert functions is not None
+        self._functions = functions
         os.environ.update(azure.environment | local_settings(ROOT))
+        os.environ["SIGNALBOX_URL"] = f"https://{azure.topology.function_app_host}"
+        os.environ["SIGNALBOX_KEY"] = functions.master_key
         self._workspace = workspace()
 
     def run(self) -> None:
         self._screen.heading("Publish the example")
         self._publish()
-        self._screen.heading("A file and a message; each becomes a run")
+        self._screen.heading("A file, a message and a call; each becomes a run")
         runs = self._start()
         self._screen.heading("The steps of the runs, as the azure-ai-ml SDK shows them")
         self._screen.line("(the first time, the steps' packages are installed: up to a minute)")
@@ -88,27 +93,42 @@ class Demo:
 
     def _start(self) -> dict[str, Record]:
         """Start a run for each site, in its own way; their records, once AzureML has the jobs."""
-        self._archive("lakeside")
-        return {"harbour": self._by_upload("harbour"), "lakeside": self._by_message("lakeside")}
+        upload_site, message_site, call_site = SITES
+        self._archive(message_site, call_site)
+        return {
+            upload_site: self._by_upload(upload_site),
+            message_site: self._by_message(message_site),
+            call_site: self._by_call(call_site),
+        }
 
     def _archive(self, *sites: str) -> None:
         """Put files into the lake beforehand, where no trigger watches."""
         for site in sites:
             upload(self._file(site), "landing", f"{ARCHIVE}/{site}.csv")
-            self._screen.line(f"landing/{ARCHIVE}/{site}.csv is there, where no trigger watches")
+        names = " and ".join(sites)
+        self._screen.line(
+            f"{names} have their files in landing/{ARCHIVE}, where no trigger watches"
+        )
 
     def _by_upload(self, site: str) -> Record:
-        self._screen.line(f"{site} uploads its file where a trigger watches")
-        path = f"biopsies/{site}/{site}.csv"
+        self._screen.line(f"{site} uploads its file where one does")
+        path = _path(site)
         said = self._command("examples.upload", str(self._file(site)), f"landing/{path}")
         etag = _found(r"ETag (\S+)", said)
         return self._started(site, records.run_of_upload("landing", path, etag))
 
     def _by_message(self, site: str) -> Record:
-        self._screen.line(f"a message asks for a run of the file that {site} has there")
+        self._screen.line(f"{site}'s is named in a message")
         request = json.dumps({"site": site, "training_data": self._archived(site)})
         said = self._command("examples.send", "retrain", request)
         return self._started(site, records.run_of_message(_found(r"message (\S+)", said)))
+
+    def _by_call(self, site: str) -> Record:
+        self._screen.line(f"{site}'s is named in a request to the HTTP API")
+        inputs = {"site": site, "training_data": self._archived(site)}
+        options = [word for name in inputs for word in ("--input", f"{name}={inputs[name]}")]
+        said = self._command("cli", "run", "tumour-screening", *options)
+        return self._started(site, _found(r"(manual\.[0-9a-f]{32})", said))
 
     def _file(self, site: str) -> Path:
         return self._folder / "data" / f"{site}.csv"
@@ -157,10 +177,8 @@ class Demo:
         self._screen.line("its timer looks each minute by itself; here it is told to look now")
         for site in SITES:
             self._progress.mark(site, "look")
-        functions = self._azure.functions
-        assert functions is not None
-        url = f"{functions.url}/admin/functions/timer"
-        headers = {"x-functions-key": functions.master_key}
+        url = f"{self._functions.url}/admin/functions/timer"
+        headers = {"x-functions-key": self._functions.master_key}
         httpx.post(url, headers=headers, json={"input": ""}).raise_for_status()
 
     def _final(self, site: str, record: Record) -> Record:
@@ -227,13 +245,17 @@ class Demo:
         """Before the next look: DemoFailed when it is too late, StartupError when a part died."""
         self._azure.check()
         if time.monotonic() > ends:
-            assert self._azure.functions is not None
-            log = self._azure.functions.log
+            log = self._functions.log
             lines = log.read_text(errors="replace").splitlines()[-15:]
             raise DemoFailed(
                 "\n".join([f"waited too long for {what}", f"--- end of {log} ---", *lines])
             )
         time.sleep(seconds)
+
+
+def _path(site: str) -> str:
+    """Where the trigger watches for a site's file."""
+    return f"biopsies/{site}/{site}.csv"
 
 
 def _found(pattern: str, said: str) -> str:

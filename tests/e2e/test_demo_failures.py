@@ -39,7 +39,7 @@ def test_a_demo_whose_steps_fail_says_which_and_shows_their_logs(
     ours, told = shown.split("The demo failed: ")
     assert "Traceback" not in ours
     runs = re.findall(r"-> run (\S+)", ours)
-    assert len(set(runs)) == 2
+    assert len(set(runs)) == 3
     for run in runs:
         # whichever training fails first has the other one canceled
         assert re.search(rf"run {run} is failed: .+ failed in .*train_", told)
