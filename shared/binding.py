@@ -103,7 +103,7 @@ def bind(
     problems = {f"inputs.{name}": problem for name, problem in unbound.items()} | problems
     if problems:
         # Who sent the event chose the values that these say.
-        told = {name: redacted(why)[:_PROBLEM_LENGTH] for name, why in problems.items()}
+        told = {redacted(name): redacted(why)[:_PROBLEM_LENGTH] for name, why in problems.items()}
         return Bound(body=None, problems=told)
     all_tags = {**pipeline.tags, **tags, **origin.tags(pipeline)}
     body = JobBody(
@@ -115,7 +115,7 @@ def bind(
         display_name=_display_name(pipeline, origin),
         description=pipeline.description,
         tags={
-            name: redacted(expressions.as_text(value))[:_TAG_LENGTH]
+            redacted(name): redacted(expressions.as_text(value))[:_TAG_LENGTH]
             for name, value in all_tags.items()
         },
     )
@@ -125,14 +125,17 @@ def bind(
 def _settings(action: Action, pipeline: PublishedPipeline, compute: Any) -> dict[str, Any]:
     settings = dict(pipeline.settings)
     if compute is not None:
-        settings["default_compute"] = expressions.as_text(compute).removeprefix("azureml:")
+        named = redacted(expressions.as_text(compute))
+        settings["default_compute"] = named.removeprefix("azureml:")
     if action.force_rerun is not None:
         settings["force_rerun"] = action.force_rerun
     return settings
 
 
 def _experiment(found: Any, pipeline: PublishedPipeline) -> str:
-    return expressions.as_text(found) if found else pipeline.experiment_name or pipeline.name
+    if not found:
+        return pipeline.experiment_name or pipeline.name
+    return redacted(expressions.as_text(found))
 
 
 def _display_name(pipeline: PublishedPipeline, origin: Origin) -> str:
