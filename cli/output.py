@@ -66,7 +66,8 @@ class Output:
         Where no terminal shows it, nor is any other, and a row is a line.
         """
         table = _table(columns, rows)
-        least = Measurement.get(self.console, self.console.options, table).minimum
+        unbounded = self.console.options.update(max_width=_UNBROKEN)
+        least = Measurement.get(self.console, unbounded, table).minimum
         if self.console.is_terminal and least <= self.console.width:
             self.console.print(table)
             return

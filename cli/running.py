@@ -143,8 +143,8 @@ def leave(run: Json) -> None:
     sys.exit(RUN_FAILED if failed else 0)
 
 
-def show_summary(output: Output, run: Json) -> None:
-    """A run in a few lines."""
+def show_summary(output: Output, run: Json, more: Json | None = None) -> None:
+    """A run in a few lines, and whatever else is said of it."""
     event = run.get("event") or {}
     output.facts(
         {
@@ -158,5 +158,6 @@ def show_summary(output: Output, run: Json) -> None:
             "again for": run.get("replay_of"),
             "job": run.get("job"),
             "studio": run.get("studio_url"),
+            **(more or {}),
         }
     )

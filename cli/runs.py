@@ -59,13 +59,11 @@ def show(surroundings: Surroundings, id: str, as_json: bool) -> None:
         print_json(run)
         return
     output = Output()
-    running.show_summary(output, run)
-    output.facts(
-        {
-            "experiment": run.get("experiment_name"),
-            "waits for": (run.get("waiting_for") or {}).get("text"),
-        }
-    )
+    more = {
+        "experiment": run.get("experiment_name"),
+        "waits for": (run.get("waiting_for") or {}).get("text"),
+    }
+    running.show_summary(output, run, more)
     for title in ("inputs", "outputs"):
         if found := run.get(title):
             output.heading(title)

@@ -40,10 +40,11 @@ def follow(surroundings: Surroundings, api: Api, id: str, output: Output) -> Jso
 def ending(output: Output, run: Json) -> None:
     """How a run ended: for a failed one, which step it was and the end of what that printed."""
     output.line(f"run {run.get('id')} is {state_of(run)}")
-    output.lines(reason_of(run)) if reason_of(run) else None
-    show_failed_steps(output, run)
+    if reason := reason_of(run):
+        output.lines(reason, indent=2)
     results = run.get("outputs") or {}
     output.facts({**results, "studio": run.get("studio_url")}, indent=2)
+    show_failed_steps(output, run)
 
 
 def show_failed_steps(output: Output, run: Json) -> None:
@@ -63,7 +64,7 @@ def _shown(output: Output) -> Iterator[Callable[[Json], None]]:
     if not output.console.is_terminal:
         yield _Lines(output)
         return
-    with Live(console=output.console, refresh_per_second=4, transient=True) as live:
+    with Live(console=output.console, auto_refresh=False) as live:
         yield lambda run: live.update(_live(output, run), refresh=True)
 
 
@@ -73,7 +74,8 @@ def _live(output: Output, run: Json) -> Group:
     lines += [
         Text(visible(text), style="dim") for text in (waiting, run.get("steps_error")) if text
     ]
-    return Group(*lines, output.steps(steps_of(run)))
+    steps = steps_of(run)
+    return Group(*lines, *([output.steps(steps)] if steps else []))
 
 
 class _Lines:

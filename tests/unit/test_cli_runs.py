@@ -208,6 +208,34 @@ def test_waiting_tells_each_step_once_and_how_it_ended(signalbox: FakeApi) -> No
     ]
 
 
+def test_a_terminal_shows_one_table_that_keeps_up(signalbox: FakeApi) -> None:
+    signalbox.at(
+        f"GET runs/{RUN_ID}",
+        detail(waiting_for=WAITING),
+        detail("running", steps=steps(**{"prepare\x1b[2J": "Running"})),
+        detail("completed", steps=steps(prepare="Completed", train="Completed")),
+    )
+    told = signalbox("runs", "watch", RUN_ID, TTY_COMPATIBLE="1", TERM="xterm")
+
+    assert told.exit_code == 0
+    assert "prepare\\x1b[2J" in told.stdout
+    assert "\x1b[2J" not in told.stdout
+    # The last table stays.
+    shown = told.stdout.rpartition("\x1b[2K")[2]
+    assert "run is completed" in shown
+    assert [line.split() for line in shown.splitlines() if "Completed" in line] == [
+        ["prepare", "Completed"],
+        ["train", "Completed"],
+    ]
+
+
+def test_an_id_is_whole_in_a_narrow_terminal(signalbox: FakeApi) -> None:
+    signalbox.at("GET runs", {"items": [run()]})
+    told = signalbox("runs", TTY_COMPATIBLE="1", TERM="xterm", COLUMNS="30")
+
+    assert RUN_ID in told.stdout
+
+
 @pytest.mark.parametrize("words", [["run", "churn", "--wait"], ["runs", "watch", RUN_ID]])
 @pytest.mark.parametrize("state", ["failed", "canceled", "dead_letter"])
 def test_a_run_that_did_not_complete_says_why(
