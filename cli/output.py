@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from cli.text import lines, visible
+from cli.text import lines, shown, visible
 
 #: Exit codes, beside click's 2 for a wrong command line.
 WRONG, UNAVAILABLE, RUN_FAILED, INTERRUPTED = 1, 3, 4, 130
@@ -58,7 +58,7 @@ class Output:
         told = {visible(k): v for k, v in facts.items() if v is not None and v != ""}
         width = max(map(len, told), default=0)
         for name, value in told.items():
-            self.console.print(f"{' ' * indent}{name:{width}}  {visible(value)}")
+            self.console.print(f"{' ' * indent}{name:{width}}  {shown(value)}")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """The first column names a row: it is never broken or cut.
@@ -87,7 +87,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
     for number, column in enumerate(columns):
         table.add_column(column, overflow="fold", no_wrap=number == 0)
     for row in rows:
-        table.add_row(*(Text("" if cell is None else visible(cell)) for cell in row))
+        table.add_row(*(Text(shown(cell)) for cell in row))
     return table
 
 

@@ -1,5 +1,6 @@
 """Texts of others, made fit for a person's terminal."""
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,13 @@ def visible(text: object) -> str:
     writing: whoever uploads it must not write on the screen of whoever looks.
     """
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+
+
+def shown(value: object) -> str:
+    """A value on one line: texts as they are, all else as JSON has it."""
+    if value is None or isinstance(value, str):
+        return visible(value or "")
+    return visible(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def lines(text: object) -> list[str]:

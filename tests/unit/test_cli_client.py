@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from cli.text import visible
+from cli.text import shown, visible
 from tests.unit.fake_api import KEY, FakeApi, problem, run
 
 ESCAPE = "\x1b]0;owned\x07\x9b31m\u202egpj.exe\nstate completed\r"
@@ -134,6 +134,14 @@ def test_an_error_on_the_server_s_side_is_told_with_its_instance(signalbox: Fake
 )
 def test_what_a_terminal_would_act_on_is_spelled_out(text: str, shown: str) -> None:
     assert visible(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("a", "a"), (True, "true"), (0.5, "0.5"), (None, ""), ({"ä": ["\x9b"]}, '{"ä": ["\\x9b"]}')],
+)
+def test_values_are_shown_as_json_has_them(value: object, text: str) -> None:
+    assert shown(value) == text
 
 
 def harmless(text: str) -> bool:
