@@ -12,11 +12,11 @@ from azure.core.exceptions import AzureError
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 
-def send(subject: str, body: str, message_id: str) -> str:
+def send(subject: str, body: object, message_id: str) -> str:
     """Put a message with a JSON body into the queue; the queue's name."""
     queue = os.environ["SIGNALBOX_EVENTS_QUEUE"]
     message = ServiceBusMessage(
-        body, subject=subject, message_id=message_id, content_type="application/json"
+        json.dumps(body), subject=subject, message_id=message_id, content_type="application/json"
     )
     connection = os.environ["ServiceBusConnection"]  # noqa: SIM112 - Azure's own spelling
     with (
@@ -34,12 +34,14 @@ def main() -> int:
     _, subject, body, *given = sys.argv
     message_id = given[0] if given else str(uuid.uuid4())
     try:
-        json.loads(body)
-        queue = send(subject, body, message_id)
+        queue = send(subject, json.loads(body), message_id)
     except KeyError as error:
         print(f"{error} is not set: use the shell that `make run` describes", file=sys.stderr)
         return 2
-    # A ValueError is a body that is not JSON, or a connection string that is none.
+    except json.JSONDecodeError as error:
+        print(f"The body is not JSON: {error}", file=sys.stderr)
+        return 1
+    # A ValueError is a connection string that is none.
     except (AzureError, ValueError) as error:
         print(f"The message was not sent: {error}", file=sys.stderr)
         return 1
