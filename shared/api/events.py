@@ -230,7 +230,7 @@ def _is_binary(request: Request) -> bool:
 def _events(call: Call, request: Request, content: Any, via: str) -> list[Event]:
     """The events that a request holds. Raises EventInvalid, Refused."""
     if isinstance(content, list) and len(content) > MAX_EVENTS:
-        raise Refused(413, f"Hand over at most {MAX_EVENTS} events at a time.")
+        raise Refused(400, f"Hand over at most {MAX_EVENTS} events at a time.")
     if _is_binary(request):
         found = [envelopes.binary(request.headers, content, via=via, now=call.now())]
     else:

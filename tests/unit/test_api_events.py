@@ -85,7 +85,7 @@ def test_a_batch_is_taken_event_by_event(api: Api) -> None:
 
 def test_a_batch_is_taken_whole_or_not_at_all(api: Api) -> None:
     problem(api.post("/events", [ORDER, {"specversion": "0.3"}]), 400)
-    problem(api.post("/events", [{**ORDER, "id": str(number)} for number in range(101)]), 413)
+    problem(api.post("/events", [{**ORDER, "id": str(number)} for number in range(101)]), 400)
 
     assert api.scene.workspace.jobs == {}
 
