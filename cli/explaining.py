@@ -51,9 +51,12 @@ def explain(
         print_json(answer)
         return
     output = Output()
-    output.lines(answer.get("summary") or "")
+    summary = answer.get("summary") or ""
+    output.lines(summary)
     for line in answer.get("lines") or []:
-        output.lines(line, indent=2)
+        # One line that says it all is its own summary.
+        if line != summary:
+            output.lines(line, indent=2)
 
 
 @click.command()

@@ -40,6 +40,13 @@ which leads that shell's programs to this local Azure, and nowhere else. Then
     --input training_data=https://{lake}.blob.core.windows.net/landing/biopsies/harbour/new.csv \\
     --input site=harbour
 
+4. Ask for the same by a message, and why it ran:
+
+  python -m examples.send retrain \\
+    '{{"site": "harbour", "training_data":
+       "https://{lake}.blob.core.windows.net/landing/biopsies/harbour/new.csv"}}' request-1
+  signalbox explain --message request-1
+
 `signalbox -h` tells of the other commands; the app's log is {log}.
 
 Ctrl-C ends it all.

@@ -219,7 +219,7 @@ def test_nothing_that_comes_from_elsewhere_is_markup(signalbox: FakeApi, text: s
     signalbox.at("GET explain", {"summary": text, "lines": [text]})
 
     assert text in signalbox("runs").stdout
-    assert signalbox("explain", "a/b/c").stdout.count(text) == 2
+    assert text in signalbox("explain", "a/b/c").stdout
 
 
 def test_json_is_exactly_what_the_api_says(signalbox: FakeApi) -> None:

@@ -218,6 +218,12 @@ def test_the_question_is_known_by_its_form(
     assert query == asked
 
 
+def test_a_line_that_is_the_summary_is_told_once(signalbox: FakeApi) -> None:
+    signalbox.at("GET explain", {"summary": "It runs.", "lines": ["It runs.", "Since noon."]})
+
+    assert signalbox("explain", "a/b/c").stdout == "It runs.\n  Since noon.\n"
+
+
 @pytest.mark.parametrize(("status", "http", "code"), [("ok", 200, 0), ("unhealthy", 503, 3)])
 @pytest.mark.parametrize("as_json", [[], ["--json"]])
 def test_health_says_what_is_reached(
