@@ -84,6 +84,8 @@ class Demo:
             raise DemoFailed("\n\n".join(reasons))
         self._screen.heading("What came out; ✓ is the model that was kept")
         self._show_results(runs)
+        self._screen.heading("Why did the first one run?")
+        self._explain(SITES[0])
         self._screen.heading("How long each stage took, in seconds")
         self._show_stages()
 
@@ -209,6 +211,13 @@ class Demo:
                     "model": job.outputs["model"].path,
                 }
             )
+
+    def _explain(self, site: str) -> None:
+        """Ask for the reason, as one does when nothing has run, or too much."""
+        for line in self._command(
+            "cli", "explain", f"contosolake/landing/{_path(site)}"
+        ).splitlines():
+            self._screen.line(f"  {line}")
 
     def _report(self, job: str) -> dict[str, Any]:
         """What the pipeline wrote into its output `report`."""

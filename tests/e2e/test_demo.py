@@ -58,3 +58,8 @@ def test_the_demo_shows_what_became_of_each_event(start_demo: Callable[..., Demo
         assert re.match(r"azureml://.+/datastores/\w+/paths/.+/model", model)
         models.add(model)
     assert len(models) == len(_WAYS)
+
+    run = started[0][1]
+    (told,) = re.findall(r"^  \$ signalbox explain .+\n((?:    .+\n)+)", shown, re.MULTILINE)
+    assert run in told
+    assert "completed" in told
