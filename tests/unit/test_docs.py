@@ -78,11 +78,11 @@ def test_every_command_line_in_the_documentation_can_be_typed() -> None:
         for language in ("", "sh")
         for block in here.blocks(language)
         for line in block.text.splitlines()
-        if line.startswith("signalbox ")
+        if line.removeprefix("$ ").startswith("signalbox ")
     ]
     assert len(lines) > 3
     for line in lines:
-        words = shlex.split(line, comments=True)[1:]
+        words = shlex.split(line.removeprefix("$ "), comments=True)[1:]
         command: click.Command = main
         while isinstance(command, click.Group):
             assert words, line
