@@ -1,19 +1,19 @@
-"""The whole way of a file on one machine: `make demo`, or `python -m examples.demo [FOLDER]`.
+"""From events to models on one machine: `make demo`, or `python -m examples.demo [FOLDER]`.
 
 FOLDER is a changed copy of examples/tumour-screening to run instead of the example itself.
 
-Starts a local Azure, publishes the example, uploads the files of two clinics and follows the two
-runs that this starts, from the event to the model. But for the start, this is what one would do
-against Azure itself: the same command, the same SDKs, the same settings.
+Starts a local Azure, publishes the example, has a run started for each of the clinics, each in
+another way, and follows the runs from the event to the model. But for the start, this is what one
+would do against Azure itself: the same commands, the same SDKs, the same settings.
 """
 
 import argparse
 import json
 import logging
 import os
+import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,7 +27,8 @@ import httpx
 from emulator.child_process import StartupError
 from emulator.stack import LocalAzure, local_settings
 from emulator.storage import NotInstalled
-from examples import records
+from examples import commands, records
+from examples.commands import CommandFailed
 from examples.jobs import workspace
 from examples.progress import ENDED, Progress
 from examples.run import EXAMPLE, ROOT
@@ -35,20 +36,15 @@ from examples.screen import Screen
 from examples.upload import LAKE, upload
 from shared.ledger import Record
 
-SITES = ("harbour", "lakeside")
+#: A clinic for each way in.
+SITES = ("harbour", "lakeside", "hillcrest")
+#: Where those that upload nothing have their files, which no trigger watches.
+ARCHIVE = "archive"
 
 #: Seconds for all of it; the first time ever, the steps' packages are installed meanwhile.
 LIMIT = 240.0
-#: Seconds from an upload to its job; an event that no trigger takes never has one.
+#: Seconds from an event to its job; an event that no trigger takes never has one.
 JOB_LIMIT = 30.0
-
-#: The `signalbox` command, ending as soon as nobody holds the other end of its standard input.
-SIGNALBOX = """
-from emulator.child_process import end_with_parent
-end_with_parent()
-from cli.main import main
-main()
-"""
 
 
 class DemoFailed(Exception):
@@ -65,15 +61,20 @@ class Demo:
         self._ends = time.monotonic() + LIMIT
         self._progress = Progress(SITES)
         # From here on this process is a client of Azure like any other.
+        functions = azure.functions
+        assert functions is not None
+        self._functions = functions
         os.environ.update(azure.environment | local_settings(ROOT))
+        os.environ["SIGNALBOX_URL"] = f"https://{azure.topology.function_app_host}"
+        os.environ["SIGNALBOX_KEY"] = functions.master_key
         self._workspace = workspace()
 
     def run(self) -> None:
         self._screen.heading("Publish the example")
         self._publish()
-        self._screen.heading("Upload the files of two clinics")
-        runs = {site: self._upload(site) for site in SITES}
-        self._screen.heading("Each is a run; its steps as the azure-ai-ml SDK shows them")
+        self._screen.heading("A file, a message and a call; each becomes a run")
+        runs = self._start()
+        self._screen.heading("The steps of the runs, as the azure-ai-ml SDK shows them")
         self._screen.line("(the first time, the steps' packages are installed: up to a minute)")
         self._follow(runs)
         self._screen.heading("Signalbox takes note of the end")
@@ -83,36 +84,74 @@ class Demo:
             raise DemoFailed("\n\n".join(reasons))
         self._screen.heading("What came out; ✓ is the model that was kept")
         self._show_results(runs)
+        self._screen.heading("Why did the first one run?")
+        self._explain(SITES[0])
         self._screen.heading("How long each stage took, in seconds")
         self._show_stages()
 
     def _publish(self) -> None:
-        self._screen.line(f"$ signalbox publish {self._folder}")
-        command = [sys.executable, "-c", SIGNALBOX, "publish", str(self._folder)]
-        # In a session of its own: Ctrl-C is for this process, which then ends the command.
-        with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as publish:
-            try:
-                code = publish.wait(60)
-            except subprocess.TimeoutExpired:
-                raise DemoFailed("`signalbox publish` took more than a minute") from None
-        if code:
-            raise DemoFailed("`signalbox publish` says above what is wrong")
+        self._screen.line(f"$ {commands.typed('cli', 'publish', str(self._folder))}")
+        commands.run("cli", "publish", str(self._folder))
 
-    def _upload(self, site: str) -> Record:
-        """Upload a site's file; the record of its run, once AzureML has the job."""
-        path = f"biopsies/{site}/{site}.csv"
-        self._progress.mark(site, "start")
-        etag = upload(self._folder / "data" / f"{site}.csv", "landing", path)
-        self._screen.line(f"{LAKE}/landing/{path}")
-        key, ends = records.key_of("landing", path, etag), time.monotonic() + JOB_LIMIT
+    def _start(self) -> dict[str, Record]:
+        """Start a run for each site, in its own way; their records, once AzureML has the jobs."""
+        upload_site, message_site, call_site = SITES
+        self._archive(message_site, call_site)
+        return {
+            upload_site: self._by_upload(upload_site),
+            message_site: self._by_message(message_site),
+            call_site: self._by_call(call_site),
+        }
 
-        record = self._wait(f"a run of {path}", lambda: records.read(key), ends)
+    def _archive(self, *sites: str) -> None:
+        """Put files into the lake beforehand, where no trigger watches."""
+        for site in sites:
+            upload(self._file(site), "landing", f"{ARCHIVE}/{site}.csv")
+        names = " and ".join(sites)
+        self._screen.line(
+            f"{names} have their files in landing/{ARCHIVE}, where no trigger watches"
+        )
+
+    def _by_upload(self, site: str) -> Record:
+        self._screen.line(f"{site} uploads its file where one does")
+        path = _path(site)
+        said = self._command("examples.upload", str(self._file(site)), f"landing/{path}")
+        etag = _found(r"ETag (\S+)", said)
+        return self._started(site, records.run_of_upload("landing", path, etag))
+
+    def _by_message(self, site: str) -> Record:
+        self._screen.line(f"{site}'s is named in a message")
+        request = json.dumps({"site": site, "training_data": self._archived(site)})
+        said = self._command("examples.send", "retrain", request)
+        return self._started(site, records.run_of_message(_found(r"message (\S+)", said)))
+
+    def _by_call(self, site: str) -> Record:
+        self._screen.line(f"{site}'s is named in a request to the HTTP API")
+        inputs = {"site": site, "training_data": self._archived(site)}
+        options = [word for name in inputs for word in ("--input", f"{name}={inputs[name]}")]
+        said = self._command("cli", "run", "tumour-screening", *options)
+        return self._started(site, _found(r"(manual\.[0-9a-f]{32})", said))
+
+    def _file(self, site: str) -> Path:
+        return self._folder / "data" / f"{site}.csv"
+
+    def _archived(self, site: str) -> str:
+        return f"{LAKE}/landing/{ARCHIVE}/{site}.csv"
+
+    def _command(self, module: str, *arguments: str) -> str:
+        """Run a command before everybody's eyes; what it says."""
+        self._screen.line(f"$ {commands.typed(module, *arguments)}")
+        return commands.answer(module, *arguments)
+
+    def _started(self, site: str, run_id: str) -> Record:
+        """The record of a run, once AzureML has the job."""
+        ends = time.monotonic() + JOB_LIMIT
+        record = self._wait(f"the run of {site}", lambda: records.read(run_id), ends)
         self._progress.mark(site, "event", record.event.time.timestamp())
-        self._progress.mark(site, "record")
+        self._screen.line(f"  event {record.event.id}")
         self._screen.line(f"  -> run {record.run_id}")
-
         what = f"the job of run {record.run_id}"
-        record = self._wait(what, lambda: records.submitted(key), ends)
+        record = self._wait(what, lambda: records.submitted(run_id), ends)
         if reason := records.why_not(record):
             raise DemoFailed(reason)
         self._progress.mark(site, "job")
@@ -140,16 +179,14 @@ class Demo:
         self._screen.line("its timer looks each minute by itself; here it is told to look now")
         for site in SITES:
             self._progress.mark(site, "look")
-        functions = self._azure.functions
-        assert functions is not None
-        url = f"{functions.url}/admin/functions/timer"
-        headers = {"x-functions-key": functions.master_key}
+        url = f"{self._functions.url}/admin/functions/timer"
+        headers = {"x-functions-key": self._functions.master_key}
         httpx.post(url, headers=headers, json={"input": ""}).raise_for_status()
 
     def _final(self, site: str, record: Record) -> Record:
         """The record in its final state."""
         what = f"run {record.run_id} to be final"
-        record = self._wait(what, lambda: records.finished(record.key), self._ends)
+        record = self._wait(what, lambda: records.finished(record.run_id), self._ends)
         self._progress.mark(site, "final")
         self._screen.line(f"run {record.run_id} is {record.state}")
         return record
@@ -163,20 +200,24 @@ class Demo:
                 kept = "✓" if name == report["selected"] else ""
                 rows.append([site, name, *(f"{value:.4f}" for value in metrics.values()), kept])
         self._screen.table(["site", "candidate"], list(metrics), rows)
-        for record in runs.values():
+        for site, record in runs.items():
             job = self._workspace.jobs.get(record.attempt.job_name)
-            event = record.event
             self._screen.line("")
             self._screen.facts(
                 {
-                    "event": f"{event.id} at {event.time.isoformat(timespec='milliseconds')}",
-                    "subject": event.subject,
+                    "site": site,
+                    "event": f"{record.event.type} {record.event.title}",
                     "run": record.run_id,
-                    "job": job.name,
-                    "pipeline": record.pipeline,
                     "model": job.outputs["model"].path,
                 }
             )
+
+    def _explain(self, site: str) -> None:
+        """Ask for the reason, as one does when nothing has run, or too much."""
+        for line in self._command(
+            "cli", "explain", f"contosolake/landing/{_path(site)}"
+        ).splitlines():
+            self._screen.line(f"  {line}")
 
     def _report(self, job: str) -> dict[str, Any]:
         """What the pipeline wrote into its output `report`."""
@@ -191,9 +232,7 @@ class Demo:
         steps = [(f"  {step}", f"{step} runs", f"{step} ended") for step in self._progress.steps]
         rows = self._progress.figures(
             [
-                ("upload, until its event", "start", "event"),
-                ("event, until its record", "event", "record"),
-                ("record, until AzureML has the job", "record", "job"),
+                ("event, until AzureML has the job", "event", "job"),
                 ("job, until all steps are done", "job", "ended"),
                 *steps,
                 ("look, until final in the ledger", "look", "final"),
@@ -215,13 +254,24 @@ class Demo:
         """Before the next look: DemoFailed when it is too late, StartupError when a part died."""
         self._azure.check()
         if time.monotonic() > ends:
-            assert self._azure.functions is not None
-            log = self._azure.functions.log
+            log = self._functions.log
             lines = log.read_text(errors="replace").splitlines()[-15:]
             raise DemoFailed(
                 "\n".join([f"waited too long for {what}", f"--- end of {log} ---", *lines])
             )
         time.sleep(seconds)
+
+
+def _path(site: str) -> str:
+    """Where the trigger watches for a site's file."""
+    return f"biopsies/{site}/{site}.csv"
+
+
+def _found(pattern: str, said: str) -> str:
+    """What the pattern's group holds in what a command said."""
+    if not (found := re.search(pattern, said)):
+        raise DemoFailed(f"a command said something else than was expected: {said}")
+    return found[1]
 
 
 def main() -> int:
@@ -256,7 +306,7 @@ def main() -> int:
     except KeyboardInterrupt:
         screen.error("The demo was ended before it was done.")
         code = 130
-    except (DemoFailed, StartupError) as error:
+    except (CommandFailed, DemoFailed, StartupError) as error:
         screen.error(f"The demo failed: {error}")
         screen.line(f"all logs are kept in {logs}")
         return 1

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: For other shells; of the last one started, when there are several.
 ENVIRONMENT = Path(".local", "env")
 EXAMPLE = Path("examples", "tumour-screening")
+LAKE = "contosolake"
 
 THINGS_TO_TRY = """
 In another shell in this folder, first
@@ -23,18 +24,30 @@ In another shell in this folder, first
 
 which leads that shell's programs to this local Azure, and nowhere else. Then
 
-1. Publish the example:
+1. Publish the example (with --dry-run, it only says what would change):
 
   signalbox publish {example}
 
-2. Upload a clinic's file, and again to start another run; see what the app makes of it:
+2. Upload a clinic's file, and again to start another run; ask what became of it:
 
   python -m examples.upload {example}/data/harbour.csv landing/biopsies/harbour/new.csv
-  grep Run {log}
+  signalbox explain {lake}/landing/biopsies/harbour/new.csv
+  signalbox runs
 
-3. See the jobs in the workspace, with their steps:
+3. Run the pipeline by its name, without an event, and watch its steps:
 
-  python -m examples.jobs
+  signalbox run tumour-screening --wait \\
+    --input training_data=https://{lake}.blob.core.windows.net/landing/biopsies/harbour/new.csv \\
+    --input site=harbour
+
+4. Ask for the same by a message, and why it ran:
+
+  python -m examples.send retrain \\
+    '{{"site": "harbour", "training_data":
+       "https://{lake}.blob.core.windows.net/landing/biopsies/harbour/new.csv"}}' request-1
+  signalbox explain --message request-1
+
+`signalbox -h` tells of the other commands; the app's log is {log}.
 
 Ctrl-C ends it all.
 """
@@ -48,13 +61,13 @@ def main() -> int:
     try:
         with LocalAzure(ROOT, say=_say) as azure:
             assert azure.functions is not None
-            environment = _environment(azure)
+            environment = _environment(azure, azure.functions)
             ENVIRONMENT.parent.mkdir(exist_ok=True)
             ENVIRONMENT.touch(mode=0o600)
             ENVIRONMENT.write_text(environment)
             _say(_addresses(azure, azure.functions))
             log = azure.functions.log
-            _say(THINGS_TO_TRY.format(environment=ENVIRONMENT, example=EXAMPLE, log=log))
+            _say(THINGS_TO_TRY.format(environment=ENVIRONMENT, example=EXAMPLE, lake=LAKE, log=log))
             while not over.wait(0.5):
                 azure.check()
             _say("ending everything that was started")
@@ -66,9 +79,14 @@ def main() -> int:
     return 0
 
 
-def _environment(azure: LocalAzure) -> str:
+def _environment(azure: LocalAzure, functions: FunctionsHost) -> str:
     """Shell commands that give another shell the app's settings and lead it to the local Azure."""
-    variables = azure.environment | local_settings(ROOT)
+    variables = {
+        **azure.environment,
+        **local_settings(ROOT),
+        "SIGNALBOX_URL": f"https://{azure.topology.function_app_host}",
+        "SIGNALBOX_KEY": functions.master_key,
+    }
     lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     programs = shlex.quote(str(Path(sys.executable).parent))
     return "\n".join([*lines, f"export PATH={programs}:$PATH", ""])

@@ -74,8 +74,8 @@ class Screen:
             yield
 
     def changed(self, run: str, step: str, status: str) -> None:
-        """A line for what a live table would show."""
-        if not self._live:
+        """A line for what a live table would show, but for what passes at once."""
+        if not self._live and status in ("Running", *ENDED):
             self.line(f"{run:10} {step:16} {status}")
 
 

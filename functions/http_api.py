@@ -1,6 +1,7 @@
 """HTTP: the whole API behind one function. What serves it is imported on the first call."""
 
 import asyncio
+import json
 import os
 import threading
 import uuid
@@ -12,7 +13,18 @@ import azure.functions as func
 
 bp = func.Blueprint()  # type: ignore[no-untyped-call]
 
+#: Other ways to say yes leave the key in place, and the API asks for a principal besides.
 _ON = ("true", "1")
+
+_PROBLEM = "application/problem+json"
+_UNREADABLE = json.dumps(
+    {
+        "type": "about:blank",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": "The path is not UTF-8.",
+    }
+)
 
 
 def _level() -> func.AuthLevel:
@@ -37,7 +49,7 @@ async def http_api(req: func.HttpRequest, context: func.Context) -> func.HttpRes
         answer: func.HttpResponse = await middleware.handle_async(req, context)
     except UnicodeDecodeError:
         # The adapter's: the path is no UTF-8 once it is decoded.
-        return func.HttpResponse(status_code=400)
+        return func.HttpResponse(_UNREADABLE, status_code=400, mimetype=_PROBLEM)
     return answer
 
 
@@ -54,7 +66,6 @@ def _made() -> Any:
     from shared import bootstrap
     from shared.api.application import create_app
 
-    # An id is as random as a key is not: whoever gets none chooses none.
     api = create_app(bootstrap.app, new_id=_new_id, now=lambda: datetime.now(UTC))
     return func.AsgiMiddleware(api)  # type: ignore[no-untyped-call]
 

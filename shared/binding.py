@@ -18,6 +18,7 @@ DEPLOYMENT_TAG = "signalbox_deployment"
 
 #: AzureML's limit for a tag's value.
 _TAG_LENGTH = 256
+_PROBLEM_LENGTH = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ def pipeline_of(action: Action, known: Mapping[str, Any]) -> str:
     named = expressions.evaluate(action.pipeline, known)
     if named not in action.allow:
         raise ExpressionInvalid(
-            f"the event names the pipeline {str(named)[:100]!r}; allowed are: "
+            f"the event names the pipeline {redacted(str(named))[:100]!r}; allowed are: "
             f"{', '.join(action.allow)}"
         )
     return str(named)
@@ -101,7 +102,9 @@ def bind(
     )
     problems = {f"inputs.{name}": problem for name, problem in unbound.items()} | problems
     if problems:
-        return Bound(body=None, problems={name: redacted(why) for name, why in problems.items()})
+        # Who sent the event chose the values that these say.
+        told = {redacted(name): redacted(why)[:_PROBLEM_LENGTH] for name, why in problems.items()}
+        return Bound(body=None, problems=told)
     all_tags = {**pipeline.tags, **tags, **origin.tags(pipeline)}
     body = JobBody(
         component_id=pipeline.component_id,
@@ -112,7 +115,7 @@ def bind(
         display_name=_display_name(pipeline, origin),
         description=pipeline.description,
         tags={
-            name: redacted(expressions.as_text(value))[:_TAG_LENGTH]
+            redacted(name): redacted(expressions.as_text(value))[:_TAG_LENGTH]
             for name, value in all_tags.items()
         },
     )
@@ -122,14 +125,17 @@ def bind(
 def _settings(action: Action, pipeline: PublishedPipeline, compute: Any) -> dict[str, Any]:
     settings = dict(pipeline.settings)
     if compute is not None:
-        settings["default_compute"] = expressions.as_text(compute).removeprefix("azureml:")
+        named = redacted(expressions.as_text(compute))
+        settings["default_compute"] = named.removeprefix("azureml:")
     if action.force_rerun is not None:
         settings["force_rerun"] = action.force_rerun
     return settings
 
 
 def _experiment(found: Any, pipeline: PublishedPipeline) -> str:
-    return expressions.as_text(found) if found else pipeline.experiment_name or pipeline.name
+    if not found:
+        return pipeline.experiment_name or pipeline.name
+    return redacted(expressions.as_text(found))
 
 
 def _display_name(pipeline: PublishedPipeline, origin: Origin) -> str:

@@ -201,13 +201,20 @@ class AzureBlobState:
                 )
 
     def _download(self, name: str, **condition: Any) -> Blob:
-        seen: dict[str, str] = {}
-        stream = self._container.download_blob(
-            name,
-            raw_response_hook=lambda response: seen.update(response.http_response.headers),
-            **condition,
-        )
-        return Blob(data=stream.readall(), etag=stream.properties.etag, at=_date(seen))
+        for _ in range(2):
+            seen: dict[str, str] = {}
+            stream = self._container.download_blob(
+                name,
+                raw_response_hook=lambda response, seen=seen: seen.update(
+                    response.http_response.headers
+                ),
+                **condition,
+            )
+            # The SDK forgets the hook when its first try had no answer, as on a connection that
+            # the service closed meanwhile; then nobody knows when this was read.
+            if seen:
+                return Blob(data=stream.readall(), etag=stream.properties.etag, at=_date(seen))
+        raise StorageUnavailable(f"Blob storage answered {name!r} at the second try only, twice")
 
     def _upload(self, name: str, data: bytes, **options: Any) -> Written:
         for optional in ("tags", "metadata"):

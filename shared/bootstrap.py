@@ -19,7 +19,7 @@ from shared.events import QUEUE, TOPIC
 from shared.explain import Explain
 from shared.history import History
 from shared.index import Index
-from shared.lakes import Lakes
+from shared.lakes import AzureLakes, Lakes
 from shared.ledger import Ledger
 from shared.observer import Observer
 from shared.orders import Orders
@@ -101,7 +101,7 @@ def build(environment: Mapping[str, str]) -> App:
         monotonic=time.monotonic,
         shuffle=random.shuffle,
     )
-    lakes = Lakes(credential)
+    lakes = AzureLakes(credential)
     runs = Runs(ledger=ledger, history=history, workspace=workspace, index=index)
     return App(
         settings=found,

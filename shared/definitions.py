@@ -144,7 +144,7 @@ class Filter(_Part):
     @classmethod
     def _attributes(cls, value: dict[str, str]) -> dict[str, str]:
         for name in value:
-            if not re.fullmatch(r"[a-z0-9]{1,20}", name):
+            if name == "data" or not re.fullmatch(r"[a-z0-9]{1,20}", name):
                 raise ValueError(
                     f"{name!r} is no attribute of an event; use id, source, type, subject or an "
                     "extension attribute, and `where` for what is in data"

@@ -178,7 +178,9 @@ class Dispatcher:
             event=event,
             transitions=(Transition(state=State.SUBMITTING, at=now),),
         )
-        held = self._ledger.create(_dead(record, now, Reason(code="event_invalid", text=why)))
+        held = self._ledger.create(
+            _dead(record, now, Reason(code="event_invalid", text=_storable(redacted(why))))
+        )
         with self._left_to_tick(record.run_id):
             if held is None:
                 self._submission.resume(UNREADABLE_TRIGGER, key)
@@ -208,8 +210,8 @@ class Dispatcher:
         if not found:
             log.info(
                 "%s starts nothing",
-                event.title,
-                extra={"action": "event_unmatched", "event": event.id, "subject": event.subject},
+                redacted(event.title),
+                extra={"action": "event_unmatched", **_about(event)},
             )
 
     def _decided(
@@ -224,10 +226,10 @@ class Dispatcher:
         )
         log.info(
             "%s is not for trigger %s: %s",
-            event.title,
+            redacted(event.title),
             trigger,
             verdict.check,
-            extra={"action": "event_filtered", "trigger": trigger, "event": event.id},
+            extra={"action": "event_filtered", "trigger": trigger, **_about(event)},
         )
         return Decision(trigger=trigger, check=verdict.check), None
 
@@ -246,9 +248,9 @@ class Dispatcher:
             return decision, None
         log.info(
             "%s is run %s",
-            order.event.title,
+            redacted(order.event.title),
             record.run_id,
-            extra={"action": "run_recorded", "run": record.run_id, "event": order.event.id},
+            extra={"action": "run_recorded", "run": record.run_id, **_about(order.event)},
         )
         return decision, held
 
@@ -318,6 +320,11 @@ class Dispatcher:
 def _storable(text: str) -> str:
     """The beginning of a text, as something that can be written down."""
     return text[:_UNREADABLE_LENGTH].encode(errors="replace").decode()
+
+
+def _about(event: Event) -> dict[str, str]:
+    """What a log line carries of an event; who sent it chose the words."""
+    return {"event": redacted(event.id), "subject": redacted(event.subject)}
 
 
 def _dead(record: Record, at: datetime, reason: Reason) -> Record:

@@ -11,12 +11,15 @@ import re
 import reprlib
 from collections.abc import Mapping
 from datetime import datetime
+from math import isfinite
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic import TypeAdapter, ValidationError
 
 from shared.errors import EventInvalid
-from shared.events import BLOB_CREATED, Event
+from shared.events import BLOB_CREATED, MESSAGE, Event
+from shared.inputs import redacted
 
 #: Bytes. Event Grid's limit for one event, and Service Bus' for one message of its premium tier.
 MAX_SIZE = 1 << 20
@@ -25,6 +28,8 @@ MAX_EVENTS = 5_000
 _MAX_EXTENSIONS = 40
 #: Values inside values; what is deeper nothing can write down again.
 _MAX_DEPTH = 100
+#: Characters of what an error says.
+_MAX_MESSAGE = 500
 
 #: The writes that finish a blob. Others (CreateFile, an empty FlushFile) raise the same event
 #: before there is anything to read. Source: Azure Blob Storage as an Event Grid source.
@@ -82,11 +87,13 @@ def binary(headers: Mapping[str, str], content: Any, *, via: str = "", now: date
 
     Raises EventInvalid. Source: CloudEvents HTTP binding, 3.1.
     """
+    # Headers are ASCII, so other text is percent-encoded in them; 3.1.3.2.
     attributes = {
-        name.lower().removeprefix("ce-"): value
+        name.lower().removeprefix("ce-"): unquote(value)
         for name, value in headers.items()
         if name.lower().startswith("ce-")
     }
+    attributes.pop("data_base64", None)
     event = _event({**attributes, "data": content}, via, now)
     if event is None:
         raise EventInvalid("The write to storage that this event is about is not finished.")
@@ -115,6 +122,7 @@ def message(
     }
     content = decode(body)
     extra = {"messageid": message_id} if message_id else {}
+    attributes.pop("data_base64", None)
     if "specversion" in attributes:
         content = {**attributes, "data": content}
     if is_enveloped(content):
@@ -123,7 +131,7 @@ def message(
     fields: dict[str, Any] = {
         "id": f"{sequence_number}@{enqueued.isoformat()}",
         "source": f"servicebus:{via}",
-        "type": "Microsoft.ServiceBus.Message",
+        "type": MESSAGE,
         "subject": subject or "",
         "time": enqueued,
         "data": content,
@@ -153,7 +161,7 @@ def request(
 
 def _event(item: Any, via: str, now: datetime) -> Event | None:
     if not isinstance(item, dict):
-        raise EventInvalid(f"An event is a JSON object, not {_SHORT.repr(item)}.")
+        raise EventInvalid(f"An event is a JSON object, not a {type(item).__name__}.")
     if "specversion" in item:
         event = _cloud_event(item, via, now)
     elif "eventType" in item:
@@ -165,20 +173,22 @@ def _event(item: Any, via: str, now: datetime) -> Event | None:
         )
     if event.type != BLOB_CREATED:
         return event
-    data, shown = event.data, _SHORT.repr(event.id)
+    data, shown = event.data, _shown(event.id)
     if not isinstance(data, dict) or not isinstance(data.get("eTag"), str) or not data["eTag"]:
         raise EventInvalid(f"Event {shown} has no data.eTag, which tells one upload from the next.")
     if str(data.get("api")) not in _FINISHED_WRITES:
         return None
-    # Says what is wrong with its blob.
-    assert event.blob
+    try:
+        assert event.blob
+    except EventInvalid as error:
+        raise EventInvalid(redacted(str(error))[:_MAX_MESSAGE]) from None
     return event
 
 
 def _cloud_event(item: Mapping[str, Any], via: str, now: datetime) -> Event:
     if item["specversion"] != "1.0":
         raise EventInvalid(
-            f"CloudEvents {_SHORT.repr(item['specversion'])} is not known here; send 1.0."
+            f"CloudEvents {_shown(item['specversion'])} is not known here; send 1.0."
         )
     fields: dict[str, Any] = {
         name: value
@@ -214,18 +224,20 @@ def _event_grid_event(item: Mapping[str, Any], via: str, now: datetime) -> Event
 
 
 def _checked(fields: dict[str, Any]) -> Event:
-    shown = _SHORT.repr(fields.get("id"))
+    shown = _shown(fields.get("id"))
     if _is_deep(fields["data"]):
         raise EventInvalid(f"Event {shown} has data nested more than {_MAX_DEPTH} deep.")
     try:
         event = Event.model_validate(fields)
-        event.model_dump_json()
+        again = Event.model_validate_json(event.model_dump_json())
     except ValidationError as error:
         wrong = ", ".join(sorted({str(item["loc"][0]) for item in error.errors()}))
         raise EventInvalid(f"Event {shown} has unusable attributes: {wrong}.") from None
     except (ValueError, RecursionError):
         # Valid JSON that nothing can write down again.
         raise EventInvalid(f"Event {shown} holds text that is not Unicode.") from None
+    if again != event:
+        raise EventInvalid(f"Event {shown} holds a number that is too large to be kept.")
     return event
 
 
@@ -257,7 +269,11 @@ def _is_deep(value: Any) -> bool:
 
 
 def _is_scalar(value: Any) -> bool:
-    return isinstance(value, str | int | float | bool)
+    return isinstance(value, str | int | bool) or (isinstance(value, float) and isfinite(value))
+
+
+def _shown(value: Any) -> str:
+    return _SHORT.repr(redacted(value) if isinstance(value, str) else value)
 
 
 def _text(value: Any) -> Any:

@@ -14,6 +14,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from shared.errors import EventInvalid
 
 BLOB_CREATED = "Microsoft.Storage.BlobCreated"
+#: A Service Bus message that holds no event: it is one itself.
+MESSAGE = "Microsoft.ServiceBus.Message"
 
 #: How an event came in, where that matters: `via` begins so.
 QUEUE, TOPIC, HTTP, RUN, MANUAL = "queue/", "topic/", "http/", "run/", "manual/"
@@ -77,21 +79,25 @@ class Event(BaseModel):
         if name == "time":
             return self.time.isoformat()
         found = (self.model_extra or {}).get(name)
-        return str(found) if isinstance(found, str | int | bool) else None
+        if isinstance(found, bool):
+            # Source: CloudEvents 1.0.2, type system.
+            return str(found).lower()
+        return str(found) if isinstance(found, str | int) else None
 
     def dedupe_key(self, *, by_message_id: bool = False) -> str:
         """What two deliveries of the same happening have in common.
 
         Event Grid may give one write two ids, so a blob is known by its place and its content's
         ETag; anything else by source and id. Senders reuse message ids, so these only count
-        where a trigger asks for it.
+        where a trigger asks for it, and only for what is no event by itself: one message may
+        hold many of those.
         """
         if place := self.blob:
             parts = ["blob", place.account, place.container, place.path, str(self.data["eTag"])]
         elif self.via.startswith(RUN):
             # Nobody else's event may stand in for the end of a run.
             parts = ["run", self.id]
-        elif by_message_id and self.message_id is not None:
+        elif by_message_id and self.message_id is not None and self.type == MESSAGE:
             parts = ["message", self.via, self.message_id]
         else:
             parts = ["event", self.source, self.id]

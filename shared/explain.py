@@ -2,51 +2,28 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import islice
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-
+from shared import answers, events, wording
+from shared.answers import Told
+from shared.definitions import MANUAL_TRIGGER, NAME, RESERVED, UNREADABLE_TRIGGER
+from shared.errors import NotFound, RecordUnreadable
+from shared.events import RUN
 from shared.history import History
-from shared.index import Index
+from shared.index import Index, IndexedTrigger
 from shared.lakes import Lakes
-from shared.ledger import Ledger, Reason
+from shared.ledger import Ledger, Record, parse_run_id
 from shared.orders import Orders
-from shared.runs import Runs
-from shared.summaries import Waiting
+from shared.questions import Explanation, Item, identity, moment
+from shared.runs import AROUND, Runs
+from shared.summaries import RunDetail, shown, stamp
+from shared.traces import NAMES, READS, Traces
+from shared.uploads import Uploads
 
-
-class Item(BaseModel):
-    """What one trigger made, or would make, of what was asked about."""
-
-    model_config = ConfigDict(frozen=True)
-
-    #: None when no trigger is concerned.
-    trigger: str | None
-    #: A run's state, or no_match, would_run, no_candidate, nothing_recorded,
-    #: no_subscription_covers_this.
-    decision: str
-    #: What was asked and answered yes, in order.
-    passed: list[str] = Field(default_factory=list)
-    #: The check that said no.
-    check: str | None = None
-    run: str | None = None
-    state: str | None = None
-    reason: Reason | None = None
-    waiting_for: Waiting | None = None
-    #: When it was decided; storage time, or the event's own for what was filtered.
-    at: AwareDatetime | None = None
-
-
-class Explanation(BaseModel):
-    """An answer for a person, and the same for a program."""
-
-    model_config = ConfigDict(frozen=True)
-
-    question: str
-    #: One sentence.
-    summary: str
-    #: Sentences, in order.
-    lines: list[str]
-    items: list[Item] = Field(default_factory=list)
+#: Decisions and open runs of a trigger that are told.
+_DECISIONS = 20
+#: Runs before a run that are told.
+_PARENTS = 10
 
 
 class Explain:
@@ -67,25 +44,203 @@ class Explain:
         variables: Mapping[str, str],
     ) -> None:
         self._index = index
-        self._orders = orders
         self._ledger = ledger
-        self._history = history
         self._runs = runs
-        self._lakes = lakes
-        self._variables = variables
+        self._traces = Traces(ledger=ledger, history=history, runs=runs)
+        self._uploads = Uploads(
+            index=index,
+            orders=orders,
+            ledger=ledger,
+            traces=self._traces,
+            lakes=lakes,
+            variables=variables,
+        )
 
     def blob(self, text: str) -> Explanation:
         """An upload: its https address, with or without a signature, or account/container/path."""
-        raise NotImplementedError
+        return self._uploads.explain(text)
 
     def message(self, id: str) -> Explanation:
         """A message or event: its message id, its sequence number, or its CloudEvent id."""
-        raise NotImplementedError
+        id = identity(id)
+        names = sorted({*self._index.read().snapshot.triggers, *RESERVED})
+        traces, looked = self._traces.about(names, events.about(id)), NAMES
+        if id.isdecimal() and not any(trace.decided or trace.open for trace in traces):
+            traces, looked = self._traces.numbered(names, id), READS
+        told = Told()
+        for trace in traces:
+            told.join(answers.of_trace(trace))
+        if not told.items:
+            told.lines = [
+                f"The newest {looked:,} decisions of each trigger, and what is open, were looked "
+                "through for a message or event of that id"
+                f"{' or sequence number' if id.isdecimal() else ''}.",
+                "Either it has not arrived; or no trigger waits for events of its source and type, "
+                "and such events leave no record; or it was decided longer ago.",
+                "An upload is asked for by its blob, the end of a run by the run.",
+            ]
+            told.items = [Item(trigger=None, decision="nothing_recorded")]
+            summary = f"Nothing is recorded of a message or event {shown(id)}."
+        elif len(told.items) == 1:
+            summary = told.lines[0]
+        else:
+            summary = f"{answers.count(len(told.items), 'decision')} were made about it."
+        return Explanation(
+            question=f"What became of the message or event {shown(id)}?",
+            summary=summary,
+            lines=told.lines + answers.cut(traces),
+            items=told.items,
+        )
 
     def run(self, id: str) -> Explanation:
         """A run from its event until now. Raises NotFound."""
-        raise NotImplementedError
+        found = self._runs.get(id)
+        told = Told(lines=[*_beginning(found)])
+        told.items.append(
+            Item(
+                trigger=found.trigger,
+                decision=found.state,
+                run=found.id,
+                state=found.state,
+                reason=found.reason,
+                waiting_for=found.waiting_for,
+                at=found.transitions[-1].at,
+            )
+        )
+        if found.event.via.startswith(RUN) and isinstance(found.event.data, dict):
+            told.join(self._chain(str(found.event.data.get("run", "")), found.depth))
+        told.lines += [*_course(found), *_now(found)]
+        return Explanation(
+            question=f"What became of run {found.id}?",
+            summary=f"Run {found.id} {wording.standing(found.state, found.reason)}.",
+            lines=told.lines,
+            items=told.items,
+        )
 
     def trigger(self, name: str, at: datetime | None = None) -> Explanation:
-        """What a trigger decided lately, or around a time. Raises NotFound."""
-        raise NotImplementedError
+        """What a trigger decided lately, or within an hour of a time. Raises NotFound."""
+        at = moment(at)
+        triggers = self._index.read().snapshot.triggers
+        if not NAME.fullmatch(name):
+            raise _not_there(name, triggers)
+        decided = self._runs.decisions(name, at, _DECISIONS)
+        markers = [*islice(self._ledger.open(name), _DECISIONS + 1)]
+        if name not in {*triggers, *RESERVED} and not (decided.items or markers):
+            raise _not_there(name, triggers)
+        told, open_ones = Told(lines=[_introduction(name, triggers.get(name))]), 0
+        for marker in markers[:_DECISIONS]:
+            record = self._read(marker.trigger, marker.key)
+            if record is not None and not record.state.final:
+                line = answers.of_run(answers.line_of(record))
+                told.add(f"Open: {line}.", answers.of_record(record))
+                open_ones += 1
+        if len(markers) > _DECISIONS:
+            told.lines.append(f"More than {_DECISIONS} may be open; the list of runs has them all.")
+        for item in decided.items:
+            line = answers.of_decided(item)
+            told.add(f"{stamp(item.at)}: {line}.", answers.of_decision(item))
+        if decided.more:
+            told.lines.append(f"There are more decisions; the newest {_DECISIONS} are told.")
+        if not told.items:
+            told.lines.append(
+                "Events that it could not be for leave no record: ask for the blob or the message."
+            )
+        when = f"around {stamp(at)}, give or take {AROUND}" if at else "lately"
+        count = answers.count(len(decided.items), "decision")
+        more = "at least " if decided.more else ""
+        return Explanation(
+            question=f"What did trigger {name} decide {when}?",
+            summary=f"Trigger {name}: {more}{count} {when}, {answers.count(open_ones, 'open run')}"
+            f"{' or more' if len(markers) > _DECISIONS else ''}.",
+            lines=told.lines,
+            items=told.items,
+        )
+
+    def _chain(self, id: str, depth: int) -> Told:
+        """The runs whose end led to a run, the nearest first, as far as they are there."""
+        told, which = Told(), "It"
+        while len(told.items) < _PARENTS and (named := parse_run_id(id)):
+            record = self._read(*named)
+            if record is None:
+                told.lines.append(f"{which} follows on run {id}, which is not recorded any more.")
+                break
+            line = wording.run(answers.line_of(record))
+            told.add(f"{which} follows on {line}.", answers.of_record(record))
+            which, data = "That one", record.event.data
+            follows = record.event.via.startswith(RUN) and isinstance(data, dict)
+            id = str(data.get("run", "")) if follows else ""
+        if depth > 1:
+            told.lines.append(
+                f"{depth} runs came one after the other, each started by the end of the one before."
+            )
+        return told
+
+    def _read(self, trigger: str, key: str) -> Record | None:
+        try:
+            held = self._ledger.read(trigger, key)
+        except RecordUnreadable:
+            return None
+        return held.record if held else None
+
+
+def _beginning(found: RunDetail) -> list[str]:
+    """Where a run comes from."""
+    if found.trigger == MANUAL_TRIGGER:
+        lines = ["A client asked for it by name; no trigger was concerned."]
+    elif found.trigger == UNREADABLE_TRIGGER:
+        came = f" from {wording.entity(found.event.via)}" if found.event.via else ""
+        lines = [f"Something came{came} that is no event Signalbox understands; it was kept."]
+    else:
+        what = wording.happening(found.event)
+        lines = [f"{stamp(found.event.time)}: {what}; trigger {found.trigger} took it."]
+    if found.replay_of:
+        lines.append(f"It tries run {found.replay_of} again.")
+    if found.pipeline:
+        lines.append(f"It runs pipeline {found.pipeline}.")
+    return lines
+
+
+def _course(found: RunDetail) -> list[str]:
+    """How it went, and why so."""
+    lines = [f"{stamp(one.at)}: {wording.reached(one.state)}." for one in found.transitions]
+    if found.reason:
+        lines.append(f"Why: {wording.sentence(found.reason.text)}.")
+    for step in found.failed_steps:
+        said = (step.log_tail.splitlines() or ["nothing"])[-1]
+        lines.append(f"Step {shown(step.step)} failed; the last it printed: {shown(said)}")
+    return lines
+
+
+def _now(found: RunDetail) -> list[str]:
+    """What AzureML shows of it, and what it waits for."""
+    lines = []
+    if found.cancel_requested and not found.state.final:
+        lines.append("Somebody asked for it to stop.")
+    if found.steps:
+        steps = ", ".join(f"{shown(step.name)} {step.status}" for step in found.steps[:20])
+        more = f" and {len(found.steps) - 20} more" if len(found.steps) > 20 else ""
+        lines.append(f"Its steps in AzureML now: {steps}{more}.")
+    elif found.steps_error:
+        why = wording.sentence(found.steps_error)
+        lines.append(f"AzureML could not be asked for its steps: {why}.")
+    if waits := found.waiting_for:
+        lines.append(f"{waits.text}{f' Until {stamp(waits.until)}.' if waits.until else ''}")
+    if found.studio_url:
+        lines.append(f"Its job: {found.studio_url}")
+    return lines
+
+
+def _introduction(name: str, indexed: IndexedTrigger | None) -> str:
+    if indexed is not None:
+        since, what = stamp(indexed.effective_from), wording.listening(indexed.definition)
+        return f"Trigger {name} {what}; it was first published {since}."
+    if name == MANUAL_TRIGGER:
+        return f"Under {name} are the runs that clients asked for by name."
+    if name == UNREADABLE_TRIGGER:
+        return f"Under {name} is what came and is no event that Signalbox understands."
+    return f"Trigger {name} is not published any more."
+
+
+def _not_there(name: str, triggers: Mapping[str, IndexedTrigger]) -> NotFound:
+    known = ", ".join(sorted({*triggers, *RESERVED}))
+    return NotFound(f"There is no trigger {shown(name)!r}. There are: {known}.")

@@ -9,6 +9,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 
 from shared.errors import ExpressionInvalid
+from shared.inputs import redacted
 
 #: Longer than any honest mapping; JMESPath has no loops, so length bounds the work.
 MAX_LENGTH = 500
@@ -49,7 +50,7 @@ def unmet(condition: str, known: Mapping[str, Any]) -> str | None:
     except ExpressionInvalid as error:
         return str(error)
     except _TROUBLES as error:
-        return f"cannot be worked out: {error}"
+        return f"cannot be worked out: {_cut(str(error))}"
     return None if found is True else f"is {_short(found)}"
 
 
@@ -125,18 +126,18 @@ def _compiled(text: str) -> Any:
 
 
 def _paths(tree: Any) -> set[tuple[str, ...]]:
-    """The names an expression looks up, from the root on, as far as its text says them."""
+    """The names an expression looks up: roots, and the first member of each that is named."""
     match tree:
         case {"type": "field", "value": name}:
             return {(name,)}
-        case {"type": "subexpression", "children": [first, {"type": "field", "value": name}]}:
-            return {(*path, name) for path in _paths(first)}
+        case {"type": "subexpression", "children": [first, second, *_]}:
+            members = _paths(second) or {()}
+            return {(*path, *member) for path in _paths(first) for member in members}
         case {"type": "expref"}:
             # What is behind & belongs to each item of a list.
             return set()
         case {
-            "type": "subexpression"
-            | "index_expression"
+            "type": "index_expression"
             | "projection"
             | "value_projection"
             | "filter_projection"
@@ -152,5 +153,10 @@ def _paths(tree: Any) -> set[tuple[str, ...]]:
 
 
 def _short(found: Any) -> str:
-    text = json.dumps(found, default=lambda _: "no value")
+    return _cut(json.dumps(found, default=lambda _: "no value"))
+
+
+def _cut(text: str) -> str:
+    # It goes into logs, and whoever sent the event chose it.
+    text = redacted(text)
     return text if len(text) <= 60 else f"{text[:60]}…"

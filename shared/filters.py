@@ -10,10 +10,10 @@ def failed(filter: Filter, event: Event) -> str | None:
         if event.attribute(attribute) != text:
             return f"exact {attribute} {text}"
     for attribute, text in filter.prefix.items():
-        if not (event.attribute(attribute) or "").startswith(text):
+        if (said := event.attribute(attribute)) is None or not said.startswith(text):
             return f"prefix {attribute} {text}"
     for attribute, text in filter.suffix.items():
-        if not (event.attribute(attribute) or "").endswith(text):
+        if (said := event.attribute(attribute)) is None or not said.endswith(text):
             return f"suffix {attribute} {text}"
     for part in filter.all:
         if no := failed(part, event):

@@ -27,7 +27,7 @@ _SECRET = re.compile(
     r"(?:AccountKey|SharedAccessKey|SharedAccessSignature|AccessKey)=[^;\s]{8,}"
     r"|[?&]sig=[A-Za-z0-9%+/=_-]{16,}"
     r"|\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
     r"|\bgh[pousr]_[A-Za-z0-9]{30,}"
 )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from azure.core.credentials import TokenCredential
@@ -68,8 +68,22 @@ class Upload:
         )
 
 
-class Lakes:
-    """Looks at uploads where they are. All raise StorageUnavailable, NotFound, RequestInvalid."""
+class Lakes(Protocol):
+    """Looks at uploads where they are.
+
+    All raise StorageUnavailable, NotFound for a container that is not there, and RequestInvalid
+    for what is no blob's name.
+    """
+
+    def find(self, account: str, container: str, path: str) -> Upload | None:
+        """The blob of that path; None when there is none."""
+
+    def list(self, account: str, container: str, prefix: str, limit: int) -> list[Upload]:
+        """The first blobs whose path begins so, by name."""
+
+
+class AzureLakes:
+    """Lakes in Azure, through the public SDK."""
 
     def __init__(self, credential: TokenCredential) -> None:
         self._credential = credential
@@ -78,7 +92,6 @@ class Lakes:
         self._clients: dict[str, BlobServiceClient] = {}
 
     def find(self, account: str, container: str, path: str) -> Upload | None:
-        """The blob of that path; None when there is none."""
         _require_plain(account, container, path)
         if not path:
             return None
@@ -92,7 +105,6 @@ class Lakes:
             return _upload(account, container, found)
 
     def list(self, account: str, container: str, prefix: str, limit: int) -> list[Upload]:
-        """The first blobs whose path begins so, by name."""
         _require_plain(account, container, prefix)
         uploads: list[Upload] = []
         with _translated(account, container):
@@ -148,6 +160,8 @@ def _require_plain(account: str, container: str, path: str) -> None:
         wrong["container"] = "is no container's name"
     if len(path) > _PATH_LENGTH:
         wrong["path"] = f"is longer than {_PATH_LENGTH} characters"
+    elif any("\ud800" <= character <= "\udfff" for character in path):
+        wrong["path"] = "is no Unicode text"
     elif {".", ".."} & set(path.split("/")):
         wrong["path"] = "leads elsewhere: it has a part '.' or '..'"
     if wrong:

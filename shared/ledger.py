@@ -118,6 +118,8 @@ class Record(_Stored):
     missing_since: AwareDatetime | None = None
     #: AzureML refused the job, but an earlier PUT may still take effect.
     given_up: Reason | None = None
+    #: Whether somebody has looked why the job failed.
+    cause_sought: bool = False
     #: The steps that failed: [{step, job, log_tail}].
     failed_steps: tuple[dict[str, Any], ...] = ()
     #: Where the job wrote its outputs, once it is completed.

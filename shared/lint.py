@@ -190,8 +190,8 @@ def _loops(trigger: TriggerDefinition, pipelines: Pipelines) -> _Problems:
                     )
 
 
-_HTTPS = re.compile(r"https://([a-z0-9]+)\.(?:blob|dfs)\.[^/]+/([^/]+)/(.*)")
-_WASBS = re.compile(r"(?:wasbs|abfss)://([^@/]+)@([a-z0-9]+)\.[^/]+/(.*)")
+_HTTPS = re.compile(r"https://([a-z0-9]+)(?:\.z\d+)?\.(?:blob|dfs)\.[^/]+/([^/]+)(?:/(.*))?")
+_WASBS = re.compile(r"(?:wasbs|abfss)://([^@/]+)@([a-z0-9]+)\.[^/]+(?:/(.*))?")
 
 
 def _within(path: str | None, trigger: TriggerDefinition) -> bool:
@@ -204,12 +204,17 @@ def _within(path: str | None, trigger: TriggerDefinition) -> bool:
         container, account, written = found.groups()
     else:
         return False
-    prefix = PathPattern(blob.path).prefix
-    # Files come below the path; up to the first placeholder of either, one may hold the other.
-    written = written.partition("${{")[0]
-    return (account, container) == (blob.account, blob.container) and (
-        prefix.startswith(written) or written.startswith(prefix)
-    )
+    if (account, container) != (blob.account, blob.container) or _captures(blob.path) is None:
+        return False
+    # Files come below the path. What a placeholder stands for is not known.
+    *folders, last = (written or "").partition("${{")[0].split("/")
+    watched = blob.path.split("/")
+    if len(folders) >= len(watched):
+        return False
+    if folders and PathPattern("/".join(watched[: len(folders)])).match("/".join(folders)) is None:
+        return False
+    literal = PathPattern(watched[len(folders)]).prefix
+    return literal.startswith(last) or last.startswith(literal)
 
 
 def values(content: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:

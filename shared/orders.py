@@ -4,6 +4,7 @@ An order says everything that a run is made from. Binding one changes nothing, s
 is the same code.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -81,10 +82,8 @@ class Orders:
         }
         action = Action.model_construct(
             pipeline=event.via.removeprefix(MANUAL),
-            inputs={
-                name: f'${{{{ event.data.inputs."{name}" }}}}' for name in data.get("inputs") or {}
-            },
-            tags={name: f'${{{{ event.data.tags."{name}" }}}}' for name in data.get("tags") or {}},
+            inputs={name: _found_in("inputs", name) for name in data.get("inputs") or {}},
+            tags={name: _found_in("tags", name) for name in data.get("tags") or {}},
             force_rerun=data.get("force_rerun"),
             **given,
         )
@@ -127,3 +126,10 @@ class Orders:
             replay_of=order.replay_of,
         )
         return pipeline, binding.bind(order.action, pipeline, values, origin)
+
+
+def _found_in(part: str, name: str) -> str:
+    """The expression that finds a client's value, whatever name the client gave it."""
+    # JMESPath's quoted names are JSON; a plain brace could end the expression.
+    quoted = json.dumps(name).replace("}", "\\u007d")
+    return f"${{{{ event.data.{part}.{quoted} }}}}"

@@ -45,7 +45,7 @@ def outcome(record: Record, state: State, deployment: str) -> Event:
     reached = next(t for t in reversed(record.transitions) if t.state is state)
     attempt = record.attempts[-1] if record.attempts else None
     pipeline, _, version = (record.pipeline or "").partition("@")
-    body = record.body
+    body, reason = record.body, record.reason if state is record.state else None
     return Event(
         id=f"{record.run_id}.{attempt.number if attempt else 0}.{state}",
         source=f"/signalbox/{deployment}",
@@ -62,7 +62,8 @@ def outcome(record: Record, state: State, deployment: str) -> Event:
             "attempt": attempt.number if attempt else 0,
             "job": attempt.job_name if attempt else None,
             "depth": record.depth,
-            "reason": record.reason.model_dump() if record.reason else None,
+            # An earlier state that is told late has not the reason of the last one.
+            "reason": reason.model_dump() if reason else None,
             "inputs": {
                 name: value.path if isinstance(value, DataInput) else value
                 for name, value in (body.inputs if body else {}).items()

@@ -1,31 +1,38 @@
-"""Dry runs: what a trigger would make of an event, with everything that binding says. Pure look."""
+"""Dry runs: what a trigger would make of an event, with everything that binding says."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from shared.events import Event
-from shared.index import Index
+from shared.definitions import TriggerDefinition
+from shared.errors import EventInvalid, NotFound, RequestInvalid
+from shared.events import HTTP, RUN, Event
+from shared.index import Index, IndexedTrigger, Snapshot
 from shared.lakes import Lakes
-from shared.ledger import Ledger
+from shared.ledger import Ledger, Reason
 from shared.orders import Orders
-from shared.summaries import EventBrief
+from shared.paths import PathPattern
+from shared.summaries import EventBrief, Shown, brief, shown, values
+from shared.triggers import Matcher, Near
+from shared.workspace import JobBody
+
+#: The most blobs that are tried at once.
+MAX_BLOBS = 200
+
+_THREADS = 16
 
 
-class Place(BaseModel):
+class Place(Shown):
     """One thing that is wrong, and where."""
-
-    model_config = ConfigDict(frozen=True)
 
     place: str
     message: str
 
 
-class Preview(BaseModel):
+class Preview(Shown):
     """What one trigger would make of one event."""
-
-    model_config = ConfigDict(frozen=True)
 
     event: EventBrief
     decision: Literal["would_run", "no_match", "would_be_dead_letter", "duplicate"]
@@ -67,14 +74,110 @@ class Previews:
     def against(self, trigger: str, event: Event) -> Preview:
         """What a trigger would make of an event that came to it.
 
-        Raises NotFound, StorageUnavailable, EventInvalid.
+        Raises NotFound, RequestInvalid, EventInvalid, StorageUnavailable.
         """
-        raise NotImplementedError
+        snapshot = self._index.read().snapshot
+        return self._preview(_named(snapshot, trigger), event, snapshot)
 
     def against_blobs(self, trigger: str, limit: int = 20, prefix: str = "") -> list[Preview]:
         """What a blob trigger would make of blobs that lie there now, by name.
 
-        Those under its pattern's literal text, or under `prefix`. Raises NotFound,
+        Those whose path begins as its pattern does, or with `prefix`. Raises NotFound,
         RequestInvalid when it is not for blobs or the limit is not 1 to 200, StorageUnavailable.
         """
-        raise NotImplementedError
+        snapshot = self._index.read().snapshot
+        indexed = _named(snapshot, trigger)
+        blob = indexed.definition.spec.blob
+        if not 1 <= limit <= MAX_BLOBS:
+            raise RequestInvalid(
+                "These blobs cannot be tried", {"limit": f"is not 1 to {MAX_BLOBS}"}
+            )
+        if blob is None:
+            source = indexed.definition.spec.source
+            raise RequestInvalid(
+                f"Trigger {trigger} is not for blobs",
+                {"blobs": f"its source is {source}; send an event instead"},
+            )
+        under = prefix or PathPattern(blob.path).prefix
+        uploads = self._lakes.list(blob.account, blob.container, under, limit)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            return list(
+                pool.map(lambda upload: self._of_upload(indexed, upload.event(), snapshot), uploads)
+            )
+
+    def _of_upload(self, trigger: IndexedTrigger, event: Event, snapshot: Snapshot) -> Preview:
+        try:
+            return self._preview(trigger, event, snapshot)
+        except EventInvalid as error:
+            return _dead(Preview(event=brief(event), decision="no_match"), {"event": str(error)})
+
+    def _preview(self, trigger: IndexedTrigger, event: Event, snapshot: Snapshot) -> Preview:
+        name, event = trigger.definition.name, _arrived(event, trigger.definition)
+        verdict = Matcher({name: trigger}, self._variables).judge(trigger, event)
+        told = Preview(event=brief(event), decision="no_match", passed=list(verdict.passed))
+        if isinstance(verdict, Near):
+            return told.model_copy(update={"check": verdict.check})
+        order = self._orders.matched(event, verdict)
+        pipeline, bound = self._orders.bind(order, snapshot)
+        version = f"{pipeline.name}@{pipeline.version}" if pipeline else None
+        told = told.model_copy(
+            update={"captures": verdict.captures, "pipeline": version, "run": order.run_id}
+        )
+        if isinstance(bound, Reason):
+            told = _dead(told, {"action.pipeline": bound.text})
+        elif order.depth > order.max_depth:
+            told = _dead(
+                told,
+                {
+                    "policies.max_depth": f"allows {order.max_depth} runs one after the other; "
+                    f"this would be number {order.depth}"
+                },
+            )
+        elif bound.body is None:
+            told = _dead(told, bound.problems)
+        else:
+            told = told.model_copy(update={"decision": "would_run", **_job(bound.body)})
+        if self._ledger.read(order.trigger, order.key) is not None:
+            return told.model_copy(update={"decision": "duplicate"})
+        return told
+
+
+def _named(snapshot: Snapshot, name: str) -> IndexedTrigger:
+    found = snapshot.triggers.get(name)
+    if found is None:
+        there = ", ".join(sorted(snapshot.triggers)) or "none"
+        raise NotFound(f"There is no trigger {shown(name)!r}. There are: {there}.")
+    return found
+
+
+def _arrived(event: Event, trigger: TriggerDefinition) -> Event:
+    """The event as if it had come the way that a trigger waits for, when it says no way."""
+    spec, update = trigger.spec, dict[str, Any]()
+    if spec.service_bus:
+        update["via"] = event.via or spec.service_bus.via
+    elif spec.http:
+        update["via"] = event.via or f"{HTTP}{trigger.name}"
+    elif spec.run:
+        if not isinstance(event.data, dict):
+            raise RequestInvalid(
+                "This is not the end of a run",
+                {"event.data": "is no object; give it run, pipeline, trigger, status and depth"},
+            )
+        update["via"] = event.via or f"{RUN}{event.data.get('pipeline') or ''}"
+        depth = event.data.get("depth")
+        update["data"] = {**event.data, "depth": depth if isinstance(depth, int) else 0}
+    return event.model_copy(update=update)
+
+
+def _job(body: JobBody) -> dict[str, Any]:
+    return {
+        "inputs": values(body),
+        "experiment_name": body.experiment_name,
+        "tags": body.tags,
+        "compute": body.settings.get("default_compute"),
+    }
+
+
+def _dead(told: Preview, problems: Mapping[str, str]) -> Preview:
+    places = [Place(place=place, message=shown(why)) for place, why in sorted(problems.items())]
+    return told.model_copy(update={"decision": "would_be_dead_letter", "problems": places})

@@ -19,6 +19,7 @@ from shared.errors import (
 )
 from shared.events import Event
 from shared.history import History
+from shared.inputs import redacted
 from shared.ledger import GRACE, LEASE, PATIENCE, Attempt, Held, Ledger, Reason, Record, State
 from shared.outcomes import Outcomes
 from shared.workspace import Job, Workspace
@@ -73,6 +74,8 @@ class Submission:
                     self._take_over(held)
             case State.SUBMITTED | State.RUNNING:
                 self._observe(held)
+            case State.FAILED if not held.record.cause_sought and held.record.attempts:
+                self._unexplained(held)
             case _:
                 self.finish(held)
         return held.record
@@ -288,32 +291,51 @@ class Submission:
             self._ledger.swap(held, missing)
         elif held.at - record.missing_since > GRACE:
             reason = Reason(code="job_missing", text="AzureML does not have the job any more.")
-            self._close(held, record.moved(State.FAILED, held.at, reason))
+            gone = record.moved(State.FAILED, held.at, reason)
+            self._close(held, gone.model_copy(update={"cause_sought": True}))
 
     def _failed(self, held: Held, job: Job) -> None:
         """The end first: what its steps printed may be much, or not to be had."""
         text = f"AzureML job {job.name} failed."
         failed = held.record.moved(State.FAILED, held.at, Reason(code="job_failed", text=text))
-        final = self._ledger.swap(held, failed)
-        if final is None:
-            return
+        if final := self._ledger.swap(held, failed):
+            self._explain(final)
+
+    def _unexplained(self, held: Held) -> None:
+        """A failure whose cause another worker is to find, or was: not to be finished before it.
+
+        Whoever saw the failure has a lease for that; when even a second look did not come to an
+        end, the run is over without a cause.
+        """
+        age = held.at - held.record.transitions[-1].at
+        if age > GRACE:
+            self.finish(held)
+        elif age > LEASE:
+            self._explain(held)
+
+    def _explain(self, held: Held) -> None:
+        """Find out which steps failed and what they printed, and finish."""
+        record = held.record
+        job = record.attempt.job_name
         try:
-            steps = self._workspace.failed_steps(job.name)
+            steps = self._workspace.failed_steps(job)
         except Exception:
-            log.exception("Why job %s failed cannot be read", job.name, extra=_about(failed, "log"))
+            log.exception("Why job %s failed cannot be read", job, extra=_about(record, "log"))
             steps = []
+        told = record.model_copy(update={"cause_sought": True})
         if steps:
             names = ", ".join(step.step for step in steps)
             last = (steps[0].log_tail.splitlines() or ["it printed nothing"])[-1]
-            text = f"AzureML job {job.name} failed in {names}: {last[:200]}"
-            told = failed.model_copy(
+            text = f"AzureML job {job} failed in {names}: {redacted(last)[:200]}"
+            told = told.model_copy(
                 update={
                     "reason": Reason(code="job_failed", text=text),
                     "failed_steps": tuple(asdict(step) for step in steps),
                 }
             )
-            final = self._ledger.swap(final, told) or final
-        self.finish(final)
+        # None: another worker has found it, and finishes.
+        if final := self._ledger.swap(held, told):
+            self.finish(final)
 
     def _close(self, held: Held, record: Record) -> None:
         """Write a final state and do what follows it, unless somebody was faster."""

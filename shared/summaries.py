@@ -10,7 +10,7 @@ from shared.events import Event
 from shared.history import Entry
 from shared.inputs import DataInput, redacted
 from shared.ledger import GRACE, LEASE, PATIENCE, Marker, Reason, Record, State, Transition
-from shared.workspace import FailedStep, Step
+from shared.workspace import FailedStep, JobBody, Step
 
 #: Characters of text from outside that a sentence takes.
 SHOWN = 300
@@ -203,10 +203,7 @@ def detail(
     event = FullEvent.model_validate(clean(record.event.model_dump(mode="json")))
     return RunDetail(
         **dict(summary(record, studio_url)) | {"event": event},
-        inputs={
-            name: value.path if isinstance(value, DataInput) else value
-            for name, value in (body.inputs if body else {}).items()
-        },
+        inputs=values(body) if body else {},
         outputs=record.outputs,
         experiment_name=body.experiment_name if body else None,
         tags=body.tags if body else {},
@@ -223,6 +220,14 @@ def detail(
         ],
         waiting_for=waiting(record, marker),
     )
+
+
+def values(body: JobBody) -> dict[str, Any]:
+    """A job's inputs: values as it has them, data as its path."""
+    return {
+        name: value.path if isinstance(value, DataInput) else value
+        for name, value in body.inputs.items()
+    }
 
 
 def waiting(record: Record, marker: Marker | None) -> Waiting | None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from shared.blob_state import Blob, Listed, Unchanged, Written
 from shared.errors import JobExists
+from shared.lakes import Upload
 from shared.workspace import FailedStep, Job, JobBody, Step
 
 
@@ -178,3 +179,30 @@ class MemoryWorkspace:
     def end(self, name: str, status: str) -> None:
         """The job reaches a state by itself."""
         self.jobs[name] = Job(name=name, status=status, tags=self.jobs[name].tags)
+
+
+class MemoryLakes:
+    """Users' containers in memory."""
+
+    def __init__(self) -> None:
+        self.uploads: list[Upload] = []
+        #: Raised instead of an answer.
+        self.trouble: Exception | None = None
+        #: What was looked at, for those who count.
+        self.looks: list[str] = []
+
+    def find(self, account: str, container: str, path: str) -> Upload | None:
+        found = self.list(account, container, path, 1_000)
+        return next((upload for upload in found if upload.path == path), None)
+
+    def list(self, account: str, container: str, prefix: str, limit: int) -> list[Upload]:
+        self.looks.append(f"{account}/{container}/{prefix}")
+        if self.trouble is not None:
+            raise self.trouble
+        there = [
+            upload
+            for upload in self.uploads
+            if (upload.account, upload.container) == (account, container)
+            and upload.path.startswith(prefix)
+        ]
+        return sorted(there, key=lambda upload: upload.path)[:limit]

@@ -7,9 +7,11 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 
 from shared.api import contract, events, explain, health, pipelines, problems, runs, triggers
-from shared.api.door import Door
+from shared.api.door import Door, call_of
 from shared.bootstrap import App
 from shared.errors import SignalboxError
 
@@ -29,8 +31,9 @@ def create_app(
         redirect_slashes=False,
         dependencies=[Depends(contract.known_query)],
     )
-    for error in (SignalboxError, problems.Refused, RequestValidationError, HTTPException):
-        api.add_exception_handler(error, problems.handle)
+    for error in (SignalboxError, problems.Refused, RequestValidationError):
+        api.add_exception_handler(error, _handle)
+    api.add_exception_handler(HTTPException, _unrouted)
     for resource in (pipelines, triggers, runs, events, explain):
         api.include_router(resource.router)
     api.include_router(health.router(now))
@@ -47,3 +50,16 @@ def create_app(
 
     api.add_middleware(Door, app=app, new_id=new_id, now=now)
     return api
+
+
+def _handle(request: Request, error: Exception) -> Response:
+    return problems.of(error, call_of(request).id)
+
+
+def _unrouted(request: Request, error: Exception) -> Response:
+    """What Starlette finds out by itself: no such path, no such method."""
+    answer = _handle(request, error)
+    if answer.status_code == 405:
+        # Starlette names the methods of the path's first operation only.
+        answer.headers["Allow"] = ", ".join(contract.methods(request.app, request.url.path))
+    return answer

@@ -89,7 +89,8 @@ def parse(body: bytes) -> Any:
     """
     try:
         content = json.loads(
-            body,
+            # Given bytes, json would take UTF-16 as well.
+            body.decode(),
             parse_constant=_refuse,
             parse_float=_finite,
             parse_int=_integer,

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Path, Query, Request
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
+from starlette.routing import compile_path
 
 from shared.api import problems
 from shared.api.bodies import RunRequest, TestRequest
@@ -145,3 +146,15 @@ def document(api: FastAPI) -> dict[str, Any]:
         made["security"] = [{"key": []}]
         api.openapi_schema = made
     return api.openapi_schema
+
+
+def methods(api: FastAPI, path: str) -> list[str]:
+    """The methods that a path knows."""
+    return sorted(
+        {
+            method.upper()
+            for template, item in document(api)["paths"].items()
+            if compile_path(template)[0].match(path)
+            for method in item
+        }
+    )

@@ -16,6 +16,9 @@ from shared.bootstrap import App
 #: Bytes of a request's body; those of Event Grid's largest event.
 MAX_BODY = 1 << 20
 
+#: The functions host has read these of the query; a key goes no further.
+_HOST_S = (b"code", b"clientId")
+
 #: Answers are for whoever asked, and names in them may be anything: never markup, never kept.
 _HEADERS = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 
@@ -68,7 +71,11 @@ class Door:
 
         try:
             call = await self._let_in(scope, receive, id)
-            inner = {**scope, "state": {**(scope.get("state") or {}), "call": call}}
+            inner = {
+                **scope,
+                "query_string": _without_keys(scope["query_string"]),
+                "state": {**(scope.get("state") or {}), "call": call},
+            }
             await self._inner(inner, _replayed(call.body), answer)
         except Exception as error:
             if started:
@@ -101,6 +108,10 @@ async def _body(headers: Headers, receive: Receive) -> bytes:
             raise too_large
         if not message.get("more_body", False):
             return bytes(parts)
+
+
+def _without_keys(query: bytes) -> bytes:
+    return b"&".join(part for part in query.split(b"&") if part.partition(b"=")[0] not in _HOST_S)
 
 
 def _replayed(body: bytes) -> Receive:

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime
 from shared.api import contract
 from shared.api.contract import Called, NameQuery
 from shared.api.problems import Place, Refused
-from shared.explain import Explanation
+from shared.questions import Explanation
 
 router = APIRouter(tags=["explain"])
 

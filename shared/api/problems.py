@@ -10,7 +10,6 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.errors import (
@@ -116,7 +115,10 @@ def response(
 def places(error: ValidationError | RequestValidationError) -> list[Place]:
     """What pydantic says, without the values, which may be secrets."""
     return [
-        Place(place=_place(item["loc"]), message=_line(str(item["msg"]), _TEXT))
+        Place(
+            place=_place(item["loc"]),
+            message=_line(str(item["msg"]).removeprefix("Value error, "), _TEXT),
+        )
         for item in error.errors()
     ]
 
@@ -149,7 +151,6 @@ def of(error: Exception, id: str) -> Response:
 
 
 def _of_http(error: HTTPException) -> Response:
-    """What Starlette finds out by itself: no such path, no such method."""
     detail = {
         404: "There is nothing at this path. GET /api/openapi.json tells the paths there are.",
         405: "This path does not know this method; the header Allow names those it knows.",
@@ -189,8 +190,3 @@ def _place(loc: tuple[Any, ...]) -> str:
 def _line(text: str, length: int) -> str:
     # Names in it are a sender's: text that is not Unicode could not be written down.
     return redacted(text).encode(errors="replace").decode()[:length]
-
-
-async def handle(request: Request, error: Exception) -> Response:
-    """For FastAPI: the errors that are expected."""
-    return of(error, request.scope["state"]["call"].id)

@@ -1,5 +1,6 @@
 """Runs: start them, list them, look at one, stop it, run it once more."""
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
@@ -12,7 +13,7 @@ from shared.api.door import Call
 from shared.api.keys import Key
 from shared.api.problems import Refused
 from shared.dispatcher import Decision
-from shared.errors import Conflict, NotFound, StorageUnavailable
+from shared.errors import Conflict, NotFound, SignalboxError, StorageUnavailable
 from shared.events import MANUAL
 from shared.ledger import Record, State, parse_run_id
 from shared.runs import RunPage
@@ -133,9 +134,13 @@ def get_run(call: Called, id: RunId) -> RunDetail:
     responses=contract.refusals(404, 409),
 )
 def cancel_run(call: Called, id: RunId) -> RunSummary:
-    """Its job is stopped within a minute or two; `cancel_requested` says that it was asked for."""
+    """`cancel_requested` says that it was asked for; the run is over once its job has stopped."""
     trigger, key = _parts(id)
     asked = call.app.submission.request_cancel(trigger, key)
+    if asked:
+        # What fails here the timer does: it is written down.
+        with suppress(SignalboxError):
+            call.app.submission.resume(trigger, key)
     held = call.app.ledger.read(trigger, key)
     if held is None:
         raise NotFound(f"There is no run {id}.")

@@ -14,7 +14,7 @@ from shared.api.problems import Place, Refused
 from shared.bootstrap import App
 from shared.definitions import Spec, TriggerDefinition
 from shared.errors import NotFound
-from shared.events import HTTP, RUN, Event
+from shared.events import HTTP, MESSAGE, RUN, Event
 from shared.index import IndexedTrigger, Snapshot
 from shared.previews import Preview
 
@@ -159,7 +159,7 @@ def _tried(call: Call, trigger: TriggerDefinition, content: dict[str, Any]) -> E
         content["data"],
         id=call.new_id(),
         source=f"/http/{call.principal}",
-        type="signalbox.test",
+        type=_type(spec, content["data"]),
         via=via,
         now=call.now(),
     )
@@ -172,6 +172,12 @@ def _via(trigger: TriggerDefinition, data: Any) -> str:
     if spec.http:
         return f"{HTTP}{trigger.name}"
     return f"{RUN}{data.get('pipeline') or ''}" if spec.run else ""
+
+
+def _type(spec: Spec, data: Any) -> str:
+    if spec.service_bus:
+        return MESSAGE
+    return f"signalbox.run.{data['status']}" if spec.run else "signalbox.http"
 
 
 def _run_data(data: Any) -> dict[str, Any]:

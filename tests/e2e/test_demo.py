@@ -8,33 +8,58 @@ import pytest
 from tests.e2e.running_demo import Demo, shown_by
 
 _COLUMNS = ["roc_auc", "accuracy", "sensitivity", "specificity"]
+_STEPS = ("prepare", "train_logistic", "train_boosting", "evaluate", "select")
+
+#: What each clinic's run is of: what the ledger keeps it under, and its event.
+_WAYS: dict[str, tuple[str, list[str | None]]] = {
+    "harbour": (
+        "retrain-on-upload",
+        ["Microsoft.Storage.BlobCreated", "landing/biopsies/harbour/harbour.csv"],
+    ),
+    "lakeside": ("retrain-on-request", ["Microsoft.ServiceBus.Message", "retrain"]),
+    # an id that nobody has chosen
+    "hillcrest": ("manual", ["signalbox.request", None]),
+}
 
 
 @pytest.mark.timeout(300)
-def test_the_demo_shows_what_became_of_two_uploads(start_demo: Callable[..., Demo]) -> None:
+def test_the_demo_shows_what_became_of_each_event(start_demo: Callable[..., Demo]) -> None:
     demo = start_demo()
     shown = shown_by(demo)
     assert demo.returncode == 0, shown
     lines = [line.split() for line in shown.splitlines()]
 
+    started = re.findall(
+        r"^    event (\S+)\n    -> run (\S+)\n    -> job (\S+)$", shown, re.MULTILINE
+    )
+    assert [run.partition(".")[0] for _, run, _ in started] == [name for name, _ in _WAYS.values()]
+    # none is another's
+    assert all(len(set(names)) == len(_WAYS) for names in zip(*started, strict=True)), started
+    ended = [
+        words[1] for words in lines if words[:1] == ["run"] and words[2:] == ["is", "completed"]
+    ]
+    assert sorted(ended) == sorted(run for _, run, _ in started)
+
     assert ["site", "candidate", *_COLUMNS] in lines
-    kept = {}
-    for site in ("harbour", "lakeside"):
-        rows = [words for words in lines if words[:1] == [site] and len(words) in (6, 7)]
+    models = set()
+    for (site, (_, event)), (id, run, _) in zip(_WAYS.items(), started, strict=True):
+        rows = [words for words in lines if words[:1] == [site] and "." in "".join(words[2:3])]
         assert {row[1] for row in rows} == {"logistic_regression", "gradient_boosting"}
         assert all(0.7 < float(figure) <= 1 for row in rows for figure in row[2:6]), rows
-        (kept[site],) = [row for row in rows if row[6:] == ["✓"]]
-        assert float(kept[site][2]) == max(float(row[2]) for row in rows)
-        for step in ("prepare", "train_logistic", "train_boosting", "evaluate", "select"):
+        (kept,) = [row for row in rows if row[6:] == ["✓"]]
+        assert float(kept[2]) == max(float(row[2]) for row in rows)
+        for step in _STEPS:
             assert [site, step, "Completed"] in lines
 
-        path = f"biopsies/{site}/{site}.csv"
-        assert ["subject", f"/blobServices/default/containers/landing/blobs/{path}"] in lines
-        (run,) = re.findall(rf"{path}\n +-> run (\S+)", shown)
-        assert ["run", run] in lines
-        assert ["run", run, "is", "completed"] in lines
+        facts = lines[lines.index(["site", site]) :][1:4]
+        assert facts[:2] == [["event", *(word or id for word in event)], ["run", run]]
+        name, model = facts[2]
+        assert name == "model"
+        assert re.match(r"azureml://.+/datastores/\w+/paths/.+/model", model)
+        models.add(model)
+    assert len(models) == len(_WAYS)
 
-    facts = {name: [w[1] for w in lines if w[:1] == [name]] for name in ("event", "job", "model")}
-    assert all(len(set(found)) == 2 for found in facts.values()), facts
-    assert all(re.fullmatch(r"[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}", e) for e in facts["event"])
-    assert all(re.match(r"azureml://.+/datastores/\w+/paths/.+/model", m) for m in facts["model"])
+    run = started[0][1]
+    (told,) = re.findall(r"^  \$ signalbox explain .+\n((?:    .+\n)+)", shown, re.MULTILINE)
+    assert run in told
+    assert "completed" in told

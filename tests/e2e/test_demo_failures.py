@@ -38,8 +38,9 @@ def test_a_demo_whose_steps_fail_says_which_and_shows_their_logs(
     assert demo.returncode == 1, shown
     ours, told = shown.split("The demo failed: ")
     assert "Traceback" not in ours
-    for site in ("harbour", "lakeside"):
-        (run,) = re.findall(rf"biopsies/{site}/{site}.csv\n +-> run (\S+)", ours)
+    runs = re.findall(r"-> run (\S+)", ours)
+    assert len(set(runs)) == 3
+    for run in runs:
         # whichever training fails first has the other one canceled
         assert re.search(rf"run {run} is failed: .+ failed in .*train_", told)
     logs = re.findall(r"--- end of the log of (\w+) ---\n", told)
@@ -64,14 +65,28 @@ def test_a_demo_of_wrong_definitions_shows_the_problems(
     assert "Traceback" not in shown
 
 
+def test_a_demo_whose_request_is_refused_says_why(
+    start_demo: Callable[..., Demo], tmp_path: Path
+) -> None:
+    trigger = "triggers/retrain-on-request.yml"
+    demo = start_demo(
+        _copy(tmp_path, trigger, "event.data.site }}\n    sel", "event.data.place }}\n    sel")
+    )
+    shown = shown_by(demo)
+    assert demo.returncode == 1, shown
+    told = shown.split("The demo failed: ")[1]
+    assert re.match(r"run retrain-on-request\.\w+ is dead_letter: .*event\.data\.place", told)
+    assert "Traceback" not in shown
+
+
 def test_a_demo_that_meets_something_unexpected_says_so_in_one_line(
     start_demo: Callable[..., Demo],
 ) -> None:
-    # it is published, and then there is no data to upload
+    # it is published, and then there is no data for the lake
     demo = start_demo(DEFINITIONS)
     shown = shown_by(demo)
     assert demo.returncode == 1, shown
-    assert re.search(r"^The demo failed: FileNotFoundError: .+harbour\.csv", shown, re.MULTILINE)
+    assert re.search(r"^The demo failed: FileNotFoundError: .+lakeside\.csv", shown, re.MULTILINE)
     assert "Traceback" not in shown
     (log,) = re.findall(r"where that was is in (.+)", shown)
     assert "Traceback" in Path(log).read_text()

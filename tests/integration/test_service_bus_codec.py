@@ -153,6 +153,7 @@ def test_any_bytes_are_a_value_or_malformed(data: bytes) -> None:
         (b"\xa3\x02\xc3\xa9", "a symbol that is not ASCII"),
         (b"\xc1\x02\x01\x40", "a map of one item"),
         (b"\xc1\x05\x02\x45\x40\x00\x00", "a map whose size is wrong"),
+        (b"\xc0\x04\x01\x40\x40\x40", "a list that ends before its size says"),
         (b"\xc1\x03\x02\x45\x40", "a map with a list as its key"),
         (b"\xd0\xff\xff\xff\xff\xff\xff\xff\xff", "a list of four billion items"),
         (b"\xf0\x00\x00\x00\x05\xff\xff\xff\xff\x40", "an array of four billion nulls"),

@@ -113,6 +113,11 @@ def _record(simulation: Simulation, record: Record) -> list[str]:
     entries = [entry for entry in _history(simulation, record.trigger) if entry.get("run") == run]
     if [entry["decision"] for entry in entries] != [state]:
         found.append(f"{run} is {state}, history says {entries}")
+    reason = record.reason.model_dump() if record.reason else None
+    if any(entry["reason"] != reason for entry in entries):
+        found.append(f"{run} ended because of {reason}, history says {entries}")
+    if state is State.FAILED and not record.failed_steps:
+        found.append(f"{run} failed, and nobody says where")
     if state in (State.DEAD_LETTER, State.FAILED) and record.reason is None:
         found.append(f"{run} is {state} without a reason")
     if state is State.CANCELED and (record.trigger, record.key) not in simulation.canceled:

@@ -160,6 +160,13 @@ class MarkerClosedBeforeTheChain(Submission):
         super().finish(held, in_a_hurry=in_a_hurry)
 
 
+class FinishedBeforeItWasExplained(Submission):
+    """A failure is finished by whoever meets it, while another still looks for its cause."""
+
+    def _unexplained(self, held: Held) -> None:
+        self.finish(held)
+
+
 class ToldBeforeItWasSent(Submission):
     """An outcome is noted as told before the topic has it: a crash in between loses it."""
 
@@ -244,6 +251,7 @@ TRAPS: dict[str, Trap] = {
     "marker closed before the chain": Trap(
         Parts(submission=MarkerClosedBeforeTheChain), replace(_FAIR, crash=0.15), chains=True
     ),
+    "finished before it was explained": Trap(Parts(submission=FinishedBeforeItWasExplained)),
     "told before it was sent": Trap(
         Parts(submission=ToldBeforeItWasSent), replace(_FAIR, crash=0.1, outcome_fails=0.3)
     ),

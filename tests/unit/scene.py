@@ -235,3 +235,16 @@ def fail(
         world.after = raise_it
     else:
         world.before = raise_it
+
+
+def request(id: str = "key-1", name: str = PIPELINE, **content: Any) -> Event:
+    """What a client asks for by name; without inputs, it binds `data`."""
+    content.setdefault("inputs", {"data": "https://x.blob.core.windows.net/c/a.csv"})
+    return envelopes.request(
+        content,
+        id=id,
+        source="/http/key",
+        type="signalbox.run.requested",
+        via=f"manual/{name}",
+        now=World().now,
+    )

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SHARED = sorted((ROOT / "shared").glob("*.py"))
+EVERYTHING = [*SHARED, *sorted((ROOT / "shared/api").glob("*.py"))]
 
 #: What the worker does with the app, and what that loaded.
 _ASK = """
@@ -31,10 +33,15 @@ print(json.dumps({"loaded": loaded, "functions": functions}))
 
 
 @cache
-def app() -> dict[str, Any]:
+def app(*settings: tuple[str, str]) -> dict[str, Any]:
     """The app in a process of its own; an app answers for its functions only once."""
     done = subprocess.run(
-        [sys.executable, "-c", _ASK], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", _ASK],
+        cwd=ROOT,
+        env={**os.environ, **dict(settings)},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -62,7 +69,7 @@ def imports(file: Path) -> set[str]:
 def importers(module: str) -> set[str]:
     return {
         file.stem
-        for file in SHARED
+        for file in EVERYTHING
         if any(name == module or name.startswith(module + ".") for name in imports(file))
     }
 
@@ -77,6 +84,15 @@ def test_the_app_starts_without_what_only_publishing_and_the_command_need() -> N
     loaded = set(app()["loaded"])
 
     assert not loaded & {"click", "rich", "marshmallow", "cli", "emulator"}
+
+
+def test_the_app_starts_without_what_only_the_http_api_needs() -> None:
+    # Most of a second at every cold start.
+    loaded = app()["loaded"]
+
+    assert not {"fastapi", "starlette", "httpx", "anyio"} & set(loaded)
+    assert [name for name in loaded if name.startswith("shared.api")] == []
+    assert "functions.http_api" in loaded
 
 
 def function(function: str, **binding: Any) -> dict[str, Any]:
@@ -115,6 +131,28 @@ def test_the_worker_finds_these_functions() -> None:
     ]
 
 
+ON, AZURE_S = ("SIGNALBOX_PLATFORM_AUTHENTICATION", "true"), ("WEBSITE_AUTH_ENABLED", "True")
+
+
+@pytest.mark.parametrize(
+    ("settings", "level"),
+    [
+        ((), "FUNCTION"),
+        ((ON,), "FUNCTION"),
+        ((AZURE_S,), "FUNCTION"),
+        ((ON, AZURE_S), "ANONYMOUS"),
+    ],
+)
+def test_http_is_one_function_with_a_key_unless_azure_itself_signs_callers_in(
+    settings: tuple[tuple[str, str], ...], level: str
+) -> None:
+    found = app(*settings)["functions"]
+
+    [http] = [f for f in found if f["bindings"][0]["type"] == "httpTrigger"]
+    assert (http["name"], http["bindings"][0]["route"]) == ("http_api", "{*path}")
+    assert http["bindings"][0]["authLevel"] == level
+
+
 @pytest.mark.parametrize(
     ("module", "rooms"),
     [
@@ -139,7 +177,7 @@ def test_only_the_workspace_makes_a_client() -> None:
 def test_only_the_command_and_the_functions_read_the_environment() -> None:
     readers = {
         file.stem
-        for file in SHARED
+        for file in EVERYTHING
         for node in nodes(file)
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
     }
@@ -156,7 +194,7 @@ def clocks(file: Path) -> Iterator[str]:
 
 
 def test_no_decision_is_made_by_a_worker_s_clock() -> None:
-    assert {file.stem: found for file in SHARED if (found := list(clocks(file)))} == {}
+    assert {file.stem: found for file in EVERYTHING if (found := list(clocks(file)))} == {}
 
 
 @pytest.mark.parametrize("file", SHARED, ids=lambda file: file.stem)

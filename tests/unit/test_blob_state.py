@@ -1,6 +1,10 @@
 """What storage's failures mean; its conditions are tested against the local storage account."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -11,6 +15,7 @@ from azure.core.exceptions import (
     ServiceResponseTimeoutError,
 )
 from azure.identity import CredentialUnavailableError
+from azure.storage.blob import ContainerClient, ExponentialRetry
 
 from shared.blob_state import AzureBlobState, _date, _require_container, _translated
 from shared.errors import StorageUnavailable
@@ -76,3 +81,53 @@ def test_storage_is_asked_again_soon_or_not_at_all() -> None:
 
     # Event Grid waits for 30 s. The SDK adds or takes up to 3 s by chance, each time.
     assert sum(waits) < 15
+
+
+@contextmanager
+def hasty_storage(dropped: set[int]) -> Iterator[AzureBlobState]:
+    """Storage that closes the connection instead of answering those requests, by their number."""
+    numbers = iter(range(100))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if next(numbers) in dropped:
+                self.close_connection = True
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", "4")
+            self.send_header("Content-Range", "bytes 0-3/4")
+            self.send_header("ETag", '"0x1"')
+            self.end_headers()
+            self.wfile.write(b"here")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever).start()
+    state = AzureBlobState("https://x.blob.core.windows.net", "state", NoCredential())  # type: ignore[arg-type]
+    state._container = ContainerClient(
+        f"http://127.0.0.1:{server.server_port}/account",
+        "state",
+        retry_policy=ExponentialRetry(initial_backoff=0, increment_base=1, retry_total=2),
+    )
+    try:
+        with state._container:
+            yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_connection_that_storage_closed_meanwhile_costs_one_more_request() -> None:
+    with hasty_storage({0}) as state:
+        blob = state.get("index.json")
+
+    assert blob is not None
+    assert blob.data == b"here"
+    assert blob.at.tzinfo is UTC
+
+
+def test_a_read_whose_time_nobody_knows_is_made_again_by_the_source() -> None:
+    with hasty_storage({0, 2}) as state, pytest.raises(StorageUnavailable):
+        state.get("index.json")

@@ -1,7 +1,11 @@
-import pytest
+from typing import Any
 
-from shared import bootstrap
+import pytest
+from azure.core.credentials import AccessToken
+
+from shared import bootstrap, settings
 from shared.errors import SettingsInvalid
+from shared.outcomes import ServiceBusOutcomes
 
 ENVIRONMENT = {
     "SIGNALBOX_DEPLOYMENT": "test",
@@ -22,3 +26,23 @@ def test_an_app_is_put_together_without_talking_to_anybody() -> None:
 def test_an_app_needs_its_settings() -> None:
     with pytest.raises(SettingsInvalid, match="SIGNALBOX_WORKSPACE"):
         bootstrap.build({**ENVIRONMENT, "SIGNALBOX_WORKSPACE": ""})
+
+
+def test_outcomes_are_sent_only_where_a_topic_is_named() -> None:
+    told = {
+        **ENVIRONMENT,
+        "SIGNALBOX_OUTCOMES_TOPIC": "told",
+        "ServiceBusConnection__fullyQualifiedNamespace": "ours.servicebus.windows.net",
+    }
+
+    assert bootstrap._outcomes(settings.load(ENVIRONMENT), Nobody()) is None
+    assert isinstance(bootstrap._outcomes(settings.load(told), Nobody()), ServiceBusOutcomes)
+    # Not even this talks to anybody.
+    assert bootstrap.build(told)
+
+
+class Nobody:
+    """Never asked."""
+
+    def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+        raise AssertionError(scopes)

@@ -4,9 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 from click.testing import CliRunner, Result
 
+from cli import publishing
 from cli.main import main
+from shared.errors import StorageUnavailable
 
 DEFINITIONS = Path(__file__).parent / "definitions"
 #: Whoever gets as far as asking for a token is told that there is none.
@@ -125,3 +128,72 @@ def test_missing_settings_are_all_named(folder: Path) -> None:
     assert "SIGNALBOX_WORKSPACE" in told.stderr
     assert "SIGNALBOX_STATE_ACCOUNT" in told.stderr
     assert "Not An Account" not in told.stderr
+
+
+def test_a_dry_run_tells_the_same_problems(folder: Path) -> None:
+    edit(folder, "triggers/retrain.yml", "event.data", "evnt.data")
+    told = signalbox("publish", folder, "--dry-run")
+
+    assert told.exit_code == 1
+    assert "triggers/retrain.yml:7: " in told.stderr
+    assert told.stdout == ""
+
+
+def test_the_exit_codes_are_told() -> None:
+    told = signalbox("--help").output
+
+    for code in (0, 1, 2, 3, 4, 130):
+        assert f"\n    {code} " in told
+
+
+def not_signed_in() -> StorageUnavailable:
+    """As the SDKs say it: a line for each way there is to sign in."""
+    wall = "\n".join(["DefaultAzureCredential failed to retrieve a token."] * 12)
+    error = StorageUnavailable(f"Blob storage could not be reached: {wall}")
+    error.__cause__ = ClientAuthenticationError(message=wall)
+    return error
+
+
+def not_connected() -> StorageUnavailable:
+    error = StorageUnavailable("Blob storage could not be reached: refused\nmore\nmore")
+    error.__cause__ = ServiceRequestError("refused")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "remedy"),
+    [("", "az login"), ("http://127.0.0.1:4711/msi/token", "start `make run`")],
+)
+def test_nobody_signed_in_is_two_sentences_with_the_remedy(endpoint: str, remedy: str) -> None:
+    environment = {"IDENTITY_ENDPOINT": endpoint}
+    told = publishing.unavailable(not_signed_in(), environment, dry_run=False)
+
+    assert told.exit_code == 3
+    assert len(told.message.splitlines()) == 1
+    assert remedy in told.message
+    assert "DefaultAzureCredential" not in told.message
+
+
+def test_a_service_that_cannot_be_reached_is_two_lines_with_the_remedy() -> None:
+    told = publishing.unavailable(not_connected(), {}, dry_run=False)
+
+    assert told.message.splitlines() == [
+        "Blob storage could not be reached: refused",
+        "Check SIGNALBOX_STATE_ACCOUNT and the network.",
+    ]
+
+
+def test_a_role_that_is_missing_is_told_as_it_is() -> None:
+    error = StorageUnavailable("It answered 403. Give this identity a role.")
+    cause = ClientAuthenticationError(message="This request is not authorized")
+    cause.status_code = 403
+    error.__cause__ = cause
+
+    assert publishing.unavailable(error, {}, dry_run=False).message == str(error)
+
+
+def test_a_dry_run_that_reaches_nobody_says_that_the_documents_are_in_order() -> None:
+    told = publishing.unavailable(not_signed_in(), {}, dry_run=True)
+
+    assert told.message.startswith("No mistake was found in the folder")
+    assert "az login" in told.message

@@ -198,3 +198,125 @@ def test_only_yml_and_yaml_files_are_definitions(tmp_path: Path) -> None:
     found = load(tmp_path, {"pipelines/a.yml": PIPELINE, "pipelines/b.youml": PIPELINE})
 
     assert [pipeline.name for pipeline in found.pipelines] == ["a"]
+
+
+# Sources: each says where it listens, and says it well.
+
+SPEC = 'spec:\n  blob: {account: contosolake, container: landing, path: "sales/{file}.csv"}\n'
+
+
+def trigger_of(folder: Path, spec: str) -> TriggerDefinition:
+    assert SPEC in TRIGGER
+    text = TRIGGER.replace(SPEC, f"spec:\n  {spec}\n")
+    found = load(folder, {"triggers/on-upload.yml": text})
+    assert found.problems == ()
+    return found.triggers[0].trigger
+
+
+@pytest.mark.parametrize(
+    ("spec", "source", "pattern"),
+    [
+        ('blob: {account: lake, container: $web, path: "{file}"}', "blob", "{file}"),
+        ("service_bus: {queue: orders/new}", "service_bus", None),
+        (
+            "service_bus: {topic: news, subscription: all, dedupe_by: message_id}",
+            "service_bus",
+            None,
+        ),
+        ("http: {}", "http", None),
+        ("run: {}", "run", None),
+        ("run: {pipeline: churn, trigger: nightly, status: [failed, canceled]}", "run", None),
+        ("run: {status: failed}", "run", None),
+        ('event: {type: order.placed, source: /x, subject: "orders/{id}"}', "event", "orders/{id}"),
+    ],
+)
+def test_a_trigger_is_for_one_source(
+    tmp_path: Path, spec: str, source: str, pattern: str | None
+) -> None:
+    found = trigger_of(tmp_path, spec)
+
+    assert (found.spec.source, found.spec.pattern) == (source, pattern)
+    assert TriggerDefinition.model_validate_json(found.model_dump_json()) == found
+
+
+def test_a_queue_and_a_subscription_are_named_as_events_come(tmp_path: Path) -> None:
+    queue = trigger_of(tmp_path, "service_bus: {queue: inbox}").spec.service_bus
+    topic = trigger_of(tmp_path, "service_bus: {topic: news, subscription: all}").spec.service_bus
+
+    assert queue is not None
+    assert topic is not None
+    assert (queue.via, topic.via) == ("queue/inbox", "topic/news/all")
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (
+            "http: {}\n  run: {}",
+            "name exactly one of blob, service_bus, http, run, event; there is",
+        ),
+        ("where: x", "there is none"),
+        ("http:", "there is none"),
+        ("service_bus: {}", "name a queue, or a topic and its subscription"),
+        ("service_bus: {topic: news}", "name a queue, or a topic and its subscription"),
+        ("service_bus: {subscription: all}", "name a queue, or a topic and its subscription"),
+        ("service_bus: {queue: a, topic: b, subscription: c}", "name a queue, or a topic and"),
+        ("service_bus: {queue: a, subscription: c}", "name a queue, or a topic and"),
+        ("service_bus: {queue: -a}", "spec.service_bus.queue"),
+        ("service_bus: {queue: a, dedupe_by: id}", "spec.service_bus.dedupe_by"),
+        ("http: {path: x}", "spec.http.path is not a key that is known here"),
+        ("run: {status: []}", "spec.run.status"),
+        ("run: {status: completed-ish}", "spec.run.status"),
+        ("run: {status: dead_letter}", "spec.run.status"),
+        ("run: {pipeline: a@v1}", "spec.run.pipeline"),
+        ("event: {source: /x}", "spec.event.type is missing"),
+        ("schedule: {}", "spec.schedule is not a key"),
+        ("http: {}\n  where: ''", "spec.where"),
+    ],
+)
+def test_a_source_that_is_not_said_well_is_told(tmp_path: Path, spec: str, said: str) -> None:
+    found = trigger_problems(tmp_path, TRIGGER.replace(SPEC, f"spec:\n  {spec}\n"))
+
+    assert any(said in problem for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        ("pipeline: ${{ event.data.to }}", "list in `allow` which ones it may name"),
+        ("pipeline: churn\n  allow: [a]", "allow is for a pipeline that is an expression"),
+        ("pipeline: ${{ event.data.to }}\n  allow: [a@v1]", "action.allow.0"),
+        ("pipeline: churn@v1@v2", "action.pipeline"),
+        ("pipeline: ../churn", "action.pipeline"),
+    ],
+)
+def test_an_event_names_only_pipelines_that_are_listed(
+    tmp_path: Path, action: str, said: str
+) -> None:
+    text = TRIGGER.replace("pipeline: churn-training", action)
+
+    assert any(said in problem for problem in trigger_problems(tmp_path, text))
+
+
+def test_an_action_knows_every_pipeline_that_it_may_name(tmp_path: Path) -> None:
+    def pipelines(action: str) -> tuple[str, ...]:
+        text = TRIGGER.replace("pipeline: churn-training", action)
+        return load(tmp_path, {"triggers/on-upload.yml": text}).triggers[0].trigger.action.pipelines
+
+    assert pipelines("pipeline: churn@v1.2") == ("churn@v1.2",)
+    assert pipelines("pipeline: ${{ event.data.to }}\n  allow: [a, b]") == ("a", "b")
+
+
+@pytest.mark.parametrize("name", ["manual", "unreadable"])
+def test_a_trigger_takes_no_name_that_the_ledger_needs(tmp_path: Path, name: str) -> None:
+    text = TRIGGER.replace("on-upload", name)
+    [found] = problems(tmp_path, {f"triggers/{name}.yml": text})
+
+    assert "keeps for itself; choose another" in found
+
+
+@pytest.mark.parametrize("depth", [0, 101, -1])
+def test_a_chain_has_a_depth(tmp_path: Path, depth: int) -> None:
+    text = f"{TRIGGER}policies: {{max_depth: {depth}}}\n"
+
+    assert any("policies.max_depth" in problem for problem in trigger_problems(tmp_path, text))

@@ -1,16 +1,43 @@
 """The way of an event, from its delivery to what is written down and what AzureML is asked."""
 
+import json
+import logging
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from shared.dispatcher import SUBMIT_BUDGET
-from shared.errors import JobRejected, StorageUnavailable, WorkspaceUnavailable
+from shared import envelopes
+from shared.definitions import MANUAL_TRIGGER, UNREADABLE_TRIGGER, TriggerDefinition
+from shared.dispatcher import SUBMIT_BUDGET, Decision
+from shared.errors import (
+    Conflict,
+    EventInvalid,
+    JobRejected,
+    NotFound,
+    RequestInvalid,
+    StorageUnavailable,
+    WorkspaceUnavailable,
+)
 from shared.inputs import DataInput
 from shared.ledger import LEASE, State, job_name, run_key
+from tests.fakes import World
 from tests.unit import scene
-from tests.unit.scene import DEPLOYMENT, TRIGGER, Scene, event, fail, interject, pipeline, trigger
+from tests.unit.scene import (
+    DEPLOYMENT,
+    PIPELINE,
+    TRIGGER,
+    Scene,
+    event,
+    fail,
+    interject,
+    pipeline,
+    request,
+    trigger,
+)
 
 DOWN = StorageUnavailable("storage is down")
 
@@ -631,3 +658,618 @@ def test_deployments_do_not_meet_in_one_workspace(here: Scene) -> None:
         job_name(DEPLOYMENT, TRIGGER, run_key(DEPLOYMENT, scene.event()), 1)
     ]
     assert job_name("prod", TRIGGER, run_key("prod", scene.event()), 1) not in here.workspace.jobs
+
+
+# What is answered.
+
+
+def test_a_delivery_is_answered_with_what_each_trigger_made_of_it(here: Scene) -> None:
+    here.publish(
+        trigger("a-run"), trigger("b-dead", inputs={}), trigger("c-no", path="sales/{file}.csv")
+    )
+    run, dead, no = here.dispatcher.handle(event())
+
+    assert (run.trigger, run.duplicate, run.check) == ("a-run", False, None)
+    assert run.record is not None
+    assert run.record.run_id == here.record("a-run").run_id
+    assert dead.record is not None
+    assert dead.record.state is State.DEAD_LETTER
+    assert no == Decision(trigger="c-no", check="path sales/{file}.csv")
+
+
+def test_a_duplicate_is_answered_with_the_run_there_is(here: Scene) -> None:
+    [first] = here.dispatcher.handle(event())
+    [second] = here.dispatcher.handle(event(id="again"))
+
+    assert second.duplicate
+    assert first.record is not None
+    assert second.record is not None
+    assert second.record.run_id == first.record.run_id
+    assert second.record.state is State.SUBMITTED
+
+
+def test_a_duplicate_that_cannot_be_read_is_still_a_duplicate(here: Scene) -> None:
+    here.dispatcher.handle(event())
+    fail(here.world, "get ledger/", DOWN)
+
+    assert here.dispatcher.handle(event()) == [Decision(trigger=TRIGGER, duplicate=True)]
+
+
+def test_what_is_for_nobody_is_answered_with_nothing(here: Scene) -> None:
+    assert here.dispatcher.handle(event("stock/a.csv")) == []
+
+
+# An event for one trigger.
+
+
+def test_an_event_may_be_handed_to_one_trigger_alone(here: Scene) -> None:
+    here.publish(trigger("a-first"), trigger("b-second"))
+    [decision] = here.dispatcher.handle(event(), only="b-second")
+
+    assert decision.trigger == "b-second"
+    assert {name.split("/")[1] for name in here.blobs.stored if name.startswith("ledger/")} == {
+        "b-second"
+    }
+
+
+def test_the_one_trigger_says_no_as_it_would_to_any_event(here: Scene) -> None:
+    [decision] = here.dispatcher.handle(event("stock/a.csv"), only=TRIGGER)
+
+    assert decision.check == "path sales/{region}/{file}.csv"
+    assert [told["decision"] for told in here.decisions()] == ["no_match"]
+
+
+def test_a_trigger_that_is_not_there_is_not_found(here: Scene) -> None:
+    with pytest.raises(NotFound, match="no trigger 'other'"):
+        here.dispatcher.handle(event(), only="other")
+    assert here.decisions() == []
+
+
+# A run that a client asks for.
+
+
+def asked(here: Scene, **given: Any) -> Decision:
+    return here.dispatcher.run(request(**given))
+
+
+def test_a_client_s_run_goes_the_way_of_every_other(here: Scene) -> None:
+    decision = asked(here)
+
+    record = here.record(MANUAL_TRIGGER)
+    assert decision.trigger == MANUAL_TRIGGER
+    assert not decision.duplicate
+    assert record.state is State.SUBMITTED
+    assert record.pipeline == "churn-training@v1"
+    assert record.event == request()
+    [name] = here.workspace.jobs
+    here.workspace.end(name, "Completed")
+    here.tick.run()
+    assert here.record(MANUAL_TRIGGER).state is State.COMPLETED
+    assert here.markers() == []
+
+
+def test_the_same_key_and_body_is_the_same_run(here: Scene) -> None:
+    first = asked(here)
+    again = asked(here)
+
+    assert again.duplicate
+    assert first.record is not None
+    assert again.record is not None
+    assert again.record.run_id == first.record.run_id
+    assert len(here.workspace.jobs) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"inputs": {"data": "https://x.blob.core.windows.net/c/b.csv"}},
+        {"tags": {"a": "b"}},
+        {"name": f"{PIPELINE}@v1"},
+        {"force_rerun": True},
+    ],
+)
+def test_the_same_key_for_another_request_is_a_conflict(here: Scene, other: dict[str, Any]) -> None:
+    asked(here)
+    with pytest.raises(Conflict, match="Idempotency-Key was used for another request"):
+        asked(here, **other)
+
+    assert len(here.workspace.jobs) == 1
+
+
+def test_another_key_is_another_run(here: Scene) -> None:
+    asked(here)
+    asked(here, id="key-2")
+
+    assert len(here.workspace.jobs) == 2
+
+
+def test_what_was_accepted_is_answered_as_before_whatever_is_published_meanwhile(
+    here: Scene,
+) -> None:
+    first = asked(here)
+    here.publish(pipelines=[])
+    again = asked(here)
+
+    assert again.duplicate
+    assert first.record is not None
+    assert again.record is not None
+    assert again.record.run_id == first.record.run_id
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ({"name": "other"}, NotFound, "No pipeline named 'other' is published"),
+        ({"name": f"{PIPELINE}@v7"}, NotFound, "There are: churn-training"),
+        ({"inputs": {}}, RequestInvalid, "do not fit"),
+        ({"inputs": {"data": "https://x/$(id)"}}, RequestInvalid, "do not fit"),
+        ({"inputs": {"data": "https://x/a", "more": 1}}, RequestInvalid, "do not fit"),
+    ],
+)
+def test_a_request_that_cannot_run_is_refused_and_leaves_nothing(
+    here: Scene, given: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    before = dict(here.blobs.stored)
+    with pytest.raises(error, match=said):
+        asked(here, **given)
+
+    assert here.blobs.stored == before
+    assert here.workspace.jobs == {}
+
+
+def test_a_refused_request_says_everything_by_its_place(here: Scene) -> None:
+    with pytest.raises(RequestInvalid) as caught:
+        asked(here, inputs={"data": "local.csv", "more": 1})
+
+    assert caught.value.problems.keys() == {"inputs.data", "inputs.more"}
+
+
+@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize(
+    "call", ["get_if_changed index", "get ledger/", "put open/", "create ledger/", "swap ledger/"]
+)
+def test_a_request_that_failed_anywhere_is_one_run_when_it_is_made_again(
+    here: Scene, call: str, applied: bool
+) -> None:
+    fail(here.world, call, DOWN, applied=applied)
+    if call == "swap ledger/":
+        # The run is safe in its record by then.
+        asked(here)
+    else:
+        with pytest.raises(StorageUnavailable):
+            asked(here)
+    asked(here)
+    for _ in range(2):
+        here.world.pass_time(LEASE.total_seconds() + 1)
+        here.tick.run()
+
+    assert len(here.workspace.jobs) == 1
+    assert here.record(MANUAL_TRIGGER).state is State.SUBMITTED
+
+
+def test_of_two_requests_at_once_one_makes_the_run(here: Scene) -> None:
+    interject(here.world, "create ledger/", lambda: asked(here))
+    decision = asked(here)
+
+    assert decision.duplicate
+    assert len(here.workspace.jobs) == 1
+
+
+def test_a_request_whose_pipeline_goes_while_it_is_made_is_a_dead_letter(here: Scene) -> None:
+    asked(here)
+    here.publish(pipelines=[])
+    record = here.record(MANUAL_TRIGGER)
+    del here.blobs.stored[f"ledger/{MANUAL_TRIGGER}/{record.key}.json"]
+    with pytest.raises(NotFound):
+        asked(here)
+
+
+# Once more.
+
+
+def ended(here: Scene, status: str, name: str = TRIGGER) -> tuple[str, str]:
+    here.workspace.end(here.record(name).attempt.job_name, status)
+    here.tick.run()
+    return name, here.record(name).key
+
+
+def retried(here: Scene, name: str, key: str) -> Decision:
+    return here.dispatcher.retry(name, key)
+
+
+@pytest.mark.parametrize("status", ["Failed", "Canceled"])
+def test_what_did_not_succeed_may_run_once_more(here: Scene, status: str) -> None:
+    here.dispatcher.handle(event())
+    name, key = ended(here, status)
+    decision = retried(here, name, key)
+
+    assert decision.record is not None
+    assert decision.record.replay_of == f"{name}.{key}"
+    assert decision.record.key != key
+    assert decision.record.event == event()
+    assert len(here.workspace.jobs) == 2
+    [job] = [body for body in here.workspace.bodies.values() if "signalbox_replay_of" in body.tags]
+    assert job.tags["signalbox_replay_of"] == f"{name}.{key}"
+
+
+def test_a_retry_runs_what_is_published_now(here: Scene) -> None:
+    here.publish(trigger(inputs={}))
+    here.dispatcher.handle(event())
+    name, key = TRIGGER, here.record().key
+    assert here.record().state is State.DEAD_LETTER
+    here.publish(trigger(), pipelines=[pipeline(version="v2")])
+    decision = retried(here, name, key)
+
+    assert decision.record is not None
+    assert decision.record.pipeline == "churn-training@v2"
+    assert len(here.workspace.jobs) == 1
+
+
+def test_a_run_has_one_retry_however_often_that_is_asked_for(here: Scene) -> None:
+    here.dispatcher.handle(event())
+    name, key = ended(here, "Failed")
+    first, second = retried(here, name, key), retried(here, name, key)
+
+    assert first.record is not None
+    assert second.record is not None
+    assert second.duplicate
+    assert second.record.run_id == first.record.run_id
+    assert len(here.workspace.jobs) == 2
+
+
+def test_a_retry_that_fails_may_be_retried_in_turn(here: Scene) -> None:
+    here.dispatcher.handle(event())
+    name, key = ended(here, "Failed")
+    keys = [key]
+    for _ in range(3):
+        record = retried(here, name, keys[-1]).record
+        assert record is not None
+        assert record.replay_of == f"{name}.{keys[-1]}"
+        here.workspace.end(record.attempt.job_name, "Failed")
+        here.tick.run()
+        keys.append(record.key)
+
+    assert len(set(keys)) == len(here.workspace.jobs) == 4
+
+
+@pytest.mark.parametrize("status", ["Completed", "Running"])
+def test_what_succeeded_or_still_runs_is_not_retried(here: Scene, status: str) -> None:
+    here.dispatcher.handle(event())
+    name, key = ended(here, status)
+    with pytest.raises(Conflict, match=f"is {status.lower()}; only what failed"):
+        retried(here, name, key)
+
+    assert len(here.workspace.jobs) == 1
+
+
+def test_a_run_that_is_not_there_is_not_found(here: Scene) -> None:
+    with pytest.raises(NotFound, match=r"no run on-upload\.none"):
+        retried(here, TRIGGER, "none")
+
+
+def test_a_run_whose_trigger_went_or_says_no_by_now_is_not_retried(here: Scene) -> None:
+    here.dispatcher.handle(event())
+    name, key = ended(here, "Failed")
+    here.publish(trigger(path="stock/{file}.csv"))
+    with pytest.raises(Conflict, match=r"says no to it now: path stock/\{file\}\.csv"):
+        retried(here, name, key)
+    here.publish(trigger("other"))
+    with pytest.raises(Conflict, match="no trigger 'on-upload' any more"):
+        retried(here, name, key)
+
+    assert len(here.workspace.jobs) == 1
+
+
+def test_a_client_s_run_may_run_once_more_as_it_was_asked_for(here: Scene) -> None:
+    asked(here, tags={"who": "me"})
+    name, key = ended(here, "Failed", MANUAL_TRIGGER)
+    decision = retried(here, name, key)
+
+    assert decision.trigger == MANUAL_TRIGGER
+    assert decision.record is not None
+    assert decision.record.body is not None
+    assert decision.record.body.tags["who"] == "me"
+
+
+@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize(
+    "call", ["get ledger/", "get_if_changed index", "put open/", "create ledger/", "PUT", "swap"]
+)
+def test_a_retry_that_failed_anywhere_is_one_run_when_it_is_asked_for_again(
+    here: Scene, call: str, applied: bool
+) -> None:
+    here.dispatcher.handle(event())
+    name, key = ended(here, "Failed")
+    fail(here.world, call, KeyboardInterrupt("killed"), applied=applied)
+    with pytest.raises(KeyboardInterrupt):
+        retried(here, name, key)
+    retried(here, name, key)
+    for _ in range(2):
+        here.world.pass_time(LEASE.total_seconds() + 1)
+        here.tick.run()
+
+    assert len(here.workspace.jobs) == 2
+    assert all("signalbox_run" in body.tags for body in here.workspace.bodies.values())
+
+
+# What is no event.
+
+
+def refuse(here: Scene, content: str = "{", **given: Any) -> None:
+    details: dict[str, Any] = {
+        "id": "7@2026",
+        "source": "servicebus:queue/inbox",
+        "via": "queue/inbox",
+        "at": World().now,
+        "why": "The body is not JSON",
+        **given,
+    }
+    here.dispatcher.refuse(content, **details)
+
+
+def test_what_is_no_event_is_a_dead_letter_with_its_text(here: Scene) -> None:
+    refuse(here, "{no json")
+
+    record = here.record(UNREADABLE_TRIGGER)
+    assert record.state is State.DEAD_LETTER
+    assert record.reason is not None
+    assert (record.reason.code, record.reason.text) == ("event_invalid", "The body is not JSON")
+    assert record.event.data == {"text": "{no json"}
+    assert (record.event.id, record.event.via) == ("7@2026", "queue/inbox")
+    assert here.markers() == []
+    assert [told["trigger"] for told in here.decisions()] == [UNREADABLE_TRIGGER]
+
+
+def test_what_is_delivered_twice_is_one_dead_letter_and_other_content_is_another(
+    here: Scene,
+) -> None:
+    for content in ("{", "{", "{{"):
+        refuse(here, content)
+
+    assert len(here.decisions()) == 2
+
+
+@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize("call", ["put open/", "create ledger/", "put history/", "delete open/"])
+def test_what_could_not_be_refused_is_when_it_is_delivered_again(
+    here: Scene, call: str, applied: bool
+) -> None:
+    fail(here.world, call, DOWN, applied=applied)
+    if call.endswith(("open/", "ledger/")) and "delete" not in call:
+        with pytest.raises(StorageUnavailable):
+            refuse(here)
+    else:
+        refuse(here)
+    refuse(here)
+    here.tick.run()
+
+    assert len(here.decisions()) == 1
+    assert here.markers() == []
+
+
+@given(
+    st.text() | st.binary().map(lambda raw: raw.decode(errors="surrogateescape")),
+    st.text() | st.just("x" * 5000),
+    st.text() | st.just("x" * 5000),
+    st.text(),
+)
+@settings(suppress_health_check=[HealthCheck.too_slow])
+def test_whatever_is_refused_is_kept(content: str, id: str, source: str, why: str) -> None:
+    here = Scene()
+    here.publish()
+    refuse(here, content + "\ud800", id=id + "\ud800", source=source, why=why + "\udfff")
+
+    record = here.record(UNREADABLE_TRIGGER)
+    assert record.state is State.DEAD_LETTER
+    assert len(record.event.data["text"]) <= 2000
+    assert here.markers() == []
+
+
+# How deep runs may follow on runs.
+
+
+def test_only_the_ends_of_runs_make_a_run_deeper(here: Scene) -> None:
+    content = {
+        "specversion": "1.0",
+        "id": "1",
+        "source": "/signalbox/test",
+        "type": "signalbox.run.completed",
+        "data": {"depth": 99, "run": "x", "status": "completed"},
+    }
+    listening = {
+        "name": TRIGGER,
+        "spec": {"event": {"type": "signalbox.run.completed"}},
+        "action": {"pipeline": PIPELINE, "inputs": {"data": "https://x/a"}},
+    }
+    here.publish(TriggerDefinition.model_validate(listening))
+    [forged] = envelopes.parse(content, now=here.world.now)
+    here.dispatcher.handle(forged)
+
+    assert here.record().depth == 0
+
+
+# Crashes.
+
+
+def outside(here: Scene) -> list[tuple[str, Callable[[], object]]]:
+    """Every way in."""
+    [message] = envelopes.message(
+        b'{"region": "north"}', via="queue/inbox", sequence_number=7, enqueued=here.world.now
+    )
+    return [
+        ("upload", lambda: here.dispatcher.handle(event())),
+        ("message", lambda: here.dispatcher.handle(message)),
+        ("one trigger", lambda: here.dispatcher.handle(event(), only=TRIGGER)),
+        ("request", lambda: here.dispatcher.run(request())),
+    ]
+
+
+QUEUE = TriggerDefinition.model_validate(
+    {
+        "name": "on-message",
+        "spec": {"service_bus": {"queue": "inbox"}},
+        "action": {"pipeline": PIPELINE, "inputs": {"data": "https://x/${{ event.data.region }}"}},
+    }
+)
+
+
+@pytest.mark.parametrize("applied", [False, True])
+@pytest.mark.parametrize("nth", range(7))
+@pytest.mark.parametrize("way", range(4))
+def test_a_worker_killed_at_any_call_of_any_way_in_leaves_one_job(
+    way: int, nth: int, applied: bool
+) -> None:
+    here = Scene()
+    here.publish(trigger(), QUEUE)
+    _, deliver = outside(here)[way]
+    left = nth
+
+    def kill(_call: str) -> None:
+        nonlocal left
+        left -= 1
+        if left == -1:
+            raise KeyboardInterrupt("killed")
+
+    if applied:
+        here.world.after = kill
+    else:
+        here.world.before = kill
+    try:
+        deliver()
+    except KeyboardInterrupt:
+        deliver()
+    here.world.before = here.world.after = lambda _call: None
+    for _ in range(3):
+        here.world.pass_time(LEASE.total_seconds() + 1)
+        here.tick.run()
+
+    assert len(here.workspace.jobs) == 1
+    for name in here.workspace.jobs:
+        here.workspace.end(name, "Completed")
+    here.tick.run()
+    assert here.markers() == []
+    assert [told["decision"] for told in here.decisions()] == ["completed"]
+
+
+# Hostile input: it ends in a record or in a refusal, and what it planted is nowhere to be read.
+
+
+SECRET = "AccountKey=c2VjcmV0c2VjcmV0c2VjcmV0"
+planted = st.sampled_from(
+    [SECRET, f"a {SECRET}", f"https://x/a?sig={'c2VjcmV0' * 4}", "a", "${{ event }}"]
+)
+nested = st.recursive(
+    planted | st.none() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
+hostile = st.fixed_dictionaries(
+    {
+        "specversion": st.just("1.0"),
+        "id": planted,
+        "source": planted,
+        "type": st.sampled_from(["order.placed", "other"]),
+    },
+    optional={"subject": planted, "data": nested, "tenant": planted, "time": planted},
+)
+
+LISTENING: dict[str, dict[str, Any]] = {
+    "a-bound": {"inputs": {"data": "${{ event.data }}"}, "tags": {"t": "${{ event.id }}"}},
+    "b-tagged": {
+        "inputs": {"data": "https://x/a"},
+        "tags": {"t": "${{ event.subject || event.source }}"},
+        "experiment_name": "e ${{ event.source }}",
+    },
+    "c-named": {"pipeline": "${{ event.data.to || event.source }}", "allow": [PIPELINE]},
+    "d-where": {},
+}
+
+
+def hostile_scene() -> Scene:
+    here = Scene()
+    wheres = {"d-where": "event.data.a || event.subject || event.id"}
+    triggers = [
+        {
+            "name": name,
+            "spec": {"event": {"type": "order.placed"}, "where": wheres.get(name, "`true`")},
+            "action": {"pipeline": PIPELINE, **action},
+        }
+        for name, action in LISTENING.items()
+    ]
+    queue = {
+        "name": "e-queue",
+        "spec": {"service_bus": {"queue": "inbox"}},
+        "action": {"pipeline": PIPELINE, "inputs": {"data": "${{ event.data }}"}},
+    }
+    here.publish(*(TriggerDefinition.model_validate(one) for one in [*triggers, queue]))
+    return here
+
+
+def seen_by_others(here: Scene, logged: list[logging.LogRecord]) -> str:
+    """Log lines with all that they carry, reasons, checks, and everything that AzureML has."""
+    told = here.decisions()
+    return "\n".join(
+        [
+            *(f"{line.getMessage()} {line.__dict__}" for line in logged),
+            *(json.dumps([entry.get("reason"), entry.get("check")]) for entry in told),
+            *(body.model_dump_json() for body in here.workspace.bodies.values()),
+            *here.blobs.stored,
+        ]
+    )
+
+
+@given(hostile | st.lists(hostile, max_size=2) | nested, st.booleans())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+def test_hostile_input_ends_in_a_record_or_a_refusal_and_shows_no_secret(
+    caplog: pytest.LogCaptureFixture, content: Any, by_queue: bool
+) -> None:
+    caplog.clear()
+    caplog.set_level(logging.DEBUG)
+    here = hostile_scene()
+    raw = json.dumps(content).encode()
+    try:
+        events = (
+            envelopes.message(raw, via="queue/inbox", sequence_number=1, enqueued=here.world.now)
+            if by_queue
+            else envelopes.parse(envelopes.decode(raw), now=here.world.now)
+        )
+    except EventInvalid as error:
+        said = str(error)
+        assert "c2VjcmV0" not in said
+        refuse(here, raw.decode(), why=said)
+        assert here.record(UNREADABLE_TRIGGER).state is State.DEAD_LETTER
+        assert SECRET not in here.record(UNREADABLE_TRIGGER).model_dump_json()
+    else:
+        for found in events:
+            for decision in here.dispatcher.handle(found):
+                assert decision.check or decision.record
+        here.tick.run()
+
+    for name in here.blobs.stored:
+        if name.startswith("ledger/"):
+            _, trigger_name, key = name.removesuffix(".json").split("/")
+            assert here.ledger.read(trigger_name, key) is not None
+    assert "c2VjcmV0c2VjcmV0" not in seen_by_others(here, caplog.records)
+
+
+@given(nested, nested, nested)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_hostile_request_is_a_run_or_refused_and_shows_no_secret(
+    caplog: pytest.LogCaptureFixture, value: Any, tag: Any, name: Any
+) -> None:
+    caplog.clear()
+    caplog.set_level(logging.DEBUG)
+    here = Scene()
+    here.publish(pipelines=[pipeline(inputs={"note": {"type": "string", "default": "x"}})])
+    try:
+        given_event = request(
+            inputs={"note": value}, tags={"t": tag, str(name): "x"}, experiment_name=name
+        )
+        here.dispatcher.run(given_event)
+    except (EventInvalid, RequestInvalid) as error:
+        problems = error.problems if isinstance(error, RequestInvalid) else {}
+        assert "c2VjcmV0c2VjcmV0" not in f"{error} {problems}"
+        assert here.workspace.jobs == {}
+    else:
+        assert here.record(MANUAL_TRIGGER).state is State.SUBMITTED
+    assert "c2VjcmV0c2VjcmV0" not in seen_by_others(here, caplog.records)

@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -177,3 +178,80 @@ def test_attributes_that_are_not_known_survive() -> None:
     stored = made().model_dump_json().replace('"id"', '"traceparent":"00-1","id"')
 
     assert '"traceparent":"00-1"' in Event.model_validate_json(stored).model_dump_json()
+
+
+def cloud_event(**changes: Any) -> Event:
+    given = {"id": "1", "source": "/orders", "type": "order.placed", "time": NOW, **changes}
+    return Event.model_validate(given)
+
+
+def test_an_event_s_title_is_what_a_person_knows_it_by() -> None:
+    assert made().title == "landing/sales/a.csv"
+    assert cloud_event(subject="order 7").title == "order 7"
+    assert cloud_event().title == "1"
+
+
+def test_a_title_is_one_line_and_never_looks_like_two() -> None:
+    title = cloud_event(subject="a\nERROR root: all is lost\r\x1b[31m\u2028" + "x" * 500).title
+
+    assert title.isprintable()
+    assert title.startswith(r"a\nERROR root: all is lost\r\x1b[31m\u2028x")
+    assert len(title) == 300
+
+
+def test_an_event_is_found_by_what_a_person_has_at_hand() -> None:
+    upload = made()
+    assert upload.about == events.about(events.blob_subject("landing", "sales/a.csv"))
+    assert made(id="another", data={**DATA, "eTag": "0x2"}).about == upload.about
+    assert cloud_event(subject="7").about == events.about("1")
+    assert cloud_event(messageid="m").about == events.about("m")
+    assert re.fullmatch("[0-9a-f]{12}", upload.about)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("id", "1"),
+        ("source", "/orders"),
+        ("type", "order.placed"),
+        ("subject", ""),
+        ("via", ""),
+        ("time", "2026-03-02T00:00:00+00:00"),
+        ("tenant", "north"),
+        ("sequence", "7"),
+        ("test", "true"),
+        ("final", "false"),
+        ("rate", None),
+        ("properties", None),
+        ("data", None),
+        ("missing", None),
+        ("title", None),
+        ("message_id", None),
+        ("dedupe_key", None),
+    ],
+)
+def test_attributes_are_text_for_filters(name: str, expected: str | None) -> None:
+    event = cloud_event(
+        tenant="north", sequence=7, test=True, final=False, rate=0.5, properties={"a": "b"}
+    )
+
+    assert event.attribute(name) == expected
+
+
+def test_the_end_of_a_run_is_told_apart_by_its_run_alone_and_by_nobody_else() -> None:
+    end = cloud_event(id="on-upload.k1.1.completed", source="/signalbox/test", via="run/churn")
+    again = end.model_copy(update={"via": "run/other", "source": "/signalbox/else"})
+    forged = end.model_copy(update={"via": "queue/inbox"})
+
+    assert end.dedupe_key() == again.dedupe_key()
+    assert forged.dedupe_key() != end.dedupe_key()
+    assert forged.dedupe_key(by_message_id=True) != end.dedupe_key()
+
+
+@pytest.mark.parametrize("path", ["a/../b", "../b", "a/./b", "a/..", "a/%2e%2e/b", "a/%2E/b"])
+def test_a_path_that_leads_elsewhere_is_refused(path: str) -> None:
+    with pytest.raises(EventInvalid, match=r"leads elsewhere.*Rename the blob"):
+        blob_created(
+            subject=f"/blobServices/default/containers/landing/blobs/{path}",
+            data={**DATA, "url": f"https://contosolake.blob.core.windows.net/landing/{path}"},
+        )

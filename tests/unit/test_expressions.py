@@ -165,6 +165,8 @@ def test_an_expression_has_a_length() -> None:
         "plain",
         "${{ event.data.url }}",
         "${{ captures.region || event.subject }}",
+        "${{ captures.keys(@) }}",
+        "${{ captures.[region, length(region)] | [0] }}",
         "${{ event.data.list[?captures == 'x'].name | [0] }}",
         "${{ join('-', [captures.region, event.subject]) }}",
         "${{ {region: captures.region, subject: event.subject} }}",
@@ -180,6 +182,11 @@ def test_check_finds_nothing_wrong(template: str) -> None:
     [
         ("${{ evnt.data.url }}", ["'evnt'", "captures, event"]),
         ("x-${{ capture.region }}", ["'capture'"]),
+        ("${{ captures.regoin }}", ["captures has no 'regoin', only region"]),
+        ("${{ captures.regoin.x.y }}", ["captures has no 'regoin'"]),
+        ("${{ captures.regoin[0].x | [0] }}", ["captures has no 'regoin'"]),
+        ("${{ captures.[region, regoin] }}", ["captures has no 'regoin'"]),
+        ("${{ captures.{a: regoin} }}", ["captures has no 'regoin'"]),
         ("${{ captures.region || group.date }}", ["'group'"]),
         ("${{ join('-', [captures.region, settings.x]) }}", ["'settings'"]),
         ("${{ {a: event.id, b: vent.id} }}", ["'vent'"]),
@@ -208,3 +215,103 @@ def test_check_tells_everything_at_once() -> None:
 )
 def test_check_knows_that_a_field_behind_an_ampersand_is_no_root(template: str) -> None:
     assert expressions.check(template, ROOTS) == []
+
+
+# Conditions.
+
+SEEN = {**KNOWN, "settings": {"stage": "dev", "token": "AccountKey=c2VjcmV0c2VjcmV0"}}
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "event.data.contentLength == `0`",
+        "captures.region == 'north' && !(event.data.flag)",
+        " contains(event.subject, '.csv') ",
+        "length(event.data.list) > `1`",
+        "`true`",
+    ],
+)
+def test_a_condition_that_is_true_is_met(condition: str) -> None:
+    assert expressions.unmet(condition, SEEN) is None
+
+
+@pytest.mark.parametrize(
+    ("condition", "why"),
+    [
+        ("event.data.contentLength > `0`", "is false"),
+        ("event.data.flag", "is false"),
+        # Only true is true: what others take for it is a mistake that should show.
+        ("event.data.list", "is [1, 2]"),
+        ("captures.region", 'is "north"'),
+        ("`1`", "is 1"),
+        ("event.data.nothing", "is null"),
+        ("event.missing", "is null"),
+        ("&event", "is no value"),
+    ],
+)
+def test_a_condition_that_is_not_true_says_what_it_is(condition: str, why: str) -> None:
+    assert expressions.unmet(condition, SEEN) in (why, f'is "{why[3:]}"')
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "length(`5`)",
+        "abs('x')",
+        "unknown(@)",
+        "event..id",
+        "y[::0]",
+        "event.subject > `0`",
+        "!" * 490 + "a",
+    ],
+)
+def test_a_condition_that_cannot_be_worked_out_says_so(condition: str) -> None:
+    assert expressions.unmet(condition, {**SEEN, **PROBES})
+
+
+def test_why_a_condition_is_not_true_is_short_and_shows_no_secret() -> None:
+    known = {"event": {"long": "x" * 10_000, "list": ["AccountKey=c2VjcmV0c2VjcmV0"] * 9}}
+    for condition in (
+        "event.long",
+        "event.list",
+        "abs(event.long)",
+        "abs(event.list)",
+        "abs(event.list[0])",
+        "event.list[0]",
+        "join('', [`\"" + "x" * 45 + '"`, event.list[0]])',
+    ):
+        why = expressions.unmet(condition, known)
+        assert why is not None
+        assert len(why) < 100
+        assert "c2Vj" not in why
+
+
+@pytest.mark.parametrize("text", ["event.id == `1`", "contains(captures.region, 'n')"])
+def test_a_good_condition_has_no_problems(text: str) -> None:
+    assert expressions.check_condition(text, ROOTS) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("${{ event.id }}", "leave out '${{' and '}}'"),
+        ("evnt.id == `1`", "'evnt', which is not known here"),
+        ("captures.no == 'x'", "captures has no 'no', only region"),
+        ("event.id = `1`", "not JMESPath"),
+        ("event.id " * 60, "longer than 500"),
+    ],
+)
+def test_a_bad_condition_is_told_before_any_event(text: str, said: str) -> None:
+    [problem] = expressions.check_condition(text, ROOTS)
+
+    assert said in problem
+
+
+@pytest.mark.filterwarnings("ignore:deprecated string literal:PendingDeprecationWarning")
+@given(st.text() | jmespaths, json_values)
+def test_any_condition_is_met_or_says_why(text: str, value: Any) -> None:
+    for known in (PROBES, {"a": value, "x": value}):
+        why = expressions.unmet(text, known)
+        assert why is None or (why and len(why) < 700)
+    assert all(isinstance(problem, str) for problem in expressions.check_condition(text, ROOTS))

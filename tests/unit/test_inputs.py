@@ -1,10 +1,11 @@
 """The values that fit a pipeline's inputs."""
 
+import time
 from typing import Any
 
 import pytest
 
-from shared.inputs import DATA_TYPES, DataInput, PipelineInput, unsafe
+from shared.inputs import DATA_TYPES, DataInput, PipelineInput, redacted, secret, unsafe
 
 
 def take(type: str, value: Any, **declared: Any) -> Any:
@@ -144,3 +145,61 @@ def test_what_a_shell_would_act_on_is_unsafe(text: str) -> None:
 @pytest.mark.parametrize("value", ["Köln (1), v2.0_a-b=c+d:e@f~.csv", URL, 7, 0.5, False, ["$"]])
 def test_what_a_shell_takes_as_it_stands_is_safe(value: Any) -> None:
     assert unsafe(value) is None
+
+
+SECRETS = [
+    "AccountKey=c2VjcmV0c2VjcmV0",
+    "SharedAccessKey=c2VjcmV0c2VjcmV0",
+    "SharedAccessSignature=sr=x&c2VjcmV0c2VjcmV0",
+    "https://x.blob.core.windows.net/a?sv=1&sig=c2VjcmV0c2VjcmV0%3D",
+    "eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.c2VjcmV0",
+    "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\nc2VjcmV0\n-----END PRIVATE KEY-----",
+    "-----BEGIN RSA PRIVATE KEY-----\nc2VjcmV0 and the end was cut off",
+    "ghp_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0",
+]
+
+
+@pytest.mark.parametrize("text", SECRETS)
+def test_a_secret_is_known_by_its_form_and_nothing_of_it_stays(text: str) -> None:
+    for said in (text, f"before {text}", f"{text} ", f"before {text} {text}"):
+        assert secret(said)
+        assert "c2VjcmV0" not in redacted(said)
+        assert "[secret]" in redacted(said)
+        assert not secret(redacted(said))
+        assert "everybody who sees the job could read" in (unsafe(said) or "")
+
+
+def test_what_stands_around_a_secret_stays() -> None:
+    text = "Endpoint=sb://x/;SharedAccessKey=c2VjcmV0c2VjcmV0;EntityPath=inbox"
+
+    assert redacted(text) == "Endpoint=sb://x/;[secret];EntityPath=inbox"
+    pem = "a -----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY----- b"
+    assert redacted(pem) == "a [secret] b"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AccountKey=",
+        "AccountKey=short",
+        "the key eyJ is not one",
+        "https://x/a?signature=no&sig=short",
+        "-----BEGIN CERTIFICATE-----",
+        "-----BEGIN PUBLIC KEY-----",
+        "ghp_short",
+        URL,
+    ],
+)
+def test_what_only_looks_like_a_secret_is_left_alone(text: str) -> None:
+    assert not secret(text)
+    assert redacted(text) == text
+
+
+@pytest.mark.parametrize(
+    "piece", ["-----BEGIN ", "-----BEGIN A", "eyJaaaaaaaaaaa", "eyJ", "?sig=", "A", "AccountKey="]
+)
+def test_looking_for_secrets_costs_what_the_text_is_long(piece: str) -> None:
+    started = time.process_time()
+    redacted(piece * (1_000_000 // len(piece)))
+
+    assert time.process_time() - started < 5

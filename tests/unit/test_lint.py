@@ -6,34 +6,75 @@ from typing import Any
 import pytest
 
 from shared import lint
-from shared.definitions import TriggerFile
+from shared.definitions import TriggerDefinition, TriggerFile
 from shared.documents import Document, Place
 from shared.errors import Problem
+from shared.inputs import DataInput, PipelineInput
 from tests.unit import scene
 
+LINES: dict[Place, int] = {
+    ("spec",): 2,
+    ("spec", "blob", "path"): 3,
+    ("spec", "run"): 3,
+    ("spec", "event", "subject"): 3,
+    ("spec", "service_bus", "queue"): 3,
+    ("spec", "where"): 4,
+    ("action", "pipeline"): 5,
+    ("action", "allow"): 6,
+    ("action", "inputs"): 7,
+    ("action", "inputs", "data"): 7,
+    ("action", "tags", "note"): 9,
+    ("action", "compute"): 10,
+    ("action", "experiment_name"): 11,
+}
 
-def file(**action: Any) -> TriggerFile:
-    path = action.pop("path", "sales/{region}/{file}.csv")
-    lines: dict[Place, int] = {
-        ("spec", "blob", "path"): 3,
-        ("action", "inputs", "data"): 7,
-        ("action", "tags", "note"): 9,
-        ("action", "compute"): 10,
-        ("action", "experiment_name"): 11,
-    }
+
+def written(trigger: TriggerDefinition) -> TriggerFile:
     document = Document(
         root=Path(),
         file="triggers/on-upload.yml",
         path=Path("on-upload.yml"),
         content={},
-        lines=lines,
+        lines=LINES,
     )
-    return TriggerFile(trigger=scene.trigger(path=path, **action), document=document)
+    return TriggerFile(trigger=trigger, document=document)
 
 
-def check(file: TriggerFile) -> list[Problem]:
-    """What is wrong with it when its pipeline's ports are not known."""
-    return lint.check(file, {scene.PIPELINE: None}, listens=())
+def file(**action: Any) -> TriggerFile:
+    path = action.pop("path", "sales/{region}/{file}.csv")
+    return written(scene.trigger(path=path, **action))
+
+
+def made(spec: dict[str, Any], **action: Any) -> TriggerFile:
+    """A trigger of any source, that binds nothing."""
+    return written(
+        TriggerDefinition.model_validate(
+            {
+                "name": scene.TRIGGER,
+                "spec": spec,
+                "action": {"pipeline": scene.PIPELINE, **action},
+            }
+        )
+    )
+
+
+def check(file: TriggerFile, pipelines: lint.Pipelines | None = None) -> list[Problem]:
+    """What is wrong with it; when nothing else is said, its pipeline's ports are not known."""
+    known = {scene.PIPELINE: None} if pipelines is None else pipelines
+    return lint.check(file, known, listens=["queue/inbox", "topic/news/signalbox"])
+
+
+def messages(file: TriggerFile, pipelines: lint.Pipelines | None = None) -> list[str]:
+    return [f"{problem.line}: {problem.message}" for problem in check(file, pipelines)]
+
+
+def ports(
+    inputs: dict[str, dict[str, Any]] | None = None, outputs: dict[str, str] | None = None
+) -> lint.Ports:
+    return (
+        {name: PipelineInput.model_validate(port) for name, port in (inputs or {}).items()},
+        {name: DataInput(type="uri_folder", path=path) for name, path in (outputs or {}).items()},
+    )
 
 
 def test_a_trigger_without_mistakes_has_no_problems() -> None:
@@ -78,3 +119,310 @@ def test_a_wrong_path_has_its_line() -> None:
 )
 def test_only_the_root_captures_is_the_path_s(text: str) -> None:
     assert check(file(tags={"note": text})) == []
+
+
+# Patterns.
+
+
+def test_a_path_starts_inside_the_container() -> None:
+    assert messages(file(path="/sales/{file}")) == [
+        "3: path begins with '/'; paths start inside the container"
+    ]
+
+
+def test_a_subject_may_begin_as_it_likes() -> None:
+    assert messages(made({"event": {"type": "order.placed", "subject": "/orders/{id}"}})) == []
+
+
+def test_a_wrong_subject_is_told_as_one() -> None:
+    spec = {"event": {"type": "order.placed", "subject": "orders/{Id}"}}
+
+    assert messages(made(spec)) == [
+        "3: subject has a capture named 'Id'; use lower-case letters and '_'"
+    ]
+
+
+def test_a_wrong_pattern_is_told_once_whatever_else_refers_to_it() -> None:
+    outputs = {"out": "https://contosolake.blob.core.windows.net/landing/sales/"}
+    for pattern in ("sales/{A}", "sales/{a}{b}", "sales/{a", "sales/{a}/{a}", "*"):
+        found = file(path=pattern, tags={"note": "${{ captures.a }}"})
+        assert (
+            len(check(found, {scene.PIPELINE: ports({"data": {"type": "uri_file"}}, outputs)})) == 1
+        )
+
+
+# Expressions.
+
+
+@pytest.mark.parametrize(
+    ("spec", "text", "fine"),
+    [
+        ({"event": {"type": "t"}}, "${{ event.tenant }}", True),
+        ({"http": {}}, "${{ event.tenant }}", True),
+        ({"service_bus": {"queue": "inbox"}}, "${{ event.properties.tenant }}", True),
+        ({"run": {"pipeline": "other"}}, "${{ event.data.outputs.model }}", True),
+        ({"run": {"pipeline": "other"}}, "${{ event.dat.outputs.model }}", False),
+        ({"event": {"type": "t", "subject": "orders/{id}"}}, "${{ captures.id }}", True),
+        ({"event": {"type": "t", "subject": "orders/{id}"}}, "${{ captures.no }}", False),
+        ({"event": {"type": "t"}}, "${{ captures.id }}", False),
+        ({"http": {}}, "${{ captures.id }}", False),
+        ({"http": {}}, "${{ manifest }}", False),
+    ],
+)
+def test_an_expression_sees_what_its_source_has(
+    spec: dict[str, Any], text: str, fine: bool
+) -> None:
+    assert (check(made(spec, tags={"note": text})) == []) is fine
+
+
+def test_where_is_looked_at_like_every_expression() -> None:
+    spec = {"http": {}, "where": "evnt.data > `0`"}
+
+    [found] = messages(made(spec))
+    assert found.startswith("4: 'evnt.data > `0`' starts at 'evnt', which is not known here")
+    assert messages(made({"http": {}, "where": "event.data.size > `0`"})) == []
+    [found] = messages(made({"http": {}, "where": "${{ event.data.size }}"}))
+    assert "leave out '${{' and '}}'" in found
+
+
+def test_the_pipeline_s_expression_is_looked_at_as_well() -> None:
+    found = messages(made({"http": {}}, pipeline="${{ evnt.x }}", allow=[scene.PIPELINE]))
+
+    assert [text.partition(":")[0] for text in found] == ["5"]
+
+
+# Secrets.
+
+KEY = "AccountKey=c2VjcmV0c2VjcmV0"
+
+
+@pytest.mark.parametrize(
+    ("action", "line"),
+    [
+        ({"tags": {"note": KEY}}, 9),
+        ({"tags": {"note": f"{KEY} of ${{{{ event.id }}}}"}}, 9),
+        ({"inputs": {"data": "https://x.blob.core.windows.net/a?sv=1&sig=abcdefghijklmnop"}}, 7),
+        ({"compute": KEY}, 10),
+        ({"experiment_name": "eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjM0.c2lnbmF0dXJl"}, 11),
+        ({"inputs": {"data": "https://x/a", "db_password": "hunter2"}}, 7),
+        ({"tags": {"API_KEY": "hunter2"}}, 2),
+    ],
+)
+def test_a_secret_is_refused_and_not_repeated(action: dict[str, Any], line: int) -> None:
+    found = check(file(**action))
+
+    assert len(found) == 1
+    assert "looks like a secret" in found[0].message
+    assert "key vault" in found[0].message
+    assert not any(text in found[0].message for text in ("c2Vj", "hunter2", "abcdefgh", "eyJ"))
+    assert line in (found[0].line, 2)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        # A name alone makes no secret of what the event says.
+        {"data": "${{ event.data.url }}", "token": "x"},
+        {"data": "${{ event.data.url }}", "max_tokens": "5"},
+        {"data": "${{ event.data.url }}", "db_password": "${{ settings.vault_name }}"},
+        {"data": "${{ event.data.url }}", "secret_name": "db"},
+        {"data": "${{ event.data.url }}", "password": ""},
+        {"data": "${{ event.data.url }}", "api_key": 7},
+    ],
+)
+def test_what_only_sounds_like_a_secret_is_none(inputs: dict[str, Any]) -> None:
+    assert check(file(inputs=inputs)) == []
+
+
+def test_the_secrets_of_a_document_are_told_by_their_place() -> None:
+    content = {"jobs": {"train": {"environment_variables": {"DB": KEY}}}, "tags": ["plain", KEY]}
+    found = list(lint.secrets_of(content))
+
+    assert [place for place, _ in found] == [
+        ("jobs", "train", "environment_variables", "DB"),
+        ("tags", 1),
+    ]
+    assert found[0][1].startswith("jobs.train.environment_variables.DB holds a secret")
+    assert not any("c2Vj" in message for _, message in found)
+
+
+# Pipelines and inputs.
+
+TAKES: dict[str, dict[str, Any]] = {
+    "data": {"type": "uri_file"},
+    "seed": {"type": "integer", "default": 1},
+    "rate": {"type": "number"},
+}
+
+
+def test_a_trigger_that_fits_its_pipeline_has_no_problems() -> None:
+    inputs = {"data": "${{ event.data.url }}", "rate": "0.5"}
+
+    assert check(file(inputs=inputs), {scene.PIPELINE: ports(TAKES)}) == []
+
+
+def test_everything_that_does_not_fit_is_told() -> None:
+    inputs = {"dat": "${{ event.data.url }}", "seed": "many", "data": "local.csv"}
+    found = messages(file(inputs=inputs), {scene.PIPELINE: ports(TAKES)})
+
+    assert len(found) == 4
+    assert any("has no input 'dat'; it has: data, rate, seed" in text for text in found)
+    assert any("seed: 'many' is not of type integer" in text for text in found)
+    assert any("data: 'local.csv' is not an https" in text for text in found)
+    assert any("needs the input 'rate' (number) and has no default" in text for text in found)
+
+
+def test_a_pipeline_that_is_not_there_is_told_with_those_that_are() -> None:
+    [found] = messages(file(), {"scoring": None, "other": None})
+
+    assert found == f"5: no pipeline is named '{scene.PIPELINE}'; there are: other, scoring"
+    [found] = messages(file(), {})
+    assert found.endswith("there are: none")
+
+
+def test_a_pinned_pipeline_is_another_than_its_latest() -> None:
+    pinned = file(pipeline=f"{scene.PIPELINE}@v0")
+    needs = ports({"data": {"type": "uri_file"}})
+
+    assert len(check(pinned, {scene.PIPELINE: needs})) == 1
+    assert check(pinned, {f"{scene.PIPELINE}@v0": needs}) == []
+    assert check(pinned, {f"{scene.PIPELINE}@v0": None}) == []
+
+
+def test_every_pipeline_that_an_expression_may_name_is_looked_at() -> None:
+    action = {"pipeline": "${{ event.data.api }}", "allow": ["a", "b", "c"]}
+    known = {"a": ports(TAKES), "b": ports({"data": {"type": "uri_file"}})}
+    found = messages(file(**action), known)
+
+    assert len(found) == 2
+    assert "a needs the input 'rate'" in found[0]
+    assert found[1].startswith("6: no pipeline is named 'c'; there are: a, b")
+
+
+def test_a_published_trigger_may_fit_no_more() -> None:
+    trigger = scene.trigger()
+
+    assert lint.unbound(trigger, {scene.PIPELINE: ports({"data": {"type": "uri_file"}})}) == []
+    assert len(lint.unbound(trigger, {scene.PIPELINE: ports(TAKES)})) == 1
+    assert len(lint.unbound(trigger, {})) == 1
+
+
+# Messages that nobody takes.
+
+
+@pytest.mark.parametrize(
+    ("spec", "fine"),
+    [
+        ({"queue": "inbox"}, True),
+        ({"topic": "news", "subscription": "signalbox"}, True),
+        ({"queue": "other"}, False),
+        ({"queue": "Inbox"}, False),
+        ({"topic": "news", "subscription": "other"}, False),
+    ],
+)
+def test_a_trigger_waits_for_messages_that_the_app_takes(spec: dict[str, Any], fine: bool) -> None:
+    found = messages(made({"service_bus": spec}))
+
+    assert (found == []) is fine
+    if not fine:
+        assert "takes messages from queue inbox and topic news/signalbox only" in found[0]
+
+
+# Loops.
+
+
+@pytest.mark.parametrize(
+    ("output", "path"),
+    [
+        ("https://contosolake.blob.core.windows.net/landing/sales/", "sales/{region}/{file}.csv"),
+        ("https://contosolake.blob.core.windows.net/landing/sales", "sales/{region}/{file}.csv"),
+        ("https://contosolake.blob.core.windows.net/landing/", "sales/{file}.csv"),
+        ("https://contosolake.blob.core.windows.net/landing", "sales/{file}.csv"),
+        ("https://contosolake.dfs.core.windows.net/landing/sales/north", "sales/{region}/{file}"),
+        ("https://contosolake.z7.blob.storage.azure.net/landing/sales/", "sales/{file}"),
+        ("wasbs://landing@contosolake.blob.core.windows.net/sales/", "sales/{file}"),
+        ("wasbs://landing@contosolake.blob.core.windows.net", "sales/{file}"),
+        ("abfss://landing@contosolake.dfs.core.windows.net/sa", "sales/{file}"),
+        ("https://contosolake.blob.core.windows.net/landing/${{name}}/", "sales/{file}"),
+        ("https://contosolake.blob.core.windows.net/landing/sales/${{name}}/", "sales/{a}/{file}"),
+        ("https://contosolake.blob.core.windows.net/landing/out/a/", "{any}/a/{file}"),
+        ("https://contosolake.blob.core.windows.net/landing/model.pkl", "model.pkl"),
+    ],
+)
+def test_a_run_that_writes_where_its_trigger_watches_is_a_loop(output: str, path: str) -> None:
+    known = {scene.PIPELINE: ports({"data": {"type": "uri_file"}}, {"model": output})}
+    [found] = messages(file(path=path), known)
+
+    assert found.startswith(f"3: {scene.PIPELINE} writes its output 'model' to {output}")
+    assert "each run would start the next" in found
+
+
+@pytest.mark.parametrize(
+    ("output", "path"),
+    [
+        ("https://contosolake.blob.core.windows.net/landing/out/", "sales/{file}"),
+        ("https://contosolake.blob.core.windows.net/results/sales/", "sales/{file}"),
+        ("https://otherlake.blob.core.windows.net/landing/sales/", "sales/{file}"),
+        ("wasbs://results@contosolake.blob.core.windows.net/sales/", "sales/{file}"),
+        ("azureml://datastores/landing/paths/sales/", "sales/{file}"),
+        # A capture ends at the next `/`: what lies deeper is not watched.
+        ("https://contosolake.blob.core.windows.net/landing/out/", "{file}.csv"),
+        ("https://contosolake.blob.core.windows.net/landing/sales/out/a/", "sales/{region}/{file}"),
+        ("https://contosolake.blob.core.windows.net/landing/out/b/", "{any}/a/{file}"),
+    ],
+)
+def test_a_run_that_writes_elsewhere_is_none(output: str, path: str) -> None:
+    known = {scene.PIPELINE: ports({"data": {"type": "uri_file"}}, {"model": output})}
+
+    assert check(file(path=path), known) == []
+
+
+def test_an_output_without_a_place_of_its_own_is_no_loop() -> None:
+    known: lint.Pipelines = {
+        scene.PIPELINE: (
+            {"data": PipelineInput(type="uri_file")},
+            {"model": DataInput(type="uri_folder")},
+        )
+    }
+
+    assert check(file(), known) == []
+
+
+def test_the_loop_of_a_pinned_or_an_allowed_pipeline_is_found_as_well() -> None:
+    loop = ports(
+        {"data": {"type": "uri_file"}},
+        {"model": "https://contosolake.blob.core.windows.net/landing/sales/"},
+    )
+
+    assert len(check(file(pipeline="a@v1"), {"a@v1": loop})) == 1
+    action = {"pipeline": "${{ event.data.api }}", "allow": ["a", "b"]}
+    assert len(check(file(**action), {"a": None, "b": loop})) == 1
+
+
+@pytest.mark.parametrize(
+    ("run", "action"),
+    [
+        ({}, {}),
+        ({"pipeline": scene.PIPELINE}, {}),
+        ({"pipeline": scene.PIPELINE}, {"pipeline": f"{scene.PIPELINE}@v1"}),
+        ({"trigger": scene.TRIGGER}, {}),
+        ({"trigger": scene.TRIGGER, "pipeline": "other"}, {}),
+        ({"pipeline": "b"}, {"pipeline": "${{ event.data.x }}", "allow": ["a", "b"]}),
+    ],
+)
+def test_a_trigger_for_the_end_of_its_own_runs_is_a_loop(
+    run: dict[str, Any], action: dict[str, Any]
+) -> None:
+    known = dict.fromkeys((scene.PIPELINE, f"{scene.PIPELINE}@v1", "a", "b"))
+    [found] = messages(made({"run": run}, **action), known)
+
+    assert "the runs it starts would start it again, 5 times over (policies.max_depth)" in found
+    # Whoever says when to go on knows it.
+    assert check(made({"run": run, "where": "event.data.attempt < `3`"}, **action), known) == []
+
+
+@pytest.mark.parametrize(
+    "run", [{"pipeline": "other"}, {"trigger": "other"}, {"trigger": "other", "pipeline": "x"}]
+)
+def test_a_trigger_for_the_end_of_other_runs_is_none(run: dict[str, Any]) -> None:
+    assert check(made({"run": run})) == []

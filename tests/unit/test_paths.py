@@ -140,3 +140,50 @@ def test_a_hostile_path_costs_no_more_than_a_plain_one(path: str) -> None:
 
     assert time.process_time() - started < 0.5
     assert found is None
+
+
+@pytest.mark.parametrize("piece", ["-", "a-", "-a", "--a", "a", "a/", "/-"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-".join(f"{{c{number}}}" for number in range(30)) + ".csv",
+        "{a}-{b}/{c}-{d}/{e}.csv",
+        "{a}--{b}--{c}",
+        "{a}a-{b}a-{c}x",
+    ],
+)
+def test_the_time_a_path_takes_grows_with_its_length_alone(piece: str, text: str) -> None:
+    pattern = PathPattern.parse(text)
+    started = time.process_time()
+    # Fifty times what storage allows; a search that goes back and forth would take hours.
+    pattern.match(piece * (50 * 1024 // len(piece)))
+
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix"),
+    [("sales/{file}", "sales/"), ("{file}", ""), ("plain.csv", "plain.csv"), ("a{b}c{d}", "a")],
+)
+def test_a_prefix_is_the_text_before_the_first_capture(text: str, prefix: str) -> None:
+    assert PathPattern.parse(text).prefix == prefix
+
+
+@given(patterns(captures=3), st.data())
+def test_whatever_is_of_a_pattern_begins_with_its_prefix(
+    made: tuple[str, list[str]], data: Any
+) -> None:
+    pattern, names = made
+    path = pattern.format_map({name: data.draw(values, label=name) for name in names})
+
+    assert path.startswith(PathPattern.parse(pattern).prefix)
+
+
+@given(st.text(st.sampled_from("ab{}/-*?_1A"), max_size=20))
+def test_any_text_is_a_pattern_or_says_why_not(text: str) -> None:
+    try:
+        pattern = PathPattern.parse(text)
+    except ValueError as error:
+        assert str(error).startswith(("has ", "captures "))
+        return
+    pattern.match("ab/a-b")

@@ -84,3 +84,55 @@ def test_never_repeats_a_value_that_may_be_a_secret() -> None:
 def test_a_container_name_has_at_most_63_characters() -> None:
     with pytest.raises(SettingsInvalid):
         settings.load({**ENVIRONMENT, "SIGNALBOX_STATE_CONTAINER": "a-" * 60 + "a"})
+
+
+def test_what_may_be_left_out_has_a_default() -> None:
+    found = settings.load(ENVIRONMENT)
+
+    assert (found.events_queue, found.events_topic, found.events_subscription) == (
+        "signalbox-events",
+        "company-news",
+        "signalbox",
+    )
+    assert found.outcomes_topic is None
+    assert not found.platform_authentication
+
+
+SERVICE_BUS = {"ServiceBusConnection__fullyQualifiedNamespace": "ours.servicebus.windows.net"}
+CONNECTION = "Endpoint=sb://x/;SharedAccessKeyName=a;SharedAccessKey=c2VjcmV0c2VjcmV0"
+
+
+@pytest.mark.parametrize("where", [SERVICE_BUS, {"ServiceBusConnection": CONNECTION}])
+def test_outcomes_need_to_know_where_service_bus_is(where: dict[str, str]) -> None:
+    told = {"SIGNALBOX_OUTCOMES_TOPIC": "told"}
+
+    assert settings.load({**ENVIRONMENT, **told, **where}).outcomes_topic == "told"
+    with pytest.raises(SettingsInvalid, match="SIGNALBOX_OUTCOMES_TOPIC needs ServiceBus"):
+        settings.load({**ENVIRONMENT, **told})
+
+
+def test_a_connection_string_is_never_shown() -> None:
+    given = {**ENVIRONMENT, "ServiceBusConnection": CONNECTION}
+    assert "c2VjcmV0" not in repr(settings.load(given))
+    with pytest.raises(SettingsInvalid) as caught:
+        settings.load({**given, "SIGNALBOX_OUTCOMES_TOPIC": ""})
+
+    assert "c2VjcmV0" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["true", "True", "1"])
+def test_a_caller_s_name_is_believed_only_behind_azure_s_own_door(value: str) -> None:
+    on = {"SIGNALBOX_PLATFORM_AUTHENTICATION": value}
+
+    with pytest.raises(SettingsInvalid, match="authentication is off on the function app"):
+        settings.load({**ENVIRONMENT, **on})
+    with pytest.raises(SettingsInvalid, match="authentication is off on the function app"):
+        settings.load({**ENVIRONMENT, **on, "WEBSITE_AUTH_ENABLED": "False"})
+    found = settings.load({**ENVIRONMENT, **on, "WEBSITE_AUTH_ENABLED": "True"})
+    assert found.platform_authentication
+
+
+def test_azure_s_door_alone_makes_nobody_believed() -> None:
+    assert not settings.load(
+        {**ENVIRONMENT, "WEBSITE_AUTH_ENABLED": "True"}
+    ).platform_authentication

@@ -3,11 +3,20 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from shared import envelopes
 from shared.definitions import TriggerDefinition
+from shared.errors import EventInvalid
+from shared.events import MESSAGE, Event
+from shared.ledger import State
+from shared.outcomes import outcome
 from shared.paths import PathPattern
-from shared.triggers import Match, Matcher, Near
+from shared.triggers import Match, Matcher, Near, roots
+from tests.fakes import World
 from tests.unit import scene
+from tests.unit.scene import Scene
 
 
 def matcher(*triggers: TriggerDefinition) -> Matcher:
@@ -96,3 +105,295 @@ def test_the_index_finds_what_a_scan_finds() -> None:
             for name, pattern in patterns.items()
             if PathPattern.parse(pattern).match(path) is not None
         }
+
+
+# Every source.
+
+
+def listening(name: str, spec: dict[str, Any]) -> TriggerDefinition:
+    return TriggerDefinition.model_validate(
+        {"name": name, "spec": spec, "action": {"pipeline": scene.PIPELINE}}
+    )
+
+
+SPECS: dict[str, dict[str, Any]] = {
+    "blob": {"blob": {"account": "contosolake", "container": "landing", "path": "sales/{file}"}},
+    "queue": {"service_bus": {"queue": "inbox"}},
+    "topic": {"service_bus": {"topic": "news", "subscription": "signalbox"}},
+    "http": {"http": {}},
+    "run": {"run": {}},
+    "run-of": {"run": {"pipeline": "churn-training"}},
+    "run-by": {"run": {"trigger": "on-upload", "status": ["failed", "canceled"]}},
+    "event": {"event": {"type": "order.placed", "subject": "orders/{id}"}},
+    "event-from": {"event": {"type": "order.placed", "source": "/orders"}},
+    "uploads": {"event": {"type": "Microsoft.Storage.BlobCreated"}},
+    "messages": {"event": {"type": MESSAGE}},
+    "ends": {"event": {"type": "signalbox.run.completed"}},
+}
+EVERYTHING = matcher(*(listening(name, spec) for name, spec in SPECS.items()))
+
+
+def met(event: Event) -> list[str]:
+    """The triggers that an event is for."""
+    return [v.trigger.name for v in EVERYTHING.match(event) if isinstance(v, Match)]
+
+
+def cloud_event(**changes: Any) -> Event:
+    via = changes.pop("via", "")
+    given = {"specversion": "1.0", "id": "1", "source": "/orders", "type": "order.placed"}
+    [event] = envelopes.parse({**given, **changes}, via=via, now=World().now)
+    return event
+
+
+def message(body: bytes = b"{}", via: str = "queue/inbox") -> Event:
+    [event] = envelopes.message(body, via=via, sequence_number=1, enqueued=World().now)
+    return event
+
+
+def end(*, trigger: str = "on-upload", status: str = "Completed") -> Event:
+    """The event that a run has ended."""
+    here = Scene()
+    here.publish(scene.trigger(trigger))
+    here.dispatcher.handle(scene.event())
+    here.workspace.end(here.record(trigger).attempt.job_name, status)
+    here.tick.run()
+    record = here.record(trigger)
+    assert record.state is State(status.lower())
+    return outcome(record, record.state, "test")
+
+
+COMPLETED, FAILED, BY_ANOTHER = end(), end(status="Failed"), end(trigger="other", status="Failed")
+
+
+@pytest.mark.parametrize(
+    ("event", "names"),
+    [
+        (scene.event("sales/a.csv"), ["blob", "uploads"]),
+        (scene.event("stock/a.csv"), ["uploads"]),
+        (message(), ["messages", "queue"]),
+        (message(via="topic/news/signalbox"), ["messages", "topic"]),
+        (message(via="topic/news/other"), ["messages"]),
+        (message(via="queue/Inbox"), ["messages"]),
+        (cloud_event(subject="orders/7"), ["event", "event-from"]),
+        (cloud_event(subject="orders/7", source="/other"), ["event"]),
+        (cloud_event(), ["event-from"]),
+        (cloud_event(type="order"), []),
+        # However an event comes, it is for those who wait for its kind as well.
+        (cloud_event(via="queue/inbox"), ["event-from", "queue"]),
+        (cloud_event(via="http/http"), ["event-from", "http"]),
+        (cloud_event(via="http/other"), ["event-from"]),
+        (cloud_event(via="http/queue", type="x"), []),
+        (COMPLETED, ["run", "run-of"]),
+        (FAILED, ["run-by"]),
+        (BY_ANOTHER, []),
+    ],
+    ids=lambda value: value.title if isinstance(value, Event) else ",".join(value),
+)
+def test_an_event_is_for_the_triggers_of_its_source(event: Event, names: list[str]) -> None:
+    assert met(event) == names
+
+
+def test_an_upload_within_a_message_is_an_upload_and_a_message() -> None:
+    upload = scene.event("sales/a.csv").model_copy(update={"via": "queue/inbox"})
+
+    assert met(upload) == ["blob", "queue", "uploads"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "event", "check"),
+    [
+        (SPECS["blob"], cloud_event(), "uploaded to contosolake/landing"),
+        (SPECS["queue"], message(via="queue/other"), "came by queue/inbox"),
+        (SPECS["topic"], message(), "came by topic/news/signalbox"),
+        (SPECS["http"], cloud_event(via="http/other"), "handed to it by HTTP"),
+        (SPECS["run"], cloud_event(type="signalbox.run.completed"), "the end of a run"),
+        (SPECS["run"], FAILED, "status completed"),
+        ({"run": {"pipeline": "other"}}, COMPLETED, "run of pipeline other"),
+        ({"run": {"trigger": "other"}}, COMPLETED, "run of trigger other"),
+        (SPECS["run-by"], COMPLETED, "status failed or canceled"),
+        (SPECS["event"], cloud_event(type="x"), "type order.placed"),
+        (SPECS["event"], cloud_event(), "subject orders/{id}"),
+        (SPECS["event-from"], cloud_event(source="/x"), "source /orders"),
+        (SPECS["ends"], COMPLETED, "type signalbox.run.completed"),
+    ],
+)
+def test_a_trigger_that_says_no_says_which_check_failed(
+    spec: dict[str, Any], event: Event, check: str
+) -> None:
+    trigger = listening("one", spec)
+    verdict = matcher(trigger).judge(scene.indexed(trigger)["one"], event)
+
+    assert isinstance(verdict, Near)
+    assert verdict.check == check
+
+
+def test_the_subject_of_an_event_gives_its_captures() -> None:
+    [verdict] = [
+        v for v in EVERYTHING.match(cloud_event(subject="orders/7")) if v.trigger.name == "event"
+    ]
+
+    assert isinstance(verdict, Match)
+    assert verdict.captures == {"id": "7"}
+    assert verdict.passed == ("type order.placed", "subject orders/{id}")
+
+
+def test_checks_come_in_one_order_and_those_that_passed_are_told() -> None:
+    spec = {
+        **SPECS["blob"],
+        "filter": {"suffix": {"subject": ".csv"}},
+        "where": "event.data.contentLength > `10` && settings.stage == 'dev'",
+    }
+    one = matcher(listening("one", spec))
+    passed = [
+        "uploaded to contosolake/landing",
+        "path sales/{file}",
+        "filter suffix subject .csv",
+        "where event.data.contentLength > `10` && settings.stage == 'dev'",
+        f"not before {World().now.isoformat()}",
+    ]
+
+    [verdict] = one.match(scene.event("sales/a.csv"))
+    assert isinstance(verdict, Match)
+    assert list(verdict.passed) == passed
+    [verdict] = one.match(scene.event("sales/a.csv", data={"contentLength": 9}))
+    assert isinstance(verdict, Near)
+    assert (list(verdict.passed), verdict.check) == (passed[:3], f"{passed[3]} (is false)")
+
+
+def test_a_condition_that_trips_says_no() -> None:
+    one = matcher(listening("one", {**SPECS["event-from"], "where": "event.data.a > `1`"}))
+    [verdict] = one.match(cloud_event(data={"a": "text"}))
+
+    assert isinstance(verdict, Near)
+    assert "cannot be worked out" in verdict.check
+
+
+def test_a_condition_sees_captures_and_attributes() -> None:
+    where = "captures.id == '7' && event.tenant == 'north' && event.time > '2026'"
+    one = matcher(listening("one", {**SPECS["event"], "where": where.replace("> '2026'", "!= ''")}))
+    [verdict] = one.match(cloud_event(subject="orders/7", tenant="north"))
+
+    assert isinstance(verdict, Match)
+
+
+def test_only_uploads_may_be_older_than_their_trigger() -> None:
+    early = "2020-01-01T00:00:00Z"
+
+    assert met(cloud_event(time=early)) == ["event-from"]
+    assert met(scene.event("sales/a.csv", time=World().now.replace(year=2020))) == []
+
+
+def test_expressions_see_an_event_as_json() -> None:
+    seen = roots(cloud_event(tenant="north", data={"a": 1}), {"id": "7"}, {"stage": "dev"})
+
+    assert seen["captures"] == {"id": "7"}
+    assert seen["settings"] == {"stage": "dev"}
+    assert seen["event"]["time"] == "2026-03-01T12:00:00Z"
+    assert (seen["event"]["tenant"], seen["event"]["data"]) == ("north", {"a": 1})
+
+
+# An event from outside is never taken for what only we may say.
+
+
+words = st.sampled_from(
+    [
+        *("order.placed", "/orders", "orders/7", MESSAGE, "Microsoft.Storage.BlobCreated"),
+        *("signalbox.run.completed", "signalbox.run.failed", "/signalbox/test", "run/"),
+        *("run/churn-training", "queue/inbox", "http/http", "manual/churn-training", "1"),
+        "/blobServices/default/containers/landing/blobs/sales/a.csv",
+        "/blobServices/default/containers/landing/blobs/b",
+    ]
+)
+datas = st.sampled_from(
+    [
+        None,
+        COMPLETED.data,
+        {**FAILED.data, "trigger": "on-upload"},
+        scene.event("sales/a.csv").data,
+        scene.event("b").data,
+    ]
+)
+outside = st.fixed_dictionaries(
+    {"specversion": st.just("1.0"), "id": words, "source": words, "type": words},
+    optional={"subject": words, "via": words, "data": datas, "tenant": words},
+)
+ways = st.sampled_from(
+    ["", "queue/inbox", "queue/x", "topic/news/signalbox", "http/http", "http/run", "manual/x"]
+)
+
+
+def taken(content: dict[str, Any], via: str) -> Event | None:
+    try:
+        found = envelopes.parse(content, via=via, now=World().now)
+    except EventInvalid:
+        return None
+    return found[0] if found else None
+
+
+@given(outside, ways)
+def test_what_comes_from_outside_never_looks_like_the_end_of_a_run_or_another_way(
+    content: dict[str, Any], via: str
+) -> None:
+    event = taken(content, via)
+    if event is None:
+        return
+    names = met(event)
+
+    assert not {"run", "run-of", "run-by"} & set(names)
+    assert event.via == via
+    assert ("http" in names) == (via == "http/http")
+    assert ("queue" in names) == (via == "queue/inbox")
+    assert ("topic" in names) == (via == "topic/news/signalbox")
+    assert event.dedupe_key() not in {COMPLETED.dedupe_key(), FAILED.dedupe_key()}
+
+
+# The index never loses a trigger.
+
+
+SOURCES_WITH_PATTERN = st.sampled_from(["blob", "event"])
+patterns = st.sampled_from(
+    ["", "{x}", "sales/{x}", "sal{x}", "sales/a.csv", "orders/{x}", "o{x}/7"]
+)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> dict[str, Any]:
+    spec = dict(draw(st.sampled_from([*SPECS.values()])))
+    pattern = draw(patterns)
+    if pattern and "blob" in spec:
+        spec["blob"] = {**spec["blob"], "path": pattern}
+    if pattern and "event" in spec:
+        spec["event"] = {**spec["event"], "subject": pattern}
+    if draw(st.booleans()):
+        spec["filter"] = {"not": {"prefix": {"subject": draw(words)}}}
+    if draw(st.booleans()):
+        spec["where"] = "event.id == '1'"
+    return spec
+
+
+inside = st.sampled_from(
+    [COMPLETED, FAILED, BY_ANOTHER, message(), message(via="topic/news/signalbox")]
+)
+
+
+@given(st.lists(specs(), min_size=1, max_size=8), inside | st.builds(taken, outside, ways))
+def test_an_event_meets_exactly_the_triggers_that_a_scan_finds(
+    given_specs: list[dict[str, Any]], event: Event | None
+) -> None:
+    if event is None:
+        return
+    triggers = [listening(f"t{number}", spec) for number, spec in enumerate(given_specs)]
+    index, found = matcher(*triggers), scene.indexed(*triggers)
+    by_index = {v.trigger.name: v for v in index.match(event)}
+    by_scan = {name: index.judge(trigger, event) for name, trigger in found.items()}
+
+    matches = {name for name, verdict in by_scan.items() if isinstance(verdict, Match)}
+    assert {name for name, v in by_index.items() if isinstance(v, Match)} == matches
+    assert list(by_index) == sorted(by_index)
+    for name, verdict in by_index.items():
+        assert verdict == by_scan[name]
+    # What the index leaves out fails by its source or its pattern, and by nothing that comes later.
+    for name in by_scan.keys() - by_index.keys():
+        verdict = by_scan[name]
+        assert isinstance(verdict, Near)
+        assert not verdict.check.startswith(("filter", "where", "not before"))

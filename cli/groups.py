@@ -1,0 +1,26 @@
+"""How the commands of one noun are put together."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON.")
+
+
+class NounGroup(click.Group):
+    """Commands of one noun: without one of them, `list`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+def page[F: Callable[..., Any]](function: F) -> F:
+    """The options of what is told page by page."""
+    limit = click.option(
+        "--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="At most."
+    )
+    cursor = click.option("--cursor", help="Go on where an earlier list ended.")
+    return limit(cursor(function))

@@ -1,0 +1,123 @@
+"""The HTTP API in this process, over the in-memory ports: a client and what it stands on."""
+
+import asyncio
+import itertools
+from collections.abc import Mapping
+from typing import Any, cast
+
+import httpx
+from fastapi import FastAPI
+
+from shared.api.application import create_app
+from shared.bootstrap import App
+from shared.definitions import TriggerDefinition
+from shared.errors import NotFound
+from shared.explain import Explain
+from shared.lakes import Lakes, Upload
+from shared.previews import Previews
+from shared.runs import Runs
+from shared.settings import Settings, load
+from tests.unit.scene import PIPELINE, Scene, pipeline, trigger
+from tests.unit.test_bootstrap import ENVIRONMENT
+
+
+class MemoryLakes:
+    """Storage accounts of which one container is there, with these uploads."""
+
+    def __init__(self) -> None:
+        self.uploads: list[Upload] = []
+
+    def find(self, account: str, container: str, path: str) -> Upload | None:
+        return next((each for each in self.list(account, container, path, 1_000)), None)
+
+    def list(self, account: str, container: str, prefix: str, limit: int) -> list[Upload]:
+        if (account, container) != ("contosolake", "landing"):
+            raise NotFound(f"Storage account {account} has no container {container!r}.")
+        return [each for each in self.uploads if each.path.startswith(prefix)][:limit]
+
+
+class Api:
+    """Sends requests to the API, and shows what came of them."""
+
+    def __init__(self, scene: Scene | None = None, **settings: str) -> None:
+        self.scene = scene or Scene()
+        self.lakes = MemoryLakes()
+        self.app = _app(self.scene, self.lakes, load({**ENVIRONMENT, **settings}))
+        self._ids = map("made-{}".format, itertools.count())
+        self.asgi: FastAPI = create_app(
+            lambda: self.app, new_id=lambda: next(self._ids), now=lambda: self.scene.world.now
+        )
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """One request; `path` is below /api."""
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self.asgi)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                return await client.request(method, f"/api{path}", **options)
+
+        return asyncio.run(send())
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, json: Any = None, **options: Any) -> httpx.Response:
+        return self.request("POST", path, json=json, **options)
+
+
+def everything() -> Scene:
+    """A deployment with a trigger of each source and a pipeline for them."""
+    scene = Scene()
+    scene.publish(
+        trigger(),
+        of("on-message", {"service_bus": {"queue": "orders"}}, "${{ event.data.file }}"),
+        of("on-call", {"http": {}}, "${{ event.data.file }}"),
+        of("on-event", {"event": {"type": "shop.order"}}, "${{ event.data.file }}"),
+        of("on-end", {"run": {"trigger": "on-call"}}, "azureml:a:1"),
+        pipelines=[pipeline(), pipeline("scoring")],
+    )
+    return scene
+
+
+def of(
+    name: str, spec: Mapping[str, Any], data: str = "azureml:a:1", **action: Any
+) -> TriggerDefinition:
+    """A trigger of any source that binds the input `data`."""
+    return TriggerDefinition.model_validate(
+        {
+            "name": name,
+            "spec": spec,
+            "action": {"pipeline": PIPELINE, "inputs": {"data": data}, **action},
+        }
+    )
+
+
+def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
+    """The rooms that the API calls; the others are not there."""
+    common: dict[str, Any] = {
+        "index": scene.index,
+        "orders": scene.orders,
+        "ledger": scene.ledger,
+        "lakes": cast(Lakes, lakes),
+        "variables": scene.variables,
+    }
+    runs = Runs(
+        ledger=scene.ledger, history=scene.history, workspace=scene.workspace, index=scene.index
+    )
+    nobody: Any = None
+    return App(
+        settings=settings,
+        dispatcher=scene.dispatcher,
+        submission=scene.submission,
+        observer=nobody,
+        tick=scene.tick,
+        publishing=nobody,
+        index=scene.index,
+        ledger=scene.ledger,
+        published=scene.published,
+        workspace=cast(Any, scene.workspace),
+        lakes=cast(Lakes, lakes),
+        runs=runs,
+        explain=Explain(history=scene.history, runs=runs, **common),
+        previews=Previews(**common),
+    )

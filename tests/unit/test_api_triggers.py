@@ -1,0 +1,178 @@
+"""Triggers and pipelines over HTTP, and trying a trigger without consequences."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.lakes import Upload
+from tests.fakes import World
+from tests.unit.api_client import Api, everything
+from tests.unit.scene import pipeline, trigger
+from tests.unit.test_api import problem
+from tests.unit.test_api_events import ORDER, UPLOAD
+
+
+@pytest.fixture
+def api() -> Api:
+    return Api(everything())
+
+
+def previews(api: Api, name: str, body: Any) -> list[Any]:
+    before = dict(api.scene.blobs.stored)
+    answer = api.post(f"/triggers/{name}/test", body)
+    assert answer.status_code == 200, answer.text
+    assert api.scene.blobs.stored == before
+    assert api.scene.workspace.jobs == {}
+    found: list[Any] = answer.json()["items"]
+    return found
+
+
+def test_triggers_are_listed_with_where_they_listen(api: Api) -> None:
+    found = {item["name"]: item for item in api.get("/triggers").json()["items"]}
+
+    assert {name: (item["source"], item["summary"]) for name, item in found.items()} == {
+        "on-call": ("http", "POST /api/triggers/on-call/events"),
+        "on-end": ("run", "runs started by on-call that are completed"),
+        "on-event": ("event", "events of type shop.order, any subject"),
+        "on-message": ("service_bus", "messages of queue orders"),
+        "on-upload": ("blob", "uploads to contosolake/landing, sales/{region}/{file}.csv"),
+    }
+    assert all(item["problems"] == [] for item in found.values())
+
+
+def test_a_trigger_is_shown_with_its_definition(api: Api) -> None:
+    found = api.get("/triggers/on-call").json()
+
+    assert found["definition"] == {
+        "name": "on-call",
+        "spec": {"http": {}},
+        "action": {"pipeline": "churn-training", "inputs": {"data": "${{ event.data.file }}"}},
+    }
+    assert found["revision"] == "r1"
+
+
+def test_what_is_wrong_with_a_published_trigger_is_told(api: Api) -> None:
+    api.scene.publish(trigger("lost", pipeline="nowhere"))
+
+    [problem_] = api.get("/triggers/lost").json()["problems"]
+    assert "no pipeline is named 'nowhere'" in problem_
+
+
+def test_a_pinned_pipeline_is_no_problem(api: Api) -> None:
+    api.scene.published.write(pipeline(version="v0"))
+    api.scene.publish(trigger("pinned", pipeline="churn-training@v0"))
+
+    assert api.get("/triggers/pinned").json()["problems"] == []
+    assert api.get("/pipelines/churn-training@v0").json()["version"] == "v0"
+
+
+def test_unknown_names_are_told_with_those_there_are(api: Api) -> None:
+    assert "on-call" in problem(api.get("/triggers/nowhere"), 404)["detail"]
+    assert "scoring" in problem(api.get("/pipelines/nowhere"), 404)["detail"]
+    problem(api.get("/pipelines/churn-training@v9"), 404)
+    problem(api.post("/triggers/nowhere/test", {"blobs": {}}), 404)
+
+
+def test_pipelines_are_shown_with_what_they_take_and_what_starts_them(api: Api) -> None:
+    found = api.get("/pipelines").json()["items"]
+
+    assert [item["name"] for item in found] == ["churn-training", "scoring"]
+    assert found[0]["inputs"] == {
+        "data": {"type": "uri_file", "default": None, "path": None, "required": True}
+    }
+    assert "on-upload" in found[0]["triggers"]
+    assert found[1]["triggers"] == []
+    assert found[0] == api.get("/pipelines/churn-training").json()
+
+
+def test_a_pipeline_tells_what_its_triggers_get_wrong(api: Api) -> None:
+    changed = pipeline(inputs={"data": {"type": "uri_file"}, "more": {"type": "string"}})
+    api.scene.publish(trigger(), pipelines=[changed])
+
+    [said] = api.get("/pipelines/churn-training").json()["problems"]
+    assert said.startswith("on-upload: ")
+    assert "'more'" in said
+
+
+def test_an_upload_is_tried(api: Api) -> None:
+    later = (World().now + timedelta(minutes=1)).isoformat()
+
+    [found] = previews(api, "on-upload", {"event": {**UPLOAD, "eventTime": later}})
+
+    assert found["decision"] == "would_run"
+    assert found["captures"] == {"region": "north", "file": "march"}
+    assert found["pipeline"] == "churn-training@v1"
+
+
+def test_an_event_of_another_kind_is_tried(api: Api) -> None:
+    [found] = previews(api, "on-upload", {"event": ORDER})
+
+    assert (found["decision"], found["check"]) == (
+        "no_match",
+        "uploaded to contosolake/landing",
+    )
+
+
+@pytest.mark.parametrize("name", ["on-message", "on-call"])
+def test_triggers_of_messages_and_http_are_tried_with_data(api: Api, name: str) -> None:
+    [good] = previews(api, name, {"event": {"data": {"file": "azureml:a:1"}}})
+    [bad] = previews(api, name, {"event": {"data": {}}})
+
+    assert good["decision"] == "would_run"
+    assert bad["decision"] == "would_be_dead_letter"
+    assert [item["place"] for item in bad["problems"]] == ["inputs.data"]
+
+
+def test_the_end_of_a_run_is_tried(api: Api) -> None:
+    data = {"trigger": "on-call", "status": "completed", "pipeline": "churn-training"}
+
+    [good] = previews(api, "on-end", {"event": {"data": data}})
+    [bad] = previews(api, "on-end", {"event": {"data": {**data, "status": "failed"}}})
+
+    assert good["decision"] == "would_run"
+    assert (bad["decision"], bad["check"]) == ("no_match", "status completed")
+    for wrong in (7, {"depth": "x"}, {"depth": -1}, {"depth": True}):
+        problem(api.post("/triggers/on-end/test", {"event": {"data": wrong}}), 422)
+
+
+def test_blobs_that_lie_there_are_tried(api: Api) -> None:
+    api.lakes.uploads = [
+        Upload(
+            account="contosolake",
+            container="landing",
+            path=path,
+            etag="0x1",
+            size=1,
+            last_modified=World().now + timedelta(minutes=1),
+        )
+        for path in ("sales/north/a.csv", "sales/north/a.txt", "sales/south/b.csv")
+    ]
+
+    found = previews(api, "on-upload", {"blobs": {}})
+    some = previews(api, "on-upload", {"blobs": {"limit": 1, "prefix": "sales/south/"}})
+
+    assert [item["decision"] for item in found] == ["would_run", "no_match", "would_run"]
+    assert len(some) == 1
+    assert some[0]["event"]["subject"].endswith("sales/south/b.csv")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"event": ORDER, "blobs": {}},
+        {"event": {"x": 1}},
+        {"event": 7},
+        {"blobs": {"limit": 0}},
+        {"blobs": {"limit": 201}},
+        {"blobs": {"limit": "20"}},
+        {"blobs": {"depth": 1}},
+    ],
+)
+def test_a_trial_says_one_thing_to_try(api: Api, body: Any) -> None:
+    problem(api.post("/triggers/on-upload/test", body), 422)
+
+
+def test_only_triggers_of_uploads_are_tried_with_blobs(api: Api) -> None:
+    problem(api.post("/triggers/on-call/test", {"blobs": {}}), 422)

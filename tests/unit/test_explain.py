@@ -1,0 +1,284 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared import envelopes
+from shared.definitions import TriggerDefinition
+from shared.errors import NotFound, RequestInvalid, StorageUnavailable, WorkspaceUnavailable
+from shared.workspace import FailedStep, Step
+from tests.unit.asking import PATH, PLACE, Asked, decisions
+from tests.unit.scene import TRIGGER, event, fail, pipeline, trigger
+
+
+def definition(name: str, spec: dict[str, Any]) -> TriggerDefinition:
+    return TriggerDefinition.model_validate(
+        {"name": name, "spec": spec, "action": {"pipeline": "train"}}
+    )
+
+
+ORDERS = definition("orders", {"service_bus": {"queue": "orders"}, "where": "event.data.go"})
+NEXT = definition("next", {"run": {"status": ["completed", "failed"]}})
+
+
+@pytest.fixture
+def here() -> Asked:
+    asked = Asked()
+    asked.publish(trigger(), ORDERS, pipelines=[pipeline(), pipeline("train", inputs={})])
+    return asked
+
+
+def message(here: Asked, number: int, id: str | None = None, *, go: bool = True) -> None:
+    body = b'{"go": true}' if go else b'{"go": false}'
+    [made] = envelopes.message(
+        body, via="queue/orders", sequence_number=number, enqueued=here.world.now, message_id=id
+    )
+    here.dispatcher.handle(made)
+
+
+def test_an_upload_is_explained(here: Asked) -> None:
+    [run] = here.upload()
+    assert [item.run for item in here.explain.blob(PLACE).items] == [run]
+
+
+@pytest.mark.parametrize("asked", ["order 7/a", "7"])
+def test_a_message_is_found_by_its_own_id_or_its_number(here: Asked, asked: str) -> None:
+    for number in (6, 7, 8):
+        message(here, number, f"order {number}/a")
+    answer = here.explain.message(asked)
+
+    assert decisions(answer) == [("orders", "submitted")]
+    assert answer.summary.endswith("which is in AzureML's hands and has not begun.")
+    assert "took message 7 of queue orders" in answer.summary
+
+
+def test_a_message_that_was_refused_says_why(here: Asked) -> None:
+    message(here, 7, go=False)
+    answer = here.explain.message("7")
+
+    assert decisions(answer) == [("orders", "no_match")]
+    assert "looked at message 7 of queue orders and said no: where event.data.go" in answer.summary
+
+
+def test_a_message_that_was_no_event_is_found(here: Asked) -> None:
+    here.dispatcher.refuse(
+        "{", id="7@x", source="servicebus:queue/a", via="queue/a", at=here.world.now, why="No JSON."
+    )
+    answer = here.explain.message("7")
+
+    assert decisions(answer) == [("unreadable", "dead_letter")]
+    assert "message 7 of queue a is no event that Signalbox understands" in answer.summary
+
+
+def test_an_event_is_found_by_its_own_id(here: Asked) -> None:
+    here.publish(
+        definition("any", {"event": {"type": "a.b"}}), pipelines=[pipeline("train", inputs={})]
+    )
+    content = {"specversion": "1.0", "id": "e-1", "source": "me", "type": "a.b"}
+    for made in envelopes.parse(content, now=here.world.now):
+        here.dispatcher.handle(made)
+
+    assert decisions(here.explain.message("e-1")) == [("any", "submitted")]
+
+
+@pytest.mark.parametrize("asked", ["nothing", "123456", "../../index.json", "a\nb", "x" * 2_000])
+def test_a_message_that_left_nothing(here: Asked, asked: str) -> None:
+    answer = here.explain.message(asked)
+
+    assert decisions(answer) == [(None, "nothing_recorded")]
+    assert "\n" not in answer.summary
+    assert len(answer.summary) < 400
+    assert "no trigger waits for events of its source and type" in answer.lines[1]
+
+
+def test_a_question_must_name_something(here: Asked) -> None:
+    with pytest.raises(RequestInvalid):
+        here.explain.message(" ")
+
+
+def test_a_run_is_told_from_its_event_to_now(here: Asked) -> None:
+    [run] = here.upload()
+    job = here.record().attempt.job_name
+    here.workspace.under_way[job] = [Step(name="train", job="c1", status="Running")]
+    answer = here.explain.run(run)
+
+    assert answer.summary == f"Run {run} is in AzureML's hands and has not begun."
+    story = "\n".join(answer.lines)
+    assert f"the upload of landing/{PATH}; trigger {TRIGGER} took it." in story
+    assert "It runs pipeline churn-training@v1." in story
+    assert "AzureML had its job." in story
+    assert "Its steps in AzureML now: train Running." in story
+    assert f"AzureML has job {job} and has not begun it" in story
+    [item] = answer.items
+    assert (item.run, item.state) == (run, "submitted")
+    assert item.waiting_for is not None
+
+
+def test_a_failed_run_says_where_and_what_was_printed(here: Asked) -> None:
+    [run] = here.upload()
+    job = here.record().attempt.job_name
+    here.workspace.failures[job] = [FailedStep(step="train", job="c1", log_tail="a\nno rows")]
+    here.end(run, "Failed")
+    answer = here.explain.run(run)
+
+    assert "no rows" in answer.summary
+    assert "Step train failed; the last it printed: no rows" in answer.lines
+    assert answer.items[0].reason is not None
+
+
+def test_a_run_that_waits_says_until_when(here: Asked) -> None:
+    fail(here.world, "PUT", WorkspaceUnavailable("busy"))
+    [run] = here.upload()
+    here.submission.request_cancel(*run.split("."))
+    answer = here.explain.run(run)
+
+    assert "Somebody asked for it to stop." in answer.lines
+    assert any("Until 2026-03-01 12:12:00 UTC." in line for line in answer.lines)
+
+
+def test_azureml_that_cannot_be_asked_hides_nothing_else(here: Asked) -> None:
+    [run] = here.upload()
+    fail(here.world, "steps", WorkspaceUnavailable("AzureML answered 503."))
+    lines = here.explain.run(run).lines
+
+    assert "AzureML could not be asked for its steps: AzureML answered 503." in lines
+
+
+def test_a_chain_of_runs_is_told_with_its_parents(here: Asked) -> None:
+    here.publish(trigger(), NEXT, pipelines=[pipeline(), pipeline("train", inputs={})])
+    [first] = here.upload()
+    here.end(first, "Completed")
+    [second] = [marker for marker in here.markers() if marker.trigger == "next"]
+    here.end(f"next.{second.key}", "Failed")
+    [third] = [marker for marker in here.markers() if marker.trigger == "next"]
+    answer = here.explain.run(f"next.{third.key}")
+
+    assert [item.run for item in answer.items][1:] == [f"next.{second.key}", first]
+    assert any(line.startswith(f"It follows on run next.{second.key}") for line in answer.lines)
+    assert any(line.startswith(f"That one follows on run {first}") for line in answer.lines)
+    assert any(line.startswith("2 runs came one after the other") for line in answer.lines)
+
+    here.blobs.delete(f"ledger/{first.replace('.', '/')}.json")
+    lines = here.explain.run(f"next.{third.key}").lines
+    assert f"That one follows on run {first}, which is not recorded any more." in lines
+
+
+def test_a_retry_names_the_run_that_it_tries_again(here: Asked) -> None:
+    [first] = here.upload()
+    here.end(first, "Failed")
+    again = here.dispatcher.retry(*first.split(".")).record
+    assert again is not None
+
+    assert f"It tries run {first} again." in here.explain.run(again.run_id).lines
+
+
+def test_what_was_no_event_has_its_story(here: Asked) -> None:
+    here.dispatcher.refuse(
+        "{", id="7@x", source="servicebus:queue/a", via="queue/a", at=here.world.now, why="No JSON."
+    )
+    answer = here.explain.run(here.record("unreadable").run_id)
+
+    assert "from queue a that is no event" in answer.lines[0]
+    assert "Why: No JSON." in answer.lines
+
+
+@pytest.mark.parametrize("id", ["", "x", f"{TRIGGER}.{'0' * 32}", "../x", "x" * 100_000])
+def test_a_run_that_is_not_there(here: Asked, id: str) -> None:
+    with pytest.raises(NotFound):
+        here.explain.run(id)
+
+
+def test_a_trigger_tells_what_is_open_and_what_it_decided(here: Asked) -> None:
+    [first] = here.upload("sales/a/1.csv")
+    here.end(first, "Completed")
+    here.world.pass_time(60)
+    here.upload("sales/notes.txt")
+    [second] = here.upload("sales/a/2.csv")
+    answer = here.explain.trigger(TRIGGER)
+
+    assert answer.question == f"What did trigger {TRIGGER} decide lately?"
+    assert answer.summary == f"Trigger {TRIGGER}: 2 decisions lately, 1 open run."
+    assert answer.lines[0].startswith(f"Trigger {TRIGGER} waits for uploads to contosolake/landing")
+    assert [item.decision for item in answer.items] == ["submitted", "no_match", "completed"]
+    assert [item.run for item in answer.items] == [second, None, first]
+
+
+def test_decisions_around_a_time(here: Asked) -> None:
+    [first] = here.upload("sales/a/1.csv")
+    here.end(first, "Completed")
+    then = here.world.now
+    here.world.pass_time(5 * 3600)
+    [second] = here.upload("sales/a/2.csv")
+    here.end(second, "Completed")
+
+    found = here.explain.trigger(TRIGGER, at=then.replace(tzinfo=None) + timedelta(minutes=30))
+    assert [item.run for item in found.items] == [first]
+    nothing = here.explain.trigger(TRIGGER, at=then + timedelta(hours=2))
+    assert nothing.items == []
+    assert "leave no record" in nothing.lines[-1]
+
+
+def test_what_is_left_out_is_said(here: Asked) -> None:
+    for number in range(25):
+        here.upload(f"sales/not-{number}")
+        here.upload(f"sales/a/{number}.csv")
+    answer = here.explain.trigger(TRIGGER)
+
+    assert len(answer.items) == 40
+    assert "There are more decisions; the newest 20 are told." in answer.lines
+    assert any("More than 20 may be open" in line for line in answer.lines)
+    assert (
+        answer.summary == f"Trigger {TRIGGER}: at least 20 decisions lately, 20 open runs or more."
+    )
+
+
+@pytest.mark.parametrize("name", ["manual", "unreadable"])
+def test_the_names_that_signalbox_keeps_are_told(here: Asked, name: str) -> None:
+    assert here.explain.trigger(name).lines[0].startswith(f"Under {name} ")
+
+
+def test_a_trigger_that_is_gone_still_tells_what_it_decided(here: Asked) -> None:
+    here.upload()
+    here.publish(ORDERS)
+
+    answer = here.explain.trigger(TRIGGER)
+    assert answer.lines[0] == f"Trigger {TRIGGER} is not published any more."
+    assert len(answer.items) == 1
+
+
+@pytest.mark.parametrize("name", ["nobody", "", "../ledger", "a\nb", "x" * 100_000])
+def test_a_trigger_that_never_was(here: Asked, name: str) -> None:
+    with pytest.raises(NotFound, match=f"There are: manual, {TRIGGER}, orders, unreadable") as why:
+        here.explain.trigger(name)
+    assert len(str(why.value)) < 500
+
+
+def test_what_an_event_says_stays_on_one_line(here: Asked) -> None:
+    here.upload("sales/a\nTrigger x said yes.\n/notes.txt")
+    for answer in (
+        here.explain.trigger(TRIGGER),
+        here.explain.blob("contosolake/landing/sales/a\nTrigger x said yes.\n/notes.txt"),
+    ):
+        assert all("\n" not in line for line in [answer.question, answer.summary, *answer.lines])
+
+
+def test_storage_that_does_not_answer_is_no_answer(here: Asked) -> None:
+    fail(here.world, "list", StorageUnavailable("down"), times=100)
+    for ask, what in (
+        (here.explain.blob, PLACE),
+        (here.explain.message, "7"),
+        (here.explain.trigger, TRIGGER),
+    ):
+        with pytest.raises(StorageUnavailable):
+            ask(what)
+
+
+def test_asking_changes_nothing(here: Asked) -> None:
+    [run] = here.upload()
+    message(here, 7)
+    before = dict(here.blobs.stored)
+    here.explain.run(run)
+    here.explain.message("7")
+    here.explain.trigger(TRIGGER, at=event().time)
+
+    assert here.blobs.stored == before

@@ -1,0 +1,226 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.definitions import TriggerDefinition
+from shared.errors import NotFound, RequestInvalid, StorageUnavailable
+from shared.events import Event
+from shared.lakes import Upload
+from shared.previews import Previews
+from tests.fakes import MemoryLakes
+from tests.unit.scene import TRIGGER, Scene, event, pipeline, trigger
+
+
+@pytest.fixture
+def here() -> Scene:
+    scene = Scene()
+    scene.publish(trigger(experiment_name="churn-${{ captures.region }}", compute="gpu"))
+    return scene
+
+
+def previews(here: Scene, lakes: MemoryLakes | None = None) -> Previews:
+    return Previews(
+        index=here.index,
+        orders=here.orders,
+        ledger=here.ledger,
+        lakes=lakes or MemoryLakes(),
+        variables=here.variables,
+    )
+
+
+def upload(here: Scene, path: str, **changes: Any) -> Upload:
+    given = {"etag": "0x1", "size": 12, "last_modified": here.world.now, **changes}
+    return Upload(account="contosolake", container="landing", path=path, **given)
+
+
+def plain(**changes: Any) -> Event:
+    given = {"id": "1", "source": "me", "type": "test", "time": "2026-03-01T12:00:00Z", **changes}
+    return Event.model_validate(given)
+
+
+def definition(name: str, spec: dict[str, Any], **action: Any) -> TriggerDefinition:
+    return TriggerDefinition.model_validate(
+        {"name": name, "spec": spec, "action": {"pipeline": "train", **action}}
+    )
+
+
+def test_says_what_would_run_without_running_it(here: Scene) -> None:
+    before = dict(here.blobs.stored)
+    found = previews(here).against(TRIGGER, event())
+
+    assert (found.decision, found.check, found.problems) == ("would_run", None, [])
+    assert found.captures == {"region": "north", "file": "march"}
+    assert found.pipeline == "churn-training@v1"
+    assert found.inputs == {
+        "data": "https://contosolake.blob.core.windows.net/landing/sales/north/march.csv"
+    }
+    assert (found.experiment_name, found.compute) == ("churn-north", "gpu")
+    assert found.tags["signalbox_run"] == found.run
+    assert "path sales/{region}/{file}.csv" in found.passed
+    assert here.blobs.stored == before
+    assert here.workspace.jobs == {}
+
+
+def test_the_run_that_it_would_be_is_the_one_it_becomes(here: Scene) -> None:
+    would = previews(here).against(TRIGGER, event())
+    here.dispatcher.handle(event())
+    record = here.record()
+    is_now = previews(here).against(TRIGGER, event())
+
+    assert would.run == is_now.run == record.run_id
+    assert is_now.decision == "duplicate"
+    assert record.body is not None
+    assert would.tags == record.body.tags
+
+
+def test_a_no_is_told_with_its_check_and_leaves_no_history(here: Scene) -> None:
+    found = previews(here).against(TRIGGER, event("sales/notes.txt"))
+
+    assert (found.decision, found.run) == ("no_match", None)
+    assert found.check == "path sales/{region}/{file}.csv"
+    assert found.passed == ["uploaded to contosolake/landing"]
+    assert here.decisions() == []
+
+
+def test_everything_that_does_not_fit_is_told_at_once(here: Scene) -> None:
+    here.publish(
+        trigger(inputs={"data": "${{ event.data.nothing }}", "more": 1, "rows": "x"}),
+        pipelines=[pipeline(inputs={"data": {"type": "uri_file"}, "rows": {"type": "integer"}})],
+    )
+    found = previews(here).against(TRIGGER, event())
+
+    assert (found.decision, found.inputs) == ("would_be_dead_letter", None)
+    assert [problem.place for problem in found.problems] == [
+        "inputs.data",
+        "inputs.more",
+        "inputs.rows",
+    ]
+
+
+def test_a_pipeline_that_is_not_published_is_told(here: Scene) -> None:
+    here.publish(trigger(), pipelines=[])
+    found = previews(here).against(TRIGGER, event())
+
+    assert found.decision == "would_be_dead_letter"
+    assert found.pipeline is None
+    [problem] = found.problems
+    assert problem.place == "action.pipeline"
+    assert "churn-training" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("spec", "data"),
+    [
+        ({"service_bus": {"queue": "orders"}}, {"x": 1}),
+        ({"service_bus": {"topic": "news", "subscription": "s"}}, {"x": 1}),
+        ({"http": {}}, {"x": 1}),
+        (
+            {"run": {"pipeline": "first", "status": "failed"}},
+            {"pipeline": "first", "status": "failed"},
+        ),
+        ({"event": {"type": "test"}}, None),
+    ],
+)
+def test_an_event_counts_as_come_the_way_its_trigger_waits_for(
+    here: Scene, spec: dict[str, Any], data: Any
+) -> None:
+    here.publish(definition("any", spec), pipelines=[pipeline("train", inputs={})])
+
+    assert previews(here).against("any", plain(data=data)).decision == "would_run"
+    other = plain(data=data, via="queue/elsewhere")
+    expected = "would_run" if "event" in spec else "no_match"
+    assert previews(here).against("any", other).decision == expected
+
+
+def test_a_chain_that_is_too_long_is_told(here: Scene) -> None:
+    here.publish(definition("next", {"run": {}}), pipelines=[pipeline("train", inputs={})])
+    data = {"pipeline": "first", "status": "completed", "depth": 5}
+    found = previews(here).against("next", plain(data=data))
+
+    assert found.decision == "would_be_dead_letter"
+    assert found.problems[0].place == "policies.max_depth"
+    assert previews(here).against("next", plain(data={**data, "depth": 4})).problems == []
+
+
+@pytest.mark.parametrize("data", [None, [], "text"])
+def test_the_end_of_a_run_says_of_what(here: Scene, data: Any) -> None:
+    here.publish(definition("next", {"run": {}}), pipelines=[pipeline("train", inputs={})])
+    with pytest.raises(RequestInvalid) as refused:
+        previews(here).against("next", plain(data=data))
+    assert list(refused.value.problems) == ["event.data"]
+
+
+@pytest.mark.parametrize("name", ["nobody", "", "x" * 100_000, "a\nb"])
+def test_a_trigger_that_is_not_there(here: Scene, name: str) -> None:
+    with pytest.raises(NotFound, match=f"There are: {TRIGGER}") as refused:
+        previews(here).against(name, event())
+    assert len(str(refused.value)) < 500
+    with pytest.raises(NotFound):
+        previews(here).against_blobs(name)
+
+
+def test_blobs_that_lie_there_are_tried(here: Scene) -> None:
+    lakes = MemoryLakes()
+    old = here.world.now - timedelta(days=1)
+    lakes.uploads = [
+        upload(here, "sales/a/1.csv"),
+        upload(here, "sales/a/2.txt"),
+        upload(here, "sales/a/3.csv", last_modified=old),
+        upload(here, "sales/a/4.csv", etag="0x4"),
+        upload(here, "sales/x'; rm/5.csv"),
+        upload(here, "scores/5.csv"),
+    ]
+    here.dispatcher.handle(event("sales/a/4.csv", etag="0x4"))
+    before = dict(here.blobs.stored)
+    found = previews(here, lakes).against_blobs(TRIGGER)
+
+    assert lakes.looks == ["contosolake/landing/sales/"]
+    assert [told.decision for told in found] == [
+        "would_run",
+        "no_match",
+        "no_match",
+        "duplicate",
+        "would_be_dead_letter",
+    ]
+    assert str(found[2].check).startswith("not before")
+    assert found[3].run == here.record().run_id
+    assert here.blobs.stored == before
+
+
+def test_a_blob_that_no_event_could_name_is_told(here: Scene) -> None:
+    lakes = MemoryLakes()
+    lakes.uploads = [upload(here, "sales/../secret/1.csv")]
+    [found] = previews(here, lakes).against_blobs(TRIGGER)
+
+    assert found.decision == "would_be_dead_letter"
+    assert found.problems[0].place == "event"
+
+
+def test_blobs_are_listed_under_a_prefix_up_to_a_limit(here: Scene) -> None:
+    lakes = MemoryLakes()
+    lakes.uploads = [upload(here, f"sales/{region}/1.csv") for region in "abc"]
+
+    assert len(previews(here, lakes).against_blobs(TRIGGER, limit=2)) == 2
+    [only] = previews(here, lakes).against_blobs(TRIGGER, prefix="sales/b")
+    assert only.captures["region"] == "b"
+
+
+@pytest.mark.parametrize("limit", [0, 201])
+def test_only_so_many_blobs_are_tried(here: Scene, limit: int) -> None:
+    with pytest.raises(RequestInvalid):
+        previews(here).against_blobs(TRIGGER, limit=limit)
+
+
+def test_only_triggers_for_blobs_have_blobs(here: Scene) -> None:
+    here.publish(definition("any", {"http": {}}), pipelines=[pipeline("train", inputs={})])
+    with pytest.raises(RequestInvalid) as refused:
+        previews(here).against_blobs("any")
+    assert "its source is http" in refused.value.problems["blobs"]
+
+
+def test_a_container_that_may_not_be_read_is_told(here: Scene) -> None:
+    lakes = MemoryLakes()
+    lakes.trouble = StorageUnavailable("Give this identity the role Storage Blob Data Reader.")
+    with pytest.raises(StorageUnavailable, match="Storage Blob Data Reader"):
+        previews(here, lakes).against_blobs(TRIGGER)
