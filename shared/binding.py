@@ -108,12 +108,15 @@ def bind(
     all_tags = {**pipeline.tags, **tags, **origin.tags(pipeline)}
     body = JobBody(
         component_id=pipeline.component_id,
+        jobs=pipeline.jobs,
         inputs=inputs,
         outputs=pipeline.outputs,
         settings=_settings(action, pipeline, compute),
         experiment_name=_experiment(experiment, pipeline),
         display_name=_display_name(pipeline, origin),
         description=pipeline.description,
+        properties=pipeline.properties,
+        identity=pipeline.identity,
         tags={
             redacted(name): redacted(expressions.as_text(value))[:_TAG_LENGTH]
             for name, value in all_tags.items()

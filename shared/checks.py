@@ -19,6 +19,7 @@ from shared.bindings import (
 )
 from shared.documents import Document, Place
 from shared.errors import DefinitionsInvalid, Problem
+from shared.inputs import RESERVED_INPUT
 from shared.nodes import Node, mapping
 from shared.sources import local
 
@@ -35,9 +36,6 @@ _STEP_KEYS = frozenset(
     | {"command", "code", "environment", "environment_variables", "resources", "limits"}
     | {"distribution", "queue_settings", "is_deterministic", "comment"}
 )
-
-#: How the inputs begin that carry each step's own compute; see the compiler.
-RESERVED_INPUT = "signalbox_"
 
 
 def before(document: Document) -> Iterator[Problem]:

@@ -8,17 +8,14 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from shared import graphs, wrapping
-from shared.checks import RESERVED_INPUT
 from shared.definitions import PipelineDefinition
 from shared.documents import Document
 from shared.errors import Problem
 from shared.graphs import Graph
-from shared.inputs import DATA_TYPES, DataInput, PipelineInput
+from shared.inputs import DATA_TYPES, DataInput, PipelineInput, compute_input
 from shared.nodes import Node, mapping
 from shared.registrations import CompiledAsset, CompiledComponent, Registrations
 from shared.sources import local, version_of
-
-__all__ = ["CompiledAsset", "CompiledComponent", "CompiledPipeline", "compile", "compute_input"]
 
 
 @dataclass(frozen=True)
@@ -55,10 +52,10 @@ class CompiledPipeline:
     def version(self) -> str:
         return self.component.version
 
-
-def compute_input(step: str) -> str:
-    """The pipeline's input that carries the compute of a step."""
-    return f"{RESERVED_INPUT}compute_{step}"
+    @property
+    def by_reference(self) -> bool:
+        """Whether its own component is registered, for jobs to refer to."""
+        return self.jobs is None and self.registered is None
 
 
 def compile(definition: PipelineDefinition) -> CompiledPipeline:
@@ -116,11 +113,12 @@ def _inline(graph: Graph) -> list[str]:
         if own:
             why.append(f"job {name!r} has data of its own: {', '.join(own)}")
     settings = mapping(graph.document.content.get("settings"))
-    return why + [
+    why += [
         f"settings.{name} names a job, which only a job with jobs in it can"
         for name in ("on_init", "on_finalize")
         if settings.get(name)
     ]
+    return why
 
 
 def _own_data(node: Node) -> list[tuple[str, dict[str, Any]]]:

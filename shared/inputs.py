@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 Literal = str | bool | int | float
 
+#: How the inputs begin that Signalbox itself adds to a pipeline.
+RESERVED_INPUT = "signalbox_"
+
 #: Types of inputs that are data, not values. Source: AzureML CLI v2 pipelineJob schema.
 DATA_TYPES = frozenset(
     {"uri_file", "uri_folder", "mltable", "custom_model", "mlflow_model", "triton_model"}
@@ -32,6 +35,11 @@ _SECRET = re.compile(
 )
 
 _SHELL = re.compile(r"[\x00-\x1f\x7f$`\"'\\;&|<>#]")
+
+
+def compute_input(step: str) -> str:
+    """The pipeline's input that carries the compute of a step."""
+    return f"{RESERVED_INPUT}compute_{step}"
 
 
 def secret(text: str) -> bool:

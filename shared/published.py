@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shared.blob_state import BlobState
 from shared.errors import RecordUnreadable
 from shared.index import Snapshot
-from shared.inputs import DataInput, Literal, PipelineInput
+from shared.inputs import DataInput, Literal, PipelineInput, compute_input
 
 SCHEMA = 1
 
@@ -21,7 +21,16 @@ class PublishedPipeline(BaseModel):
     schema_version: int = Field(default=SCHEMA, alias="schema")
     name: str
     version: str
+    #: ARM id of this version, which jobs by reference name.
     component_id: str
+    #: `reference` (the job names the component) or `inline` (it carries the steps).
+    submission: str = "reference"
+    #: Why it is inline.
+    inline_because: tuple[str, ...] = ()
+    #: The steps of an inline job, each referring to its registered component.
+    jobs: dict[str, Any] | None = None
+    #: The compute of each step that has one of its own, by step.
+    computes: dict[str, str] = Field(default_factory=dict)
     inputs: dict[str, PipelineInput]
     outputs: dict[str, DataInput]
     settings: dict[str, Any]
@@ -29,6 +38,8 @@ class PublishedPipeline(BaseModel):
     display_name: str | None = None
     description: str | None = None
     tags: dict[str, str]
+    properties: dict[str, str] = Field(default_factory=dict)
+    identity: dict[str, Any] | None = None
 
     def bind(
         self, values: Mapping[str, Any]
@@ -44,6 +55,7 @@ class PublishedPipeline(BaseModel):
                 bound[name] = declared.take(values.get(name))
             except ValueError as error:
                 problems[name] = str(error)
+        bound |= {compute_input(step): compute for step, compute in self.computes.items()}
         return bound, problems
 
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shared import compiler, definitions, lint
-from shared.compiler import CompiledComponent, CompiledPipeline
+from shared.compiler import CompiledPipeline
 from shared.definitions import Definitions, TriggerDefinition, TriggerFile
 from shared.errors import DefinitionsInvalid, Transient
 from shared.index import Index, IndexedTrigger, Snapshot
 from shared.published import Published, PublishedPipeline
+from shared.registrations import CompiledAsset, CompiledComponent
 
 
 class Registry(Protocol):
@@ -29,6 +30,10 @@ class Registry(Protocol):
     def registered(self, name: str, version: str) -> bool: ...
 
     def register(self, document: dict[str, Any]) -> None: ...
+
+    def has_asset(self, asset: CompiledAsset) -> bool: ...
+
+    def upload(self, asset: CompiledAsset) -> None: ...
 
 
 class Did(StrEnum):
@@ -65,7 +70,7 @@ class Publishing:
         #: What the app takes messages from, as `Event.via` spells it.
         self._listens = listens
 
-    def plan(self, folder: Path) -> list[Change]:
+    def plan(self, folder: Path | Definitions) -> list[Change]:
         """What publishing the folder would do now; registers and writes nothing.
 
         Raises DefinitionsInvalid, StorageUnavailable, RecordUnreadable.
@@ -76,7 +81,7 @@ class Publishing:
 
     def publish(
         self,
-        folder: Path,
+        folder: Path | Definitions,
         say: Callable[[str], None],
         planned: Callable[[list[Change]], None] = lambda _plan: None,
     ) -> list[Change]:
@@ -93,9 +98,9 @@ class Publishing:
             self._register_all(pipeline, record, say)
         return self._activate(now, found.triggers)
 
-    def _prepare(self, folder: Path) -> tuple[Definitions, list[CompiledPipeline]]:
+    def _prepare(self, folder: Path | Definitions) -> tuple[Definitions, list[CompiledPipeline]]:
         """The folder's definitions, if nothing at all is wrong with them."""
-        found = definitions.load(folder)
+        found = definitions.load(folder) if isinstance(folder, Path) else folder
         try:
             elsewhere: Mapping[str, lint.Ports | None] = self._elsewhere(found)
         except Transient:
@@ -127,12 +132,26 @@ class Publishing:
         known = self._published.read(pipeline.name, pipeline.version)
         # The same state may be used with another workspace, which has none of it yet.
         if known is None or known.component_id != record.component_id:
+            if pipeline.assets:
+                say(f"uploading the data of {pipeline.name}: {len(pipeline.assets)}")
             say(f"registering the steps of {pipeline.name}: {len(pipeline.steps)}")
+            pipelines = [step for step in pipeline.steps if step.document["type"] == "pipeline"]
+            steps = [step for step in pipeline.steps if step not in pipelines]
             with ThreadPoolExecutor(max_workers=8) as pool:
-                list(pool.map(self._register, pipeline.steps))
-            say(f"registering {pipeline.name}:{pipeline.version}")
-            self._register(pipeline.component)
+                uploads = pool.map(self._upload, pipeline.assets)
+                list(pool.map(self._register, steps))
+                list(uploads)
+            # A pipeline comes after those within it.
+            for step in pipelines:
+                self._register(step)
+            if pipeline.by_reference:
+                say(f"registering {pipeline.name}:{pipeline.version}")
+                self._register(pipeline.component)
             self._published.write(record)
+
+    def _upload(self, asset: CompiledAsset) -> None:
+        if not self._registry.has_asset(asset):
+            self._registry.upload(asset)
 
     def _register(self, component: CompiledComponent) -> None:
         # Asking costs one request, registering a step three and more, and its upload.
@@ -225,7 +244,12 @@ def _published(pipeline: CompiledPipeline, registry: Registry) -> PublishedPipel
     return PublishedPipeline(
         name=pipeline.name,
         version=pipeline.version,
-        component_id=registry.component_id(component.name, component.version),
+        component_id=pipeline.registered
+        or registry.component_id(component.name, component.version),
+        submission="inline" if pipeline.jobs is not None else "reference",
+        inline_because=pipeline.inline_because,
+        jobs=pipeline.jobs,
+        computes=pipeline.computes,
         inputs=pipeline.inputs,
         outputs=pipeline.outputs,
         settings=pipeline.settings,
@@ -233,6 +257,8 @@ def _published(pipeline: CompiledPipeline, registry: Registry) -> PublishedPipel
         display_name=pipeline.display_name,
         description=pipeline.description,
         tags=pipeline.tags,
+        properties=pipeline.properties,
+        identity=pipeline.identity,
     )
 
 
