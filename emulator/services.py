@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Host, Route
 from starlette.types import ASGIApp
 
-from emulator.azureml import ComputeFailures, Machine, Workspace, create_app
+from emulator.azureml import Machine, Workspace, WorkspaceControl, create_app
 from emulator.blob_events import watch_storage
 from emulator.certificates import Certificates
 from emulator.child_process import end_with_parent
@@ -64,12 +64,12 @@ class Services:
             topology, functions_url=functions_url, key=settings.event_grid_key, queues=self._queues
         )
         self._faults = Faults({ARM_HOST, topology.workspace.api_host})
-        self._compute_failures = ComputeFailures()
+        self._workspace_control = WorkspaceControl()
         self._workspace = create_app(
             Workspace.of(topology),
             _machine(settings),
             self._publish_from_any_thread,
-            self._compute_failures,
+            self._workspace_control,
         )
         self._ready = False
         self._stop = asyncio.Event()
@@ -115,7 +115,7 @@ class Services:
                 Route("/ready", self._answer_ready, methods=["GET"]),
                 *self._identity.routes(),
                 *self._faults.routes(),
-                *self._compute_failures.routes(),
+                *self._workspace_control.routes(),
                 *self._event_grid.routes(),
                 *self._broker.routes(),
             ]

@@ -5,7 +5,7 @@ real, and refuses by name what it does not have.
 """
 
 from emulator.azureml.application import create_app
-from emulator.azureml.computes.failures import ComputeFailures
+from emulator.azureml.control import WorkspaceControl
 from emulator.azureml.workspace import Machine, Workspace
 
-__all__ = ["ComputeFailures", "Machine", "Workspace", "create_app"]
+__all__ = ["Machine", "Workspace", "WorkspaceControl", "create_app"]

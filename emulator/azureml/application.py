@@ -14,9 +14,9 @@ from emulator.azureml.assets.models import AssetStore
 from emulator.azureml.assets.registration import Registrar
 from emulator.azureml.assets.routes import AssetRoutes
 from emulator.azureml.authority import BearerRequired
-from emulator.azureml.computes.failures import ComputeFailures
 from emulator.azureml.computes.routes import ComputeRoutes
 from emulator.azureml.computes.targets import Computes
+from emulator.azureml.control import WorkspaceControl
 from emulator.azureml.errors import (
     ServiceError,
     answer_crash,
@@ -27,6 +27,7 @@ from emulator.azureml.execution.cores import Cores
 from emulator.azureml.execution.executor import Executor
 from emulator.azureml.execution.python_environments import PythonEnvironments
 from emulator.azureml.execution.steps import Workshop
+from emulator.azureml.jobs.inspection import GraphView
 from emulator.azureml.jobs.models import JobStore
 from emulator.azureml.jobs.routes import JobRoutes
 from emulator.azureml.jobs.submission import Submission
@@ -46,15 +47,16 @@ def create_app(
     workspace: Workspace,
     machine: Machine,
     publish: Publish,
-    compute_failures: ComputeFailures | None = None,
+    control: WorkspaceControl | None = None,
 ) -> Starlette:
     """The application; its lifespan ends every process that a job still runs.
 
-    `publish` is given the workspace's Event Grid events, from any thread. `compute_failures`
-    are the operations on computes that are to fail.
+    `publish` is given the workspace's Event Grid events, from any thread. `control` is
+    what the emulator's own control sees and does here.
     """
+    control = control or WorkspaceControl()
     storage = Storage(machine)
-    computes = Computes(workspace, compute_failures or ComputeFailures())
+    computes = Computes(workspace, control.compute_failures)
     compute_routes = ComputeRoutes(workspace, computes)
     assets, jobs = AssetStore(), JobStore()
     runs = RunStore(RunEvents(workspace, publish))
@@ -68,6 +70,8 @@ def create_app(
         cores=Cores(machine.cores),
         computes=computes,
     )
+    graphs = GraphView(workspace, assets)
+    control.graph = lambda name: graphs.of(jobs.get(name))
     executor = Executor(runs, assets, workshop)
     own = WorkspaceRoutes(workspace, storage)
     history = RunHistoryRoutes(workspace, runs, storage)

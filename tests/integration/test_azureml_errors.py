@@ -11,7 +11,10 @@ from azure.identity import DefaultAzureCredential
 
 from emulator.stack import LocalAzure
 from tests.integration.workspace import (
+    children,
     clear_requests,
+    details,
+    finished,
     inner_codes,
     refusal,
     requests,
@@ -203,12 +206,9 @@ def test_bad_node_inputs(rest: Rest, echo: str, inputs: dict[str, str], expected
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        ("automl", "AutoML nodes (node 'say') are not implemented by the local AzureML workspace."),
-        ("sweep", "Sweep nodes"),
-        ("parallel", "Parallel nodes"),
-        ("spark", "Spark nodes"),
-        ("pipeline", "Pipeline nodes"),
-        ("if_else", "If-else nodes"),
+        ("if_else", "If-else nodes (node 'say') are not implemented by the local AzureML"),
+        ("do_while", "Do-while nodes"),
+        ("parallel_for", "Parallel-for nodes"),
         ("telepathy", "'telepathy' nodes"),
     ],
 )
@@ -221,20 +221,20 @@ def test_node_types_that_are_not_there(rest: Rest, kind: str, expected: str) -> 
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"distribution": {"type": "mpi"}}, "The field 'distribution' of command node 'say'"),
-        ({"queue_settings": {"job_tier": "spot"}}, "The field 'queue_settings'"),
-        ({"identity": {"type": "user_identity"}}, "The field 'identity'"),
-        ({"resources": {"instance_count": 4}}, "Several instances (node 'say' asks for 4)"),
-        ({"outputs": {"out": {"asset_name": "a"}}}, "The output 'out' of node 'say' registered"),
+        ({"distribution": {"distribution_type": "Mpi"}}, "Distributed jobs are not executed"),
+        ({"resources": {"instance_count": 4}}, "Several instances (4 are asked for)"),
     ],
 )
-def test_node_fields_that_are_not_there(
-    rest: Rest, echo: str, fields: dict[str, Any], expected: str
+def test_node_fields_that_are_not_there_fail_the_step(
+    ml: MLClient, rest: Rest, echo: str, fields: dict[str, Any], expected: str
 ) -> None:
-    node = {"type": "command", "componentId": echo, "inputs": {"text": "a"}, **fields}
-    status, code, message = _error(_put(rest, {"say": node}))
-    assert (status, code) == (501, "NotImplemented")
-    assert message.startswith(expected)
+    text = {"value": "a", "job_input_type": "literal"}
+    node = {"type": "command", "componentId": echo, "inputs": {"text": text}, **fields}
+    made = _put(rest, {"say": node})
+    assert made.status_code == 201
+    name = made.json()["name"]
+    assert finished(ml, name).status == "Failed"
+    assert details(ml, children(ml, name)["say"].name).error.error.message.startswith(expected)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_node_fields_that_are_not_there(
         ({"jobType": "AutoML"}, 501, "AutoML jobs are not implemented"),
         ({"jobType": "Spark"}, 501, "Spark jobs are not implemented"),
         ({"settings": {"on_init": "a"}}, 501, "The setting 'on_init' of pipeline jobs"),
-        ({"identity": {"identityType": "Managed"}}, 501, "The field 'identity' of pipeline jobs"),
+        ({"quota": {"cores": 4}}, 501, "The field 'quota' of pipeline jobs"),
         ({"settings": {"default_compute": "nowhere"}}, 400, "Unknown compute target 'nowhere'"),
         ({"inputs": {"a": {"jobInputType": "uri_file"}}}, 400, "The input 'a' of pipeline job"),
     ],
@@ -271,13 +271,6 @@ def test_unknown_default_datastore(rest: Rest, echo: str) -> None:
     assert "Unknown default datastore 'lake'" in answer.json()["error"]["message"]
 
 
-def test_docker_build_contexts_are_refused(rest: Rest) -> None:
-    build = {"properties": {"build": {"contextUri": "https://a/b"}}}
-    answer = rest("PUT", f"/environments/{unique('env')}/versions/1", build)
-    assert answer.status_code == 501
-    assert "Docker build contexts" in answer.json()["error"]["message"]
-
-
 def test_component_name_with_a_hyphen(rest: Rest) -> None:
     answer = rest("PUT", "/components/a-b/versions/1", {"properties": {"componentSpec": {}}})
     status, code, message = _error(answer)
@@ -286,10 +279,10 @@ def test_component_name_with_a_hyphen(rest: Rest) -> None:
 
 
 def test_component_types_that_are_not_there(rest: Rest) -> None:
-    spec = {"properties": {"componentSpec": {"type": "spark"}}}
+    spec = {"properties": {"componentSpec": {"type": "telepathic"}}}
     answer = rest("PUT", "/components/sparkling/versions/1", spec)
     assert answer.status_code == 501
-    assert "Components of type 'spark'" in answer.json()["error"]["message"]
+    assert "Components of type 'telepathic'" in answer.json()["error"]["message"]
 
 
 # --- the service itself ---

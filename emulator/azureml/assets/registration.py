@@ -10,35 +10,15 @@ from emulator.azureml.arm_ids import asset_id
 from emulator.azureml.assets.errors import BadAssetName
 from emulator.azureml.assets.models import AssetStore, AssetVersion
 from emulator.azureml.errors import NotImplementedHere, UserError
-from emulator.azureml.graphs.nodes import Node, read_nodes
+from emulator.azureml.graphs.nodes import Node, own_component, read_nodes
 from emulator.azureml.graphs.rules import check_graph, check_no_runtime_settings
-from emulator.azureml.graphs.specs import Component, read_component
+from emulator.azureml.graphs.specs import Component, read_component, registry_component
 from emulator.azureml.workspace import Workspace
 
 _COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,254}")
 _OTHER_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,254}")
-_COMMAND_FIELDS = frozenset(
-    {
-        "name",
-        "version",
-        "display_name",
-        "description",
-        "type",
-        "command",
-        "code",
-        "environment",
-        "inputs",
-        "outputs",
-        "tags",
-        "properties",
-        "is_deterministic",
-        "resources",
-        "limits",
-        "environment_variables",
-        "_source",
-        "$schema",
-    }
-)
+#: Where a component of each type says what it runs in, and with what.
+_RUNS = {"command": (), "parallel": ("task",), "spark": (), "promptflow_parallel": ()}
 
 
 class Registrar:
@@ -83,19 +63,28 @@ class Registrar:
         return self.referred("environments", text, where).properties
 
     def component(self, text: str, where: str) -> Component:
-        """A registered component by its id."""
+        """A registered component by its id; one of a registry is not looked into."""
+        if "registries/" in text:
+            return registry_component(text)
         asset = self.referred("components", text, where)
         return read_component(
             asset.properties["componentSpec"], name=asset.name, version=asset.version
         )
 
     def components_of(self, nodes: Mapping[str, Node]) -> dict[str, Component]:
-        """The command component of each node."""
+        """The component of each node; of a sweep, that of its trial."""
         found = {}
         for name, node in nodes.items():
+            if not node.component_id:
+                found[name] = own_component(node)
+                continue
             component = self.component(node.component_id, f"node '{name}'")
-            if component.type != "command":
-                raise NotImplementedHere(f"Nodes of {component.type} components (node '{name}')")
+            wanted = "command" if node.type == "sweep" else node.type
+            if component.is_known and component.type != wanted:
+                raise UserError(
+                    f"The node '{name}' is of type {node.type}, but its component "
+                    f"'{component.name}' is of type {component.type}."
+                )
             found[name] = component
         return found
 
@@ -116,22 +105,25 @@ class Registrar:
             )
             return
         where = f"component '{name}'"
-        for field, value in spec.items():
-            if field not in _COMMAND_FIELDS and value not in (None, {}, []):
-                raise NotImplementedHere(f"The field '{field}' of command {where}", plural=False)
-        _required(spec, "command", where)
-        self.environment(_required(spec, "environment", where), where)
-        if spec.get("code"):
-            self.referred("codes", spec["code"], where)
+        if component.type == "command":
+            _required(spec, "command", where)
+            _required(spec, "environment", where)
+        for path in ((), *_RUNS.get(component.type, ())):
+            part = spec.get(path) or {} if path else spec
+            if environment := part.get("environment"):
+                self.environment(str(environment), where)
+            if (code := part.get("code")) and "registries/" not in str(code):
+                self.referred("codes", str(code), where)
 
 
 def _check_environment(name: str, properties: Mapping[str, Any]) -> None:
-    if properties.get("build"):
-        raise NotImplementedHere(f"Docker build contexts (environment '{name}')")
+    build = properties.get("build")
+    if build and not build.get("contextUri"):
+        raise UserError(f"The build of environment '{name}' has no contextUri.")
     if str(properties.get("osType") or "Linux") != "Linux":
         raise NotImplementedHere(f"Windows environments (environment '{name}')")
-    if not properties.get("image") and not properties.get("condaFile"):
-        raise UserError(f"The environment '{name}' has neither an image nor a condaFile.")
+    if not (properties.get("image") or properties.get("condaFile") or build):
+        raise UserError(f"The environment '{name}' has no image, condaFile or build.")
     try:
         conda = yaml.safe_load(properties.get("condaFile") or "{}")
     except yaml.YAMLError as error:

@@ -1,13 +1,14 @@
 """What a step is really given, once the steps before it are done."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from emulator.azureml.arm_ids import asset_id
 from emulator.azureml.assets.models import AssetStore
 from emulator.azureml.execution.plan import Plan, Step
 from emulator.azureml.graphs.bindings import Binding, Data, NodeOutput, ParentInput, Text
-from emulator.azureml.graphs.specs import FOLDER_TYPES
+from emulator.azureml.graphs.nodes import Node
+from emulator.azureml.graphs.specs import FOLDER_TYPES, Component
 from emulator.azureml.locations import Location, parse
 from emulator.azureml.workspace import Workspace
 
@@ -20,6 +21,44 @@ class DataInput:
     is_folder: bool
     #: An output that a step before left empty is an empty folder, not a mistake.
     may_be_empty: bool
+
+
+def child_inputs(
+    node: Node,
+    component: Component,
+    outer: Mapping[str, Text | Data],
+    produced: Callable[[str, str], str] | None = None,
+) -> dict[str, Text | Data]:
+    """What a pipeline that is a node gets from the pipeline around it, its defaults filled in.
+
+    Without `produced`, outputs of nodes that have not run yet are data named by their binding.
+    """
+    found: dict[str, Text | Data] = {}
+    for name, spec in component.inputs.items():
+        binding = node.inputs.get(name)
+        value: Text | Data | None = None
+        match binding:
+            case ParentInput():
+                value = outer.get(binding.name)
+            case NodeOutput():
+                uri = f"${{{{parent.jobs.{binding.node}.outputs.{binding.name}}}}}"
+                if produced:
+                    uri = produced(binding.node, binding.name)
+                value = Data(uri, spec.type, is_produced=True)
+            case Text():
+                value = Text(binding.filled(lambda key: _literal_of(outer, key)))
+            case Data():
+                value = binding
+        if value is None and spec.default is not None:
+            value = Text(spec.default)
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def _literal_of(inputs: Mapping[str, Text | Data], name: str) -> str:
+    value = inputs.get(name)
+    return value.text if isinstance(value, Text) else ""
 
 
 class StepInputs:
@@ -48,7 +87,9 @@ class StepInputs:
             if value is None and spec.default is not None:
                 value = spec.default
             if isinstance(value, Data):
-                found[name] = self._data(value.uri, spec.type in FOLDER_TYPES, empty=False)
+                found[name] = self._data(
+                    value.uri, spec.type in FOLDER_TYPES, empty=value.is_produced
+                )
             elif isinstance(value, NodeOutput):
                 uri = self._produced(value.node, value.name)
                 found[name] = self._data(uri, spec.type in FOLDER_TYPES, empty=True)
@@ -69,8 +110,7 @@ class StepInputs:
         return binding
 
     def _literal(self, name: str) -> str:
-        value = self._plan.inputs.get(name)
-        return value.text if isinstance(value, Text) else ""
+        return _literal_of(self._plan.inputs, name)
 
     def _data(self, uri: str, is_folder: bool, *, empty: bool) -> DataInput:
         named = asset_id(uri, self._workspace, kind="data")

@@ -1,13 +1,14 @@
 """One job from its start to its end: steps in order of their data, side by side where they can."""
 
 import concurrent.futures
+import dataclasses
 import logging
 import threading
 import uuid
 
 from emulator.azureml.arm_ids import last_segment
 from emulator.azureml.assets.models import AssetStore
-from emulator.azureml.execution.inputs import StepInputs
+from emulator.azureml.execution.inputs import StepInputs, child_inputs
 from emulator.azureml.execution.outputs import output_uris
 from emulator.azureml.execution.plan import Plan, Step
 from emulator.azureml.execution.run_log import RunLog
@@ -25,13 +26,24 @@ class JobExecution:
     """Runs one job. `stop` cancels all of it."""
 
     def __init__(
-        self, run: Run, plan: Plan, *, runs: RunStore, assets: AssetStore, workshop: Workshop
+        self,
+        run: Run,
+        plan: Plan,
+        *,
+        runs: RunStore,
+        assets: AssetStore,
+        workshop: Workshop,
+        root: str | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
         self._run = run
         self._plan = plan
         self._runs = runs
+        self._assets = assets
         self._workshop = workshop
-        self.stop = threading.Event()
+        #: Name of the job that a pipeline which is a node belongs to.
+        self._root = root or run.name
+        self.stop = stop or threading.Event()
         self._stop_steps = threading.Event()
         self._steps: dict[str, Run] = {}
         self._inputs = StepInputs(plan, workshop.workspace, assets, self._produced)
@@ -102,14 +114,44 @@ class JobExecution:
 
     def _execute_step(self, step: Step) -> None:
         run = self._steps[step.name]
+        if step.child is not None:
+            self._execute_child(step, step.child, run)
+            return
         StepExecution(
             step,
             run,
-            self._run.name,
+            self._root,
             uris=output_uris(step, self._plan, run.name),
             workshop=self._workshop,
             stop=self._stop_steps,
         ).execute(self._inputs)
+
+    def _execute_child(self, step: Step, plan: Plan, run: Run) -> None:
+        """Run a pipeline that is a node of this one."""
+        run.move(Status.PREPARING)
+        inputs = child_inputs(step.node, step.component, self._plan.inputs, self._produced)
+        uris = {
+            name: uri
+            for name, target in step.node.outputs.items()
+            if (uri := target.uri or self._plan.output_uris.get(target.parent_output or ""))
+        }
+        plan = dataclasses.replace(
+            plan,
+            inputs=inputs,
+            output_uris=uris,
+            default_datastore=self._plan.default_datastore,
+            continue_on_step_failure=self._plan.continue_on_step_failure,
+            force_rerun=self._plan.force_rerun,
+        )
+        JobExecution(
+            run,
+            plan,
+            runs=self._runs,
+            assets=self._assets,
+            workshop=self._workshop,
+            root=self._root,
+            stop=self._stop_steps,
+        ).execute()
 
     def _finish(self, journal: RunLog) -> None:
         self._run.warnings = [text for run in self._steps.values() for text in run.warnings]
@@ -154,7 +196,7 @@ class JobExecution:
         return Run(
             # the same for the same job, so that a test can know it
             name=str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self._run.name}/{step.name}")),
-            kind="command",
+            kind="pipeline" if step.child else "command",
             experiment=self._run.experiment,
             display_name=step.node.display_name,
             parent=self._run.name,
@@ -167,7 +209,7 @@ class JobExecution:
                 "azureml.moduleVersion": component.version,
                 "azureml.moduleid": step.node.component_id,
                 "azureml.isreused": "false",
-                "StepType": "PythonScriptStep",
+                "StepType": "SubGraph" if step.child else "PythonScriptStep",
             },
         )
 

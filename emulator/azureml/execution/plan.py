@@ -13,12 +13,14 @@ DEFAULT_DATASTORE = "workspaceblobstore"
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One command to run."""
+    """One node to run."""
 
     node: Node
     component: Component
     compute: str
     timeout: timedelta | None
+    #: Of a node that is a pipeline: its steps, with its own inputs as far as they are known.
+    child: "Plan | None" = None
 
     @property
     def name(self) -> str:
@@ -29,7 +31,7 @@ class Step:
 class Plan:
     """Everything the execution of a job needs to know."""
 
-    #: "pipeline", or "command" for a job that is one step.
+    #: "pipeline", or the type of a job that is one step.
     kind: str
     #: In an order that can run.
     steps: tuple[Step, ...]
@@ -43,3 +45,4 @@ class Plan:
     #: Where outputs without an address go.
     default_datastore: str = DEFAULT_DATASTORE
     continue_on_step_failure: bool = False
+    force_rerun: bool = False

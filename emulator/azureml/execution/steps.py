@@ -21,6 +21,7 @@ from emulator.azureml.execution.processes import run as run_process
 from emulator.azureml.execution.python_environments import PythonEnvironments, requirements
 from emulator.azureml.execution.run_log import RunLog
 from emulator.azureml.execution.step_folder import StepFolder
+from emulator.azureml.execution.unsupported import missing_feature
 from emulator.azureml.execution.variables import step_variables
 from emulator.azureml.runhistory.models import BUILD_LOG, STD_LOG, Run, RunAsset, RunError
 from emulator.azureml.runhistory.states import Status
@@ -71,6 +72,8 @@ class StepExecution:
         run = self._run
         try:
             run.move(Status.QUEUED)
+            if missing := missing_feature(self._step):
+                raise StepFailure("NotImplemented", missing)
             self._await_compute()
             with self._workshop.cores.one(self._stop):
                 run.move(Status.PREPARING)

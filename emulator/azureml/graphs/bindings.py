@@ -44,10 +44,13 @@ class NodeOutput:
 
 @dataclass(frozen=True)
 class Data:
-    """Data that the node itself names by URI or asset id."""
+    """Data that is named by URI or asset id."""
 
     uri: str
     type: str
+    mode: str | None = None
+    #: Made by a step of this job: it may be empty, and before that step its address is a binding.
+    is_produced: bool = False
 
 
 Binding = Text | ParentInput | NodeOutput | Data

@@ -61,8 +61,9 @@ def check_graph(
                 source = nodes.get(binding.node)
                 if source is None:
                     raise _unbound(where, f"the node '{binding.node}'", nodes)
-                declared = components[binding.node].outputs
-                if binding.name not in declared:
+                producer = components[binding.node]
+                declared = producer.outputs
+                if producer.is_known and binding.name not in declared:
                     whose = f"the output '{binding.name}' of node '{binding.node}'"
                     raise _unbound(where, whose, declared)
         for key, target in node.outputs.items():
@@ -73,7 +74,9 @@ def check_graph(
 
 
 def _check_names(node: Node, component: Component, pipeline: str) -> None:
-    for unknown in sorted(set(node.inputs) - set(component.inputs)):
+    if not component.is_known:
+        return
+    for unknown in sorted({*node.inputs, *node.search_space} - set(component.inputs)):
         raise UserError(
             f"The node '{node.name}' of {pipeline} gives the input '{unknown}', which component "
             f"'{component.name}' does not have. It has: {_names(component.inputs)}.",
@@ -86,7 +89,7 @@ def _check_names(node: Node, component: Component, pipeline: str) -> None:
             inner=("BadArgument", "UnknownOutput"),
         )
     for key, spec in component.inputs.items():
-        if key not in node.inputs and spec.is_required:
+        if key not in node.inputs and key not in node.search_space and spec.is_required:
             raise UserError(
                 f"Required input '{key}' of node '{node.name}' in {pipeline} is not provided.",
                 inner=("BadArgument", "MissingInput"),

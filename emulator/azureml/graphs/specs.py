@@ -7,8 +7,20 @@ from typing import Any
 from emulator.azureml.errors import NotImplementedHere, UserError
 
 LITERAL_TYPES = frozenset({"string", "number", "integer", "boolean"})
-FOLDER_TYPES = frozenset({"uri_folder", "mltable", "mlflow_model", "custom_model"})
+MODEL_TYPES = frozenset({"custom_model", "mlflow_model", "triton_model"})
+FOLDER_TYPES = MODEL_TYPES | {"uri_folder", "mltable"}
 DATA_TYPES = FOLDER_TYPES | {"uri_file"}
+#: What a component can be; the value is how the type is called in a refusal to run it.
+COMPONENT_TYPES: Mapping[str, str] = {
+    "command": "Command",
+    "parallel": "Parallel",
+    "pipeline": "Pipeline",
+    "spark": "Spark",
+    "automl": "AutoML",
+    "import": "Import",
+    "data_transfer": "Data transfer",
+    "promptflow_parallel": "Prompt flow",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +62,7 @@ class InputSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Component:
-    """A registered command or pipeline component, read from its `componentSpec`."""
+    """A registered component, read from its `componentSpec`."""
 
     name: str
     version: str
@@ -59,12 +71,14 @@ class Component:
     inputs: Mapping[str, InputSpec]
     outputs: Mapping[str, str]
     spec: Mapping[str, Any]
+    #: False for a component of a registry, whose inputs and outputs are not known here.
+    is_known: bool = True
 
 
 def read_component(spec: Mapping[str, Any], *, name: str, version: str) -> Component:
     """A component from the wire. Raises UserError or NotImplementedHere, naming the part."""
     kind = str(spec.get("type", "command")).lower()
-    if kind not in ("command", "pipeline"):
+    if kind not in COMPONENT_TYPES:
         raise NotImplementedHere(f"Components of type {kind!r}")
     return Component(
         name=name,
@@ -97,6 +111,20 @@ def read_input(value: Mapping[str, Any], where: str) -> InputSpec:
         choices=tuple(literal_text(choice) for choice in value.get("enum") or ()),
         minimum=_limit(value.get("min")),
         maximum=_limit(value.get("max")),
+    )
+
+
+def registry_component(text: str) -> Component:
+    """A component that is only known by its address in a registry."""
+    return Component(
+        name=text,
+        version="",
+        type="registry",
+        display_name=None,
+        inputs={},
+        outputs={},
+        spec={"type": "registry", "id": text},
+        is_known=False,
     )
 
 

@@ -35,6 +35,8 @@ def check_values(
 ) -> None:
     """Check what a node is given, once the job's inputs are known."""
     for key, binding in node.inputs.items():
+        if not component.is_known:
+            continue
         spec = component.inputs[key]
         where = f"input '{key}' of node '{node.name}'"
         if isinstance(binding, NodeOutput):

@@ -29,14 +29,20 @@ _FIELDS = frozenset(
         "services",
         "status",
         "parameters",
+        "identity",
+        "queueSettings",
+        "notificationSetting",
     }
 )
 
 
-def as_step(name: str, body: Mapping[str, Any]) -> tuple[Node, Component]:
-    """The job as a node and the component it would have. Raises UserError, naming the part."""
+def as_step(name: str, body: Mapping[str, Any], *, lenient: bool = False) -> tuple[Node, Component]:
+    """The job as a node and the component it would have. Raises UserError, naming the part.
+
+    `lenient` takes fields that cannot be carried out, for a job that is only recorded.
+    """
     for field, value in body.items():
-        if field not in _FIELDS and value not in (None, {}, []):
+        if not lenient and field not in _FIELDS and value not in (None, {}, []):
             raise NotImplementedHere(f"The field '{field}' of command jobs", plural=False)
     for field in ("command", "environmentId"):
         if not body.get(field):
@@ -45,6 +51,7 @@ def as_step(name: str, body: Mapping[str, Any]) -> tuple[Node, Component]:
     outputs = body.get("outputs") or {}
     node = Node(
         name=name,
+        type="command",
         display_name=body.get("displayName") or name,
         component_id="",
         compute=body.get("computeId"),
@@ -55,6 +62,7 @@ def as_step(name: str, body: Mapping[str, Any]) -> tuple[Node, Component]:
             key: literal_text(value)
             for key, value in (body.get("environmentVariables") or {}).items()
         },
+        body=body,
     )
     component = Component(
         name=name,
@@ -84,4 +92,4 @@ def _binding(key: str, value: Mapping[str, Any]) -> Text | Data:
         return Text(literal_text(value.get("value", "")))
     if not value.get("uri"):
         raise UserError(f"The input '{key}' has no uri.", inner=("BadArgument", "MissingInput"))
-    return Data(str(value["uri"]), kind)
+    return Data(str(value["uri"]), kind, value.get("mode"))

@@ -79,10 +79,11 @@ class JobRoutes:
         )
         job = Job(run=run, body=body, plan=plan)
         self._runs.add(run)
-        run.move(Status.PREPARING)
+        run.move(Status.PREPARING if self._workspace.executes else Status.QUEUED)
         self._jobs.add(job)
         answer = JSONResponse(job.resource(self._workspace), status_code=201)
-        self._executor.start(run, plan)
+        if self._workspace.executes:
+            self._executor.start(run, plan)
         return answer
 
     async def get(self, request: Request) -> JSONResponse:
@@ -115,6 +116,8 @@ class JobRoutes:
         job = self._jobs.get(request.path_params["name"])
         if job.run.status.is_final:
             return Response(status_code=200)
+        if not self._workspace.executes:
+            job.run.move(Status.CANCELED)
         self._executor.cancel(job.name)
         place = f"{self._workspace.arm_id}/mfeOperationResults/cancel:{job.name}"
         location = str(request.url.replace(path=place))

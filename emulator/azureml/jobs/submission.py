@@ -10,6 +10,7 @@ from emulator.azureml.assets.registration import Registrar
 from emulator.azureml.computes.models import SERVERLESS
 from emulator.azureml.computes.targets import Computes
 from emulator.azureml.errors import NotImplementedHere, UserError
+from emulator.azureml.execution.inputs import child_inputs
 from emulator.azureml.execution.plan import DEFAULT_DATASTORE, Plan, Step
 from emulator.azureml.graphs.bindings import Data, ParentInput, Text, read_binding
 from emulator.azureml.graphs.nodes import Node, read_nodes
@@ -38,8 +39,12 @@ _JOB_FIELDS = frozenset(
         "services",
         "status",
         "sourceJobId",
+        "identity",
+        "notificationSetting",
     }
 )
+#: Jobs of one step that are only recorded.
+_OTHER_JOBS = frozenset({"AutoML", "FineTuning", "Labeling", "Spark", "Sweep"})
 #: Others, known or not, are taken as they come, as the service does.
 _REFUSED_SETTINGS = ("on_init", "on_finalize")
 _DURATION = re.compile(
@@ -62,13 +67,15 @@ class Submission:
         if kind == "Command":
             return self._command(name, body)
         if kind != "Pipeline":
-            raise NotImplementedHere(f"{kind} jobs")
+            if kind not in _OTHER_JOBS or self._workspace.executes:
+                raise NotImplementedHere(f"{kind} jobs")
+            return self._recorded(kind, body)
         for field, value in body.items():
             if field not in _JOB_FIELDS and value not in (None, {}, []):
                 raise NotImplementedHere(f"The field '{field}' of pipeline jobs", plural=False)
         settings = body.get("settings") or {}
         for setting in _REFUSED_SETTINGS:
-            if settings.get(setting):
+            if settings.get(setting) and self._workspace.executes:
                 raise NotImplementedHere(f"The setting '{setting}' of pipeline jobs", plural=False)
         return self._pipeline(f"pipeline job '{name}'", body, settings)
 
@@ -80,8 +87,10 @@ class Submission:
         outputs = body.get("outputs") or {}
         if body.get("componentId"):
             component = self._registrar.component(str(body["componentId"]), job)
-            if component.type != "pipeline":
+            if component.type != "pipeline" and component.is_known:
                 raise UserError(f"The component '{component.name}' of {job} is not a pipeline.")
+            if not component.is_known:
+                return self._unknown_pipeline(component, given, outputs, job)
             nodes = read_nodes(component.spec.get("jobs") or {})
             specs, output_types = component.inputs, component.outputs
             check_given(job, given, specs, outputs, output_types)
@@ -95,34 +104,103 @@ class Submission:
             key: Text(spec.default) for key, spec in specs.items() if spec.default is not None
         }
         inputs |= given
-        components = self._registrar.components_of(nodes)
-        order = check_graph(job, nodes, components, specs, output_types)
         default_compute = settings.get("default_compute") or body.get("computeId") or SERVERLESS
-        steps = []
-        for node_name in order:
-            node, component = nodes[node_name], components[node_name]
-            check_values(job, node, component, inputs)
-            steps.append(
-                Step(
-                    node=node,
-                    component=component,
-                    compute=self._compute(node, inputs, str(default_compute), job),
-                    timeout=_timeout(node, component),
-                )
-            )
         return Plan(
             kind="pipeline",
-            steps=tuple(steps),
+            steps=self._steps(job, nodes, specs, output_types, inputs, str(default_compute)),
             inputs=inputs,
             input_specs=specs,
             outputs=output_types,
             output_uris={k: v["uri"] for k, v in outputs.items() if v and v.get("uri")},
             default_datastore=self._datastore(settings, job),
             continue_on_step_failure=_flag(settings.get("continue_on_step_failure")),
+            force_rerun=_flag(settings.get("force_rerun")),
+        )
+
+    def _steps(
+        self,
+        job: str,
+        nodes: Mapping[str, Node],
+        specs: Mapping[str, InputSpec],
+        output_types: Mapping[str, str],
+        inputs: Mapping[str, Text | Data],
+        default_compute: str,
+    ) -> tuple[Step, ...]:
+        """The steps of one graph, those of its pipeline nodes among them."""
+        components = self._registrar.components_of(nodes)
+        order = check_graph(job, nodes, components, specs, output_types)
+        steps = []
+        for node_name in order:
+            node, component = nodes[node_name], components[node_name]
+            check_values(job, node, component, inputs)
+            child = None
+            if node.type == "pipeline" and component.is_known:
+                child = self._child(node, component, inputs, default_compute)
+            steps.append(
+                Step(
+                    node=node,
+                    component=component,
+                    compute=self._compute(node, inputs, default_compute, job),
+                    timeout=_timeout(node, component),
+                    child=child,
+                )
+            )
+        return tuple(steps)
+
+    def _child(
+        self,
+        node: Node,
+        component: Component,
+        outer: Mapping[str, Text | Data],
+        default_compute: str,
+    ) -> Plan:
+        """The plan of a node that is a pipeline."""
+        inputs = child_inputs(node, component, outer)
+        return Plan(
+            kind="pipeline",
+            steps=self._steps(
+                f"pipeline node '{node.name}'",
+                read_nodes(component.spec.get("jobs") or {}),
+                component.inputs,
+                component.outputs,
+                inputs,
+                default_compute,
+            ),
+            inputs=inputs,
+            input_specs=component.inputs,
+            outputs=component.outputs,
+            output_uris={},
+        )
+
+    def _unknown_pipeline(
+        self,
+        component: Component,
+        given: Mapping[str, Text | Data],
+        outputs: Mapping[str, Any],
+        job: str,
+    ) -> Plan:
+        """A job of a registry's pipeline component, which can only be recorded."""
+        if self._workspace.executes:
+            raise NotImplementedHere(f"Components of registries ('{component.name}' of {job})")
+        return Plan(
+            kind="pipeline",
+            steps=(),
+            inputs=given,
+            input_specs={},
+            outputs=dict.fromkeys(outputs, "uri_folder"),
+            output_uris={},
+        )
+
+    def _recorded(self, kind: str, body: Mapping[str, Any]) -> Plan:
+        """A job that is kept as it came."""
+        if body.get("computeId"):
+            self._computes.check_target(str(body["computeId"]), f"{kind} job")
+        return Plan(
+            kind=kind.lower(), steps=(), inputs={}, input_specs={}, outputs={}, output_uris={}
         )
 
     def _command(self, name: str, body: Mapping[str, Any]) -> Plan:
-        node, component = as_step(name, body)
+        node, component = as_step(name, body, lenient=not self._workspace.executes)
         where = f"command job '{name}'"
         self._registrar.environment(component.spec["environment"], where)
         if component.spec.get("code"):
@@ -173,7 +251,7 @@ def _job_input(value: Mapping[str, Any], where: str) -> Text | Data:
         return Text(literal_text(value.get("value", "")))
     if not value.get("uri"):
         raise UserError(f"{where} has no uri.", inner=("BadArgument", "MissingInput"))
-    return Data(str(value["uri"]), kind)
+    return Data(str(value["uri"]), kind, value.get("mode"))
 
 
 def _spec_of(value: Text | Data) -> InputSpec:

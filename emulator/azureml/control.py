@@ -1,0 +1,33 @@
+"""What the control of the emulator can see and do in the workspace, beside Azure's own ways."""
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Route
+
+from emulator.azureml.computes.failures import ComputeFailures
+from emulator.azureml.errors import ServiceError
+
+
+class WorkspaceControl:
+    """`GET /graphs/{job}` shows a job as one flat graph; `/compute-failures` lets computes fail."""
+
+    def __init__(self) -> None:
+        self.compute_failures = ComputeFailures()
+        #: Set by the workspace: the graph of the job of that name. Raises ServiceError.
+        self.graph: Callable[[str], dict[str, Any]] | None = None
+
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route("/graphs/{job}", self._show_graph, methods=["GET"]),
+            *self.compute_failures.routes(),
+        ]
+
+    async def _show_graph(self, request: Request) -> JSONResponse:
+        assert self.graph, "the workspace is created before anybody asks"
+        try:
+            return JSONResponse(self.graph(request.path_params["job"]))
+        except ServiceError as error:
+            return JSONResponse({"problem": error.message}, status_code=error.status)
