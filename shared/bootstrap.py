@@ -14,6 +14,7 @@ from azure.identity import DefaultAzureCredential
 
 from shared import settings
 from shared.blob_state import AzureBlobState
+from shared.compute import Computes
 from shared.dispatcher import Dispatcher
 from shared.events import QUEUE, TOPIC
 from shared.explain import Explain
@@ -30,6 +31,7 @@ from shared.publishing import Publishing
 from shared.runs import Runs
 from shared.settings import Settings
 from shared.submission import Submission
+from shared.targets import AzureTargets
 from shared.tick import Tick
 from shared.workspace import AzureWorkspace
 
@@ -47,6 +49,7 @@ class App:
     index: Index
     ledger: Ledger
     published: Published
+    computes: Computes
     workspace: AzureWorkspace
     lakes: Lakes
     runs: Runs
@@ -74,11 +77,13 @@ def build(environment: Mapping[str, str]) -> App:
     )
     index, ledger, history = Index(blobs), Ledger(blobs), History(blobs)
     published = Published(blobs)
+    computes = Computes(blobs, AzureTargets(workspace.client))
     submission = Submission(
         deployment=found.deployment,
         ledger=ledger,
         workspace=workspace,
         history=history,
+        computes=computes,
         # The end of a run is an event like any other.
         chain=lambda event: dispatcher.handle(event),
         outcomes=_outcomes(found, credential),
@@ -91,12 +96,14 @@ def build(environment: Mapping[str, str]) -> App:
         orders=orders,
         ledger=ledger,
         history=history,
+        computes=computes,
         submission=submission,
         monotonic=time.monotonic,
     )
     tick = Tick(
         index=index,
         ledger=ledger,
+        computes=computes,
         submission=submission,
         monotonic=time.monotonic,
         shuffle=random.shuffle,
@@ -119,10 +126,12 @@ def build(environment: Mapping[str, str]) -> App:
                 f"{QUEUE}{found.events_queue}",
                 f"{TOPIC}{found.events_topic}/{found.events_subscription}",
             ),
+            computes=computes,
         ),
         index=index,
         ledger=ledger,
         published=published,
+        computes=computes,
         workspace=workspace,
         lakes=lakes,
         runs=runs,

@@ -1,4 +1,4 @@
-"""What users write: a folder with `pipelines/<name>.yml` and `triggers/<name>.yml`."""
+"""What users write: a folder with pipelines/, triggers/ and computes/, a YAML file for each."""
 
 import re
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ from pydantic import (
     model_validator,
 )
 
-from shared import documents
+from shared import compute_definitions, documents
+from shared.compute_definitions import ComputeDefinition
 from shared.documents import Document
 from shared.errors import DefinitionsInvalid, Problem
 from shared.events import QUEUE, TOPIC, Text
@@ -268,6 +269,7 @@ class Definitions:
 
     pipelines: tuple[PipelineDefinition, ...]
     triggers: tuple[TriggerFile, ...]
+    computes: tuple[ComputeDefinition, ...] = ()
     #: What is wrong with the documents that could not be taken, and between those that could.
     problems: tuple[Problem, ...] = ()
 
@@ -285,18 +287,27 @@ def load(folder: Path) -> Definitions:
             triggers.append(TriggerFile(trigger=_trigger(document), document=document))
         except DefinitionsInvalid as error:
             problems.extend(error.problems)
+    computes: list[ComputeDefinition] = []
+    for document in _documents(folder, "computes", problems):
+        compute, wrong = compute_definitions.read(document)
+        computes.append(compute)
+        problems.extend(wrong)
     problems.extend(_clashes(pipelines))
     problems.extend(_doubles(triggers))
-    if not (problems or pipelines or triggers):
+    if not (problems or pipelines or triggers or computes):
         problems.append(
             Problem(
                 file=str(folder),
                 line=0,
-                message="has no definitions; expected pipelines/*.yml and triggers/*.yml in it",
+                message="has no definitions; expected pipelines/*.yml, triggers/*.yml or "
+                "computes/*.yml in it",
             )
         )
     return Definitions(
-        pipelines=tuple(pipelines), triggers=tuple(triggers), problems=tuple(problems)
+        pipelines=tuple(pipelines),
+        triggers=tuple(triggers),
+        computes=tuple(computes),
+        problems=tuple(problems),
     )
 
 
@@ -310,7 +321,8 @@ def _documents(folder: Path, kind: str, problems: list[Problem]) -> list[Documen
         except DefinitionsInvalid as error:
             problems.extend(error.problems)
             continue
-        if not NAME.fullmatch(path.stem):
+        # A compute's name is AzureML's, which has rules of its own.
+        if kind != "computes" and not NAME.fullmatch(path.stem):
             problems.append(
                 document.problem(
                     (),

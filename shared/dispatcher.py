@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.compute import Computes, Standing, computes_of
 from shared.definitions import MANUAL_TRIGGER, UNREADABLE_TRIGGER
 from shared.errors import (
     Conflict,
@@ -36,8 +37,9 @@ from shared.ledger import (
     run_key,
 )
 from shared.orders import Order, Orders
-from shared.submission import Submission
+from shared.submission import Submission, compute_reason
 from shared.triggers import Match, Matcher, Near
+from shared.workspace import JobBody
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ class Dispatcher:
         orders: Orders,
         ledger: Ledger,
         history: History,
+        computes: Computes,
         submission: Submission,
         monotonic: Callable[[], float],
     ) -> None:
@@ -83,6 +86,7 @@ class Dispatcher:
         self._orders = orders
         self._ledger = ledger
         self._history = history
+        self._computes = computes
         self._submission = submission
         self._monotonic = monotonic
         self._matcher: tuple[Snapshot, Matcher] | None = None
@@ -252,7 +256,7 @@ class Dispatcher:
             record.run_id,
             extra={"action": "run_recorded", "run": record.run_id, **_about(order.event)},
         )
-        return decision, held
+        return decision, None if record.state is State.WAITING_COMPUTE else held
 
     def _first(self, order: Order, at: datetime, snapshot: Snapshot) -> Record:
         """The record in its first state: `submitting` with a frozen job, or a dead letter."""
@@ -280,7 +284,14 @@ class Dispatcher:
             return _dead(record, at, Reason(code="input_missing", text=bound.text))
         name = job_name(self._deployment, order.trigger, order.key, attempt=1)
         attempt = Attempt(number=1, job_name=name, submitting_at=at)
-        return record.model_copy(update={"body": bound.body, "attempts": (attempt,)})
+        record = record.model_copy(update={"body": bound.body, "attempts": (attempt,)})
+        standing = self._standing(bound.body, snapshot)
+        record = record.model_copy(update={"warnings": standing.drift})
+        return _waiting(record, at, standing.waiting) if standing.waiting else record
+
+    def _standing(self, body: JobBody, snapshot: Snapshot) -> Standing:
+        """What is known of the job's computes. Those that nobody defined cost no request."""
+        return self._computes.look(computes_of(body) & snapshot.computes.keys())
 
     def _again(self, record: Record, reading: Reading) -> Order:
         """The order behind a record, as its trigger would give it today."""
@@ -325,6 +336,16 @@ def _storable(text: str) -> str:
 def _about(event: Event) -> dict[str, str]:
     """What a log line carries of an event; who sent it chose the words."""
     return {"event": redacted(event.id), "subject": redacted(event.subject)}
+
+
+def _waiting(record: Record, at: datetime, waiting: str) -> Record:
+    return record.model_copy(
+        update={
+            "state": State.WAITING_COMPUTE,
+            "reason": compute_reason(waiting),
+            "transitions": (Transition(state=State.WAITING_COMPUTE, at=at),),
+        }
+    )
 
 
 def _dead(record: Record, at: datetime, reason: Reason) -> Record:

@@ -36,6 +36,8 @@ class Snapshot(BaseModel):
     triggers: dict[str, IndexedTrigger] = Field(default_factory=dict)
     #: The latest published record of every pipeline; `published` gives it its meaning.
     pipelines: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    #: The computes that are defined, with their revisions; `compute` keeps what is known of them.
+    computes: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,7 @@ _RUN_ID = re.compile(r"([a-z][a-z0-9_-]{0,62})\.([0-9a-f]{32})")
 class State(StrEnum):
     """Where a run is."""
 
+    WAITING_COMPUTE = "waiting_compute"
     SUBMITTING = "submitting"
     SUBMITTED = "submitted"
     RUNNING = "running"
@@ -56,6 +57,8 @@ class State(StrEnum):
 
 #: Every way a record may go. What has no way on is final.
 TRANSITIONS: Mapping[State, frozenset[State]] = {
+    # Through `queued` once runs queue for slots: a waiting run holds none.
+    State.WAITING_COMPUTE: frozenset({State.SUBMITTING, State.CANCELED, State.DEAD_LETTER}),
     State.SUBMITTING: frozenset({State.SUBMITTED, State.CANCELED, State.DEAD_LETTER}),
     State.SUBMITTED: frozenset({State.RUNNING, State.COMPLETED, State.FAILED, State.CANCELED}),
     State.RUNNING: frozenset({State.COMPLETED, State.FAILED, State.CANCELED}),
@@ -124,6 +127,8 @@ class Record(_Stored):
     failed_steps: tuple[dict[str, Any], ...] = ()
     #: Where the job wrote its outputs, once it is completed.
     outputs: dict[str, str] = Field(default_factory=dict)
+    #: What is not as it should be and keeps nothing up: settings of computes that differ.
+    warnings: tuple[str, ...] = ()
     #: How many runs came before it, each started by the end of the one before.
     depth: int = 0
     #: The run that this one tries again.
@@ -151,6 +156,12 @@ class Record(_Stored):
                 "transitions": (*self.transitions, Transition(state=state, at=at)),
             }
         )
+
+    def begun(self, at: datetime) -> Self:
+        """The record, whose compute is there, in the hands of whoever swaps this in."""
+        attempt = self.attempt.model_copy(update={"submitting_at": at})
+        begun = self.moved(State.SUBMITTING, at)
+        return begun.model_copy(update={"attempts": (*self.attempts[:-1], attempt)})
 
     def taken_over(self, at: datetime) -> Self:
         """The record with its attempt in the hands of whoever swaps this in."""

@@ -5,6 +5,7 @@ repeated: versions are made of content, and what exists is left alone.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from typing import Any, Protocol
 
 from shared import compiler, definitions, lint
 from shared.compiler import CompiledPipeline
-from shared.definitions import Definitions, TriggerDefinition, TriggerFile
+from shared.compute import Computes
+from shared.compute_definitions import ComputeDefinition
+from shared.definitions import Definitions, TriggerDefinition
 from shared.errors import DefinitionsInvalid, Transient
 from shared.index import Index, IndexedTrigger, Snapshot
 from shared.published import Published, PublishedPipeline
@@ -48,7 +51,7 @@ class Did(StrEnum):
 class Change:
     """One definition and what becomes of it."""
 
-    #: `pipeline` or `trigger`.
+    #: `compute`, `pipeline` or `trigger`.
     kind: str
     name: str
     did: Did
@@ -62,13 +65,21 @@ class Publishing:
     """Makes a folder of definitions what events meet."""
 
     def __init__(
-        self, published: Published, index: Index, registry: Registry, *, listens: Collection[str]
+        self,
+        published: Published,
+        index: Index,
+        registry: Registry,
+        *,
+        listens: Collection[str],
+        computes: Computes | None = None,
     ) -> None:
         self._published = published
         self._index = index
         self._registry = registry
         #: What the app takes messages from, as `Event.via` spells it.
         self._listens = listens
+        #: Makes computes be there; None where none are asked for.
+        self._computes = computes
 
     def plan(self, folder: Path | Definitions) -> list[Change]:
         """What publishing the folder would do now; registers and writes nothing.
@@ -77,7 +88,7 @@ class Publishing:
         """
         found, compiled = self._prepare(folder)
         now = [_published(pipeline, self._registry) for pipeline in compiled]
-        return _changes(self._index.peek(), now, found.triggers)
+        return _changes(self._index.peek(), now, found)
 
     def publish(
         self,
@@ -93,10 +104,13 @@ class Publishing:
         """
         found, compiled = self._prepare(folder)
         now = [_published(pipeline, self._registry) for pipeline in compiled]
-        planned(_changes(self._index.peek(), now, found.triggers))
+        planned(_changes(self._index.peek(), now, found))
+        # Begun first: they become ready while the steps are registered.
+        if self._computes:
+            self._computes.adopt(found.computes, say)
         for pipeline, record in zip(compiled, now, strict=True):
             self._register_all(pipeline, record, say)
-        return self._activate(now, found.triggers)
+        return self._activate(now, found)
 
     def _prepare(self, folder: Path | Definitions) -> tuple[Definitions, list[CompiledPipeline]]:
         """The folder's definitions, if nothing at all is wrong with them."""
@@ -158,18 +172,19 @@ class Publishing:
         if not self._registry.registered(component.name, component.version):
             self._registry.register(component.document)
 
-    def _activate(
-        self, now: Sequence[PublishedPipeline], files: Sequence[TriggerFile]
-    ) -> list[Change]:
+    def _activate(self, now: Sequence[PublishedPipeline], found: Definitions) -> list[Change]:
         changes: list[Change] = []
 
         def change(snapshot: Snapshot, at: datetime) -> Snapshot:
             # Called again when another publisher was faster: only the last account counts.
-            changes[:] = _changes(snapshot, now, files)
+            changes[:] = _changes(snapshot, now, found)
+            computes = snapshot.computes | {
+                each.name: _revision_of(each) for each in found.computes
+            }
             pipelines, indexed = dict(snapshot.pipelines), dict(snapshot.triggers)
             for pipeline in now:
                 pipelines[pipeline.name] = pipeline.model_dump(mode="json", by_alias=True)
-            for file in files:
+            for file in found.triggers:
                 name, revision = file.trigger.name, _revision(file.trigger)
                 known = indexed.get(name)
                 if known is None or known.revision != revision:
@@ -179,7 +194,9 @@ class Publishing:
                         # An edit must not cut off the uploads that are on their way.
                         effective_from=known.effective_from if known else at,
                     )
-            return snapshot.model_copy(update={"pipelines": pipelines, "triggers": indexed})
+            return snapshot.model_copy(
+                update={"pipelines": pipelines, "triggers": indexed, "computes": computes}
+            )
 
         self._index.change(change)
         return changes
@@ -191,10 +208,14 @@ def _named(found: Definitions) -> set[str]:
 
 
 def _changes(
-    snapshot: Snapshot, now: Sequence[PublishedPipeline], files: Sequence[TriggerFile]
+    snapshot: Snapshot, now: Sequence[PublishedPipeline], found: Definitions
 ) -> list[Change]:
     """What publishing these changes in an index."""
     changes = []
+    for compute in found.computes:
+        before, revision = snapshot.computes.get(compute.name), _revision_of(compute)
+        did = _did(before, revision)
+        changes.append(Change("compute", compute.name, did, revision, before))
     for pipeline in now:
         # As it is written: publishing also mends a record that cannot be read.
         known = snapshot.pipelines.get(pipeline.name, {})
@@ -203,7 +224,7 @@ def _changes(
         if known and known.get("component_id") != pipeline.component_id:
             did = Did.UPDATED  # the same version, in another workspace
         changes.append(Change("pipeline", pipeline.name, did, pipeline.version, before))
-    for file in files:
+    for file in found.triggers:
         indexed = snapshot.triggers.get(file.trigger.name)
         before, revision = indexed.revision if indexed else None, _revision(file.trigger)
         did = _did(before, revision)
@@ -260,6 +281,11 @@ def _published(pipeline: CompiledPipeline, registry: Registry) -> PublishedPipel
         properties=pipeline.properties,
         identity=pipeline.identity,
     )
+
+
+def _revision_of(compute: ComputeDefinition) -> str:
+    content = json.dumps(compute.content, sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def _revision(trigger: TriggerDefinition) -> str:

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from shared import outcomes
 from shared.binding import RUN_TAG
+from shared.compute import COMPUTE_PATIENCE, Computes, computes_of
 from shared.errors import (
     JobExists,
     JobRejected,
@@ -48,6 +49,7 @@ class Submission:
         ledger: Ledger,
         workspace: Workspace,
         history: History,
+        computes: Computes,
         chain: Callable[[Event], object],
         outcomes: Outcomes | None = None,
     ) -> None:
@@ -55,6 +57,7 @@ class Submission:
         self._ledger = ledger
         self._workspace = workspace
         self._history = history
+        self._computes = computes
         #: Takes in the event that a run has ended, for the triggers that wait for it.
         self._chain = chain
         self._outcomes = outcomes
@@ -69,6 +72,8 @@ class Submission:
         if held is None:
             return None
         match held.record.state:
+            case State.WAITING_COMPUTE:
+                self._await_compute(held)
             case State.SUBMITTING:
                 if held.at - held.record.attempt.submitting_at > LEASE:
                     self._take_over(held)
@@ -149,13 +154,37 @@ class Submission:
         else:
             self._submitted(held)
 
+    def _await_compute(self, held: Held) -> None:
+        """Submit what waits once its compute is there. No PUT came before, so its end is simple."""
+        record = held.record
+        assert record.body is not None
+        if record.cancel_requested:
+            reason = Reason(code="canceled", text="Canceled while it waited for its compute.")
+            self._close(held, record.moved(State.CANCELED, held.at, reason))
+            return
+        names = computes_of(record.body)
+        standing = self._computes.look(names)
+        if standing.waiting is None:
+            # Swapped before the PUT: whoever cancels or begins it at the same time must see it.
+            if begun := self._ledger.swap(held, record.begun(held.at)):
+                self._put(begun, first=True)
+        elif held.at - record.transitions[0].at > COMPUTE_PATIENCE:
+            text = f"Its compute was not there within {COMPUTE_PATIENCE}: {standing.waiting}"
+            reason = Reason(code="compute_unavailable", text=text)
+            self._close(held, record.moved(State.DEAD_LETTER, held.at, reason))
+        else:
+            told = record.model_copy(update={"reason": compute_reason(standing.waiting)})
+            if told != record:
+                self._ledger.swap(held, told)
+            self._computes.wake(names)
+
     def _take_over(self, held: Held) -> None:
         """A submission that was not heard of past its lease: GET comes before PUT."""
         record = held.record
         if record.cancel_requested or record.given_up:
             self._wind_up(held)
             return
-        if held.at - record.transitions[0].at > PATIENCE:
+        if held.at - record.transitions[-1].at > PATIENCE:
             text = f"AzureML did not take the job within {PATIENCE}."
             reason = Reason(code="azureml_unavailable", text=text)
             self._ledger.swap(held, record.model_copy(update={"given_up": reason}))
@@ -344,6 +373,11 @@ class Submission:
 
     def _find(self, held: Held) -> Job | None:
         return self._workspace.find(held.record.attempt.job_name)
+
+
+def compute_reason(waiting: str) -> Reason:
+    """Why a run is in `waiting_compute`."""
+    return Reason(code="waiting_compute", text=waiting)
 
 
 def _about(record: Record, action: str) -> dict[str, object]:

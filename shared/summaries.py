@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from shared.compute import COMPUTE_PATIENCE
 from shared.events import Event
 from shared.history import Entry
 from shared.inputs import DataInput, redacted
@@ -101,6 +102,8 @@ class RunDetail(RunSummary):
     steps: list[Step] | None
     steps_error: str | None = None
     failed_steps: list[FailedStep]
+    #: What is not as it should be and keeps nothing up: settings of computes that differ.
+    warnings: list[str]
     waiting_for: Waiting | None
     event: FullEvent
 
@@ -188,7 +191,8 @@ def completed(content: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
 def has_job(state: State, reason: Reason | None) -> bool:
     """Whether AzureML had a job of a run in that state."""
     never_came = state is State.CANCELED and reason is not None and reason.code == "canceled"
-    return state not in (State.SUBMITTING, State.DEAD_LETTER) and not never_came
+    jobless = (State.WAITING_COMPUTE, State.SUBMITTING, State.DEAD_LETTER)
+    return state not in jobless and not never_came
 
 
 def detail(
@@ -218,6 +222,7 @@ def detail(
             )
             for step in record.failed_steps
         ],
+        warnings=list(record.warnings),
         waiting_for=waiting(record, marker),
     )
 
@@ -234,6 +239,8 @@ def waiting(record: Record, marker: Marker | None) -> Waiting | None:
     """What a run waits for, in words; None when it is over."""
     if record.state.final:
         return None
+    if record.state is State.WAITING_COMPUTE:
+        return _waiting_compute(record)
     attempt = record.attempt
     look = marker.next_check if marker else None
     if record.state is State.SUBMITTING:
@@ -256,7 +263,7 @@ def waiting(record: Record, marker: Marker | None) -> Waiting | None:
         return Waiting(
             text=f"Its job, attempt {attempt.number}, is being handed to AzureML.{took} When "
             "nothing is heard of that, the timer takes over, and gives up at "
-            f"{stamp(record.transitions[0].at + PATIENCE)}.",
+            f"{stamp(record.transitions[-1].at + PATIENCE)}.",
             until=max(lease, look) if look else lease,
         )
     if record.missing_since:
@@ -274,6 +281,18 @@ def waiting(record: Record, marker: Marker | None) -> Waiting | None:
         )
     return Waiting(
         text=f"AzureML is running job {attempt.job_name}; the timer looks every minute how it ends."
+    )
+
+
+def _waiting_compute(record: Record) -> Waiting:
+    if record.cancel_requested:
+        return Waiting(text="It was asked to stop; the timer ends it within a minute.")
+    what = record.reason.text if record.reason else "its compute is not there"
+    until = record.transitions[0].at + COMPUTE_PATIENCE
+    return Waiting(
+        text=f"It waits for its compute: {what}. The timer looks every minute, submits it when the "
+        f"compute is there, and makes it a dead letter at {stamp(until)}.",
+        until=until,
     )
 
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
+from shared.compute import Computes
 from shared.errors import SignalboxError
 from shared.index import Index
 from shared.ledger import ABSENT, Ledger, Marker
@@ -23,12 +24,14 @@ class Tick:
         *,
         index: Index,
         ledger: Ledger,
+        computes: Computes,
         submission: Submission,
         monotonic: Callable[[], float],
         shuffle: Callable[[list[Marker]], None],
     ) -> None:
         self._index = index
         self._ledger = ledger
+        self._computes = computes
         self._submission = submission
         self._monotonic = monotonic
         self._shuffle = shuffle
@@ -40,6 +43,7 @@ class Tick:
         """
         started = self._monotonic()
         now = self._index.now()
+        self._look_at_computes()
         due = [marker for marker in self._ledger.open() if marker.next_check <= now]
         # In another order each time: when the time is over, it is not always the same that wait.
         self._shuffle(due)
@@ -48,6 +52,16 @@ class Tick:
                 log.warning("The tick's time is over; the next one goes on")
                 return
             self._look(marker, now)
+
+    def _look_at_computes(self) -> None:
+        """First, so that what waits for one that has just come need not wait for the next tick."""
+        about = {"action": "tick_item_failed"}
+        try:
+            self._computes.check()
+        except SignalboxError as error:
+            log.warning("The computes could not be looked at: %s", error, extra=about)
+        except Exception:
+            log.exception("The computes could not be looked at", extra=about)
 
     def _look(self, marker: Marker, now: datetime) -> None:
         about = {"action": "tick_item_failed", "run": f"{marker.trigger}.{marker.key}"}

@@ -6,6 +6,7 @@ from shared.ledger import Reason, State
 from shared.summaries import EventBrief, RunSummary, shown
 
 _STATES = {
+    State.WAITING_COMPUTE: "waits for its compute",
     State.SUBMITTING: "is being handed to AzureML",
     State.SUBMITTED: "is in AzureML's hands and has not begun",
     State.RUNNING: "is running",
@@ -17,6 +18,7 @@ _STATES = {
 
 #: What happened when a state was reached.
 _REACHED = {
+    State.WAITING_COMPUTE: "it began to wait for its compute",
     State.SUBMITTING: "its job was written down, to be handed to AzureML",
     State.SUBMITTED: "AzureML had its job",
     State.RUNNING: "its job was seen running",

@@ -152,7 +152,7 @@ class AzureWorkspace:
             # The SDK has a public way from YAML only; it costs some milliseconds more.
             self._submit_yaml(name, body)
             return
-        with _translated(f"job {name!r}"):
+        with translated(f"job {name!r}"):
             inputs = {
                 key: Input(type=value.type, path=value.path, mode=value.mode)
                 if isinstance(value, DataInput)
@@ -163,7 +163,7 @@ class AzureWorkspace:
                 key: Output(type=value.type, path=value.path, mode=value.mode)
                 for key, value in body.outputs.items()
             }
-            self._ml().jobs.create_or_update(
+            self.client().jobs.create_or_update(
                 PipelineJob(
                     name=name,
                     component=body.component_id,
@@ -188,16 +188,16 @@ class AzureWorkspace:
         content.pop(carried, None)
         if component := content.pop("component_id", None):
             content["component"] = f"azureml:{component.removeprefix('azureml:')}"
-        with _translated(f"job {name!r}"):
+        with translated(f"job {name!r}"):
             job = load_job(io.StringIO(yaml.safe_dump(content, sort_keys=False)))
-            self._ml().jobs.create_or_update(job, skip_validation=True)
+            self.client().jobs.create_or_update(job, skip_validation=True)
 
     def find(self, name: str) -> Job | None:
-        with _translated(f"job {name!r}"):
+        with translated(f"job {name!r}"):
             try:
-                job = self._ml().jobs.get(name)
+                job = self.client().jobs.get(name)
             except ResourceNotFoundError as error:
-                _require_workspace(error)
+                require_workspace(error)
                 return None
             # The SDK gives states it knows as an enum, whose text is "JobStatus.FAILED".
             status = str(getattr(job.status, "value", job.status))
@@ -209,11 +209,11 @@ class AzureWorkspace:
             return Job(name=name, status=status, tags=dict(job.tags or {}), outputs=outputs)
 
     def cancel(self, name: str) -> None:
-        with _translated(f"job {name!r}"):
-            self._ml().jobs.begin_cancel(name)
+        with translated(f"job {name!r}"):
+            self.client().jobs.begin_cancel(name)
 
     def steps(self, name: str) -> list[Step]:
-        with _translated(f"the steps of job {name!r}"):
+        with translated(f"the steps of job {name!r}"):
             # The newest comes first.
             return [
                 Step(
@@ -221,12 +221,12 @@ class AzureWorkspace:
                     job=step.name,
                     status=str(getattr(step.status, "value", step.status)),
                 )
-                for step in self._ml().jobs.list(parent_job_name=name)
+                for step in self.client().jobs.list(parent_job_name=name)
             ][::-1]
 
     def failed_steps(self, name: str) -> list[FailedStep]:
         failed = [step for step in self.steps(name) if step.status == "Failed"][-_FAILED_STEPS:]
-        with _translated(f"the logs of job {name!r}"):
+        with translated(f"the logs of job {name!r}"):
             return [
                 FailedStep(step=step.name, job=step.job, log_tail=self._log_tail(step.job))
                 for step in reversed(failed)
@@ -234,11 +234,11 @@ class AzureWorkspace:
 
     def registered(self, name: str, version: str) -> bool:
         """Whether a component version is there; it is immutable, so nothing more is asked."""
-        with _translated(f"component {name}:{version}"):
+        with translated(f"component {name}:{version}"):
             try:
-                self._ml().components.get(name, version)
+                self.client().components.get(name, version)
             except ResourceNotFoundError as error:
-                _require_workspace(error)
+                require_workspace(error)
                 return False
             return True
 
@@ -255,11 +255,11 @@ class AzureWorkspace:
         self._register(document)
 
     def _register(self, document: dict[str, Any]) -> None:
-        client = self._ml()
+        client = self.client()
         from azure.ai.ml import load_component
 
         name = f"component {document['name']}:{document['version']}"
-        with tempfile.TemporaryDirectory() as folder, _translated(name):
+        with tempfile.TemporaryDirectory() as folder, translated(name):
             if flow := document.get("flow"):
                 given = [{key: document[key]} for key in ("name", "version")]
                 client.components.create_or_update(load_component(flow, params_override=given))
@@ -270,18 +270,18 @@ class AzureWorkspace:
 
     def has_asset(self, asset: CompiledAsset) -> bool:
         """Whether a version of data or of a model is there; it is immutable too."""
-        with _translated(f"data {asset.name}:{asset.version}"):
-            kept = self._ml().models if asset.is_model else self._ml().data
+        with translated(f"data {asset.name}:{asset.version}"):
+            kept = self.client().models if asset.is_model else self.client().data
             try:
                 kept.get(asset.name, version=asset.version)
             except ResourceNotFoundError as error:
-                _require_workspace(error)
+                require_workspace(error)
                 return False
             return True
 
     def upload(self, asset: CompiledAsset) -> None:
         """Upload local data, or a local model, as one version. Raises JobRejected."""
-        client = self._ml()
+        client = self.client()
         from azure.ai.ml.entities import Data, Model
 
         named: dict[str, Any] = {
@@ -289,7 +289,7 @@ class AzureWorkspace:
             "version": asset.version,
             "path": asset.path,
         }
-        with suppress(JobExists), _translated(f"data {asset.name}:{asset.version}"):
+        with suppress(JobExists), translated(f"data {asset.name}:{asset.version}"):
             if asset.is_model:
                 client.models.create_or_update(Model(type=asset.type, **named))
             else:
@@ -299,13 +299,13 @@ class AzureWorkspace:
 
     def _log_tail(self, job: str) -> str:
         with tempfile.TemporaryDirectory() as folder:
-            self._ml().jobs.download(job, download_path=folder)
+            self.client().jobs.download(job, download_path=folder)
             logs = sorted(Path(folder).rglob("std_log*.txt"))
             text = "\n".join(log.read_text(errors="replace") for log in logs)
         tail = "\n".join(text.rstrip().splitlines()[-LOG_TAIL_LINES:])
         return tail[-_LOG_TAIL_CHARACTERS:]
 
-    def _ml(self) -> "MLClient":
+    def client(self) -> "MLClient":
         with self._lock:
             if self._client is None:
                 from azure.ai.ml import MLClient
@@ -325,7 +325,7 @@ class AzureWorkspace:
 
 
 @contextmanager
-def _translated(what: str) -> Iterator[None]:
+def translated(what: str) -> Iterator[None]:
     """The SDK's failures as ours."""
     from azure.ai.ml.exceptions import MlException
 
@@ -376,7 +376,7 @@ def _meaning(error: HttpResponseError, what: str) -> Exception:
     return JobRejected(codes[-1] if codes else str(status), message)
 
 
-def _require_workspace(error: HttpResponseError) -> None:
+def require_workspace(error: HttpResponseError) -> None:
     # Without this, a mistyped workspace would look like one whose jobs are gone.
     if _names_no_workspace(_error_body(error)):
         raise error

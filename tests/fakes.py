@@ -5,11 +5,13 @@ through: there a simulation interleaves, crashes and fails them.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from shared.blob_state import Blob, Listed, Unchanged, Written
-from shared.errors import JobExists
+from shared.compute_definitions import ComputeDefinition
+from shared.compute_plans import Target
+from shared.errors import JobExists, SignalboxError
 from shared.lakes import Upload
 from shared.workspace import FailedStep, Job, JobBody, Step
 
@@ -179,6 +181,42 @@ class MemoryWorkspace:
     def end(self, name: str, status: str) -> None:
         """The job reaches a state by itself."""
         self.jobs[name] = Job(name=name, status=status, tags=self.jobs[name].tags)
+
+
+class MemoryTargets:
+    """Computes in memory, which go from state to state when a test says so."""
+
+    def __init__(self, world: World | None = None) -> None:
+        self.world = world or World()
+        self.there: dict[str, Target] = {}
+        #: Raised by whatever is asked.
+        self.trouble: SignalboxError | None = None
+
+    def find(self, name: str) -> Target | None:
+        self._asked("compute")
+        return self.there.get(name)
+
+    def create(self, definition: ComputeDefinition) -> None:
+        self._asked("create compute")
+        self.there[definition.name] = Target(
+            type=definition.type,
+            provisioning="Creating",
+            state="Creating",
+            settings=definition.content,
+        )
+
+    def start(self, name: str) -> None:
+        self._asked("start compute")
+        self.there[name] = replace(self.there[name], state="Starting")
+
+    def ready(self, name: str) -> None:
+        """What was under way is over."""
+        self.there[name] = replace(self.there[name], provisioning="Succeeded", state="Running")
+
+    def _asked(self, call: str) -> None:
+        self.world.begin(call)
+        if self.trouble is not None:
+            raise self.trouble
 
 
 class MemoryLakes:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from shared import envelopes, events
 from shared.blob_state import BlobState
+from shared.compute import Computes
 from shared.definitions import TriggerDefinition
 from shared.dispatcher import Dispatcher
 from shared.events import Event
@@ -20,7 +21,7 @@ from shared.outcomes import Outcomes
 from shared.published import Published, PublishedPipeline
 from shared.submission import Submission
 from shared.tick import Tick
-from tests.fakes import MemoryBlobs, MemoryWorkspace, World
+from tests.fakes import MemoryBlobs, MemoryTargets, MemoryWorkspace, World
 
 DEPLOYMENT = "test"
 TRIGGER = "on-upload"
@@ -113,6 +114,7 @@ class Scene:
         self.outcomes = outcomes
         self.world = world or World()
         self.blobs = MemoryBlobs(self.world)
+        self.targets = MemoryTargets(self.world)
         self.workspace = workspace or MemoryWorkspace(self.world)
         self.workspace.world = self.world
         #: What the process' own stopwatch shows, in seconds.
@@ -124,11 +126,13 @@ class Scene:
         self.index = Index(blobs)
         self.ledger = Ledger(blobs)
         self.history = History(blobs)
+        self.computes = Computes(blobs, self.targets)
         self.submission = Submission(
             deployment=DEPLOYMENT,
             ledger=self.ledger,
             workspace=self.workspace,
             history=self.history,
+            computes=self.computes,
             chain=lambda event: self.dispatcher.handle(event),
             outcomes=self.outcomes,
         )
@@ -143,12 +147,14 @@ class Scene:
             orders=self.orders,
             ledger=self.ledger,
             history=self.history,
+            computes=self.computes,
             submission=self.submission,
             monotonic=lambda: self.stopwatch,
         )
         self.tick = Tick(
             index=self.index,
             ledger=self.ledger,
+            computes=self.computes,
             submission=self.submission,
             monotonic=lambda: self.stopwatch,
             shuffle=Random(1).shuffle,

@@ -1,0 +1,174 @@
+"""What is to be done about a compute, and what differs from its definition. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.compute_definitions import ATTACHED, INSTANCE, ComputeDefinition, tier
+from shared.inputs import redacted
+
+#: What Azure does not read back, or in a form of its own.
+_NOT_COMPARED = frozenset(
+    {"$schema", "name", "ssh_settings", "network_settings", "setup_scripts", "schedules"}
+    | {"custom_applications", "create_on_behalf_of", "resource_id", "identity"}
+)
+_INSTANCE_READY = frozenset({"Running", "JobRunning"})
+_INSTANCE_FAILED = frozenset({"CreateFailed", "SetupFailed", "UserSetupFailed", "Unusable"})
+
+
+class Action(StrEnum):
+    """What is to be done about a compute."""
+
+    CREATE = "create"
+    START = "start"
+    KEEP = "keep"
+
+
+class State(StrEnum):
+    """Where a compute is."""
+
+    READY = "ready"
+    #: On its way: creating, starting, stopping, deleting.
+    CHANGING = "changing"
+    STOPPED = "stopped"
+    MISSING = "missing"
+    FAILED = "failed"
+    #: Azure could not be asked yet; whether a job can run there is for AzureML to say.
+    UNKNOWN = "unknown"
+
+    @property
+    def usable(self) -> bool:
+        return self in (State.READY, State.UNKNOWN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A compute as Azure shows it."""
+
+    type: str
+    #: `provisioningState`: Succeeded, Creating, Updating, Deleting, Failed …
+    provisioning: str
+    #: Of an instance: Running, Stopped, Starting …
+    state: str | None = None
+    #: Why provisioning failed.
+    problem: str | None = None
+    #: Its settings under the names they have in YAML.
+    settings: Mapping[str, Any]
+
+
+class Drift(BaseModel):
+    """A setting that is another than its definition says."""
+
+    model_config = ConfigDict(frozen=True)
+
+    setting: str
+    wanted: Any
+    actual: Any
+
+    def __str__(self) -> str:
+        actual = "not set" if self.actual is None else self.actual
+        return f"{self.setting} is {actual}, the definition says {self.wanted}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a look at a compute leads to."""
+
+    action: Action
+    state: State
+    problem: str | None = None
+    drift: tuple[Drift, ...] = ()
+
+
+def plan(wanted: ComputeDefinition, actual: Target | None) -> Plan:
+    """What is to be done, and what differs. An existing compute is never changed."""
+    if actual is None:
+        if wanted.type in ATTACHED:
+            why = (
+                f"The workspace has no compute {wanted.name!r}. Signalbox does not attach "
+                f"computes of type {wanted.type}; attach it with `az ml compute attach`."
+            )
+            return Plan(action=Action.KEEP, state=State.MISSING, problem=why)
+        return Plan(action=Action.CREATE, state=State.MISSING)
+    drift = tuple(_drift(wanted, actual))
+    state = _state(actual)
+    action = Action.KEEP
+    same = actual.type.lower() == wanted.type
+    if same and wanted.type not in ATTACHED:
+        if state is State.STOPPED:
+            action = Action.START
+        elif state is State.FAILED:
+            action = Action.CREATE
+    problem = None
+    if state is State.FAILED:
+        said = actual.problem or actual.state or actual.provisioning
+        problem = in_words(f"Azure could not make compute {wanted.name!r} ready: {said}")
+    return Plan(action=action, state=state, problem=problem, drift=drift)
+
+
+def in_words(text: str) -> str:
+    """What Azure says of a compute that cannot be had, with the remedy."""
+    text = redacted(text.strip())
+    if re.search(r"quota", text, re.IGNORECASE):
+        return (
+            f"{text.rstrip('.')}. Ask for more quota for this VM family in the region, or choose "
+            "another size, a smaller cluster or low priority."
+        )
+    return text
+
+
+def _state(actual: Target) -> State:
+    if actual.provisioning in ("Failed", "Canceled"):
+        return State.FAILED
+    if actual.provisioning not in ("Succeeded", "Updating"):
+        return State.CHANGING
+    if actual.type.lower() != INSTANCE:
+        return State.READY
+    if actual.state in _INSTANCE_READY:
+        return State.READY
+    if actual.state == "Stopped":
+        return State.STOPPED
+    return State.FAILED if actual.state in _INSTANCE_FAILED else State.CHANGING
+
+
+def _drift(wanted: ComputeDefinition, actual: Target) -> Iterable[Drift]:
+    if actual.type.lower() != wanted.type:
+        yield Drift(setting="type", wanted=wanted.type, actual=actual.type)
+        return
+    there = dict(actual.settings)
+    for setting, value in wanted.content.items():
+        if setting in _NOT_COMPARED or setting == "type" or value is None:
+            continue
+        # AzureML keeps a cluster's region; an instance is where its workspace is.
+        if setting == "location" and wanted.type == INSTANCE:
+            continue
+        key, mine = _comparable(setting, value)
+        theirs = next(
+            (v for k, given in there.items() for n, v in [_comparable(k, given)] if n == key), None
+        )
+        if mine != theirs:
+            yield Drift(setting=setting, wanted=value, actual=there.get(setting, theirs))
+
+
+def _comparable(setting: str, value: Any) -> tuple[str, Any]:
+    """A setting in the one spelling in which it can be compared."""
+    text = str(value)
+    match setting:
+        case "tier":
+            return setting, tier(text) or text
+        case "size":
+            return setting, text.lower()
+        case "location":
+            return setting, re.sub(r"\s", "", text.lower())
+        case "idle_time_before_shutdown_minutes":
+            return "idle", value
+        case "idle_time_before_shutdown":
+            found = re.fullmatch(r"PT(?:(\d+)H)?(?:(\d+)M)?", text)
+            return "idle", int(found[1] or 0) * 60 + int(found[2] or 0) if found else text
+        case "tags" if isinstance(value, dict):
+            return setting, {str(k): str(v) for k, v in value.items()}
+    return setting, value

@@ -1,0 +1,95 @@
+"""The computes of the workspace as Azure has them: looked at, created, started, not waited for."""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+
+from shared.compute_definitions import ComputeDefinition
+from shared.compute_plans import Target
+from shared.errors import WorkspaceUnavailable
+from shared.workspace import require_workspace, translated
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
+
+_ROLE = (
+    "Reading and writing computes needs the role AzureML Compute Operator on the workspace, beside "
+    "AzureML Data Scientist. Give it to this identity."
+)
+
+
+class AzureTargets:
+    """Targets through the public SDK."""
+
+    def __init__(self, client: Callable[[], "MLClient"]) -> None:
+        self._client = client
+
+    def find(self, name: str) -> Target | None:
+        with _asked_for(name):
+            try:
+                found = self._client().compute.get(name)
+            except ResourceNotFoundError as error:
+                require_workspace(error)
+                return None
+            text = io.StringIO()
+            found.dump(text)
+            return target(found, yaml.safe_load(text.getvalue()) or {})
+
+    def create(self, definition: ComputeDefinition) -> None:
+        client = self._client()
+        from azure.ai.ml import load_compute
+
+        with _asked_for(definition.name):
+            text = yaml.safe_dump(definition.content, sort_keys=False)
+            # What it returns would be waited on by who wants to; the tick looks instead.
+            client.compute.begin_create_or_update(load_compute(io.StringIO(text)))
+
+    def start(self, name: str) -> None:
+        with _asked_for(name):
+            self._client().compute.begin_start(name)
+
+
+def target(found: Any, settings: dict[str, Any]) -> Target:
+    """What the SDK read, in our words."""
+    errors = getattr(found, "provisioning_errors", None)
+    state = getattr(found, "state", None)
+    return Target(
+        type=str(found.type).lower(),
+        provisioning=str(found.provisioning_state or "Succeeded"),
+        state=str(getattr(state, "value", state)) if state else None,
+        problem=_said(errors),
+        settings={key: value for key, value in settings.items() if value is not None},
+    )
+
+
+def _said(errors: Any) -> str | None:
+    """The messages of provisioning errors, however the SDK holds them."""
+    if not errors:
+        return None
+    if isinstance(errors, str):
+        return errors
+    texts = []
+    for each in errors if isinstance(errors, list) else [errors]:
+        inner = getattr(each, "error", None) or (
+            each.get("error", each) if isinstance(each, dict) else each
+        )
+        message = inner.get("message") if isinstance(inner, dict) else None
+        texts.append(str(message or getattr(inner, "message", None) or inner))
+    return "; ".join(texts)
+
+
+@contextmanager
+def _asked_for(name: str) -> Iterator[None]:
+    with translated(f"compute {name!r}"):
+        try:
+            yield
+        except HttpResponseError as error:
+            if error.status_code == 403:
+                raise WorkspaceUnavailable(
+                    f"AzureML answered 403 for compute {name!r}: {error.message} {_ROLE}"
+                ) from error
+            raise
