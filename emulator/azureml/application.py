@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Mount, Route
 
+from emulator.azureml.assets.events import ModelEvents
 from emulator.azureml.assets.models import AssetStore
 from emulator.azureml.assets.registration import Registrar
 from emulator.azureml.assets.routes import AssetRoutes
@@ -60,7 +61,7 @@ def create_app(
     compute_routes = ComputeRoutes(workspace, computes)
     assets, jobs = AssetStore(), JobStore()
     runs = RunStore(RunEvents(workspace, publish))
-    registrar = Registrar(assets, workspace)
+    registrar = Registrar(assets, workspace, ModelEvents(workspace, publish))
     workshop = Workshop(
         workspace=workspace,
         machine=machine,

@@ -53,6 +53,11 @@ class Storage:
         """Whether there is a blob at the location, or any below it."""
         return next(self._below(location), None) is not None
 
+    def is_file(self, location: Location) -> bool:
+        """Whether there is a blob of exactly that name."""
+        blob = self._client(location).get_blob_client(location.container, location.path)
+        return not location.path.endswith("/") and bool(blob.exists())
+
     def download_file(self, location: Location, target: Path) -> None:
         """Write one blob to the file `target`. Raises Missing."""
         container = self._client(location).get_container_client(location.container)

@@ -293,7 +293,7 @@ def test_unknown_routes_are_refused_by_name(rest: Rest) -> None:
         ("PUT", "/schedules/nightly"),
         ("GET", "/onlineEndpoints"),
         ("DELETE", "/jobs/a"),
-        ("PUT", "/models/m/versions/1"),
+        ("PUT", "/featuresets/m/versions/1"),
     ]:
         status, code, message = _error(rest(method, path, {}))
         assert (status, code) == (501, "NotImplemented")

@@ -7,6 +7,7 @@ _SINGULAR = {
     "components": "component",
     "environments": "environment",
     "data": "data asset",
+    "models": "model",
 }
 
 

@@ -16,6 +16,7 @@ FIXED: Mapping[str, tuple[str, ...]] = {
     "components": ("componentSpec",),
     "environments": ("image", "condaFile", "build", "inferenceConfig", "osType"),
     "data": ("dataUri", "dataType"),
+    "models": ("modelUri", "modelType"),
 }
 _DESCRIPTIVE = frozenset({"description", "display_name", "tags", "properties"})
 #: Names that stand for the newest version where a version is expected.
@@ -51,6 +52,7 @@ class AssetStore:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._versions: dict[tuple[str, str], dict[str, AssetVersion]] = {}
+        self._containers: dict[tuple[str, str], Mapping[str, Any]] = {}
 
     def put(
         self, kind: str, name: str, version: str, properties: Mapping[str, Any]
@@ -101,6 +103,20 @@ class AssetStore:
                 for asset in versions.values()
             ]
         return [a for a in everything[::-1] if content_hash in a.properties["properties"].values()]
+
+    def describe(self, kind: str, name: str, properties: Mapping[str, Any]) -> None:
+        """Set what describes a name with all its versions, `isArchived` among it."""
+        with self._lock:
+            if (kind, name) not in self._versions:
+                raise AssetNotFound(kind, name)
+            self._containers[kind, name] = _described(
+                properties, self._containers.get((kind, name), {})
+            )
+
+    def description(self, kind: str, name: str) -> Mapping[str, Any]:
+        """What `describe` has set."""
+        with self._lock:
+            return self._containers.get((kind, name), {})
 
     def names(self, kind: str) -> list[str]:
         with self._lock:

@@ -1,14 +1,14 @@
 """What the service checks before it registers a version."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
 
 from emulator.azureml.arm_ids import asset_id
 from emulator.azureml.assets.errors import BadAssetName
-from emulator.azureml.assets.models import AssetStore, AssetVersion
+from emulator.azureml.assets.models import AssetStore, AssetVersion, next_version
 from emulator.azureml.errors import NotImplementedHere, UserError
 from emulator.azureml.graphs.nodes import Node, own_component, read_nodes
 from emulator.azureml.graphs.rules import check_graph, check_no_runtime_settings
@@ -24,9 +24,12 @@ _RUNS = {"command": (), "parallel": ("task",), "spark": (), "promptflow_parallel
 class Registrar:
     """Registers assets and finds those that others refer to."""
 
-    def __init__(self, store: AssetStore, workspace: Workspace) -> None:
+    def __init__(
+        self, store: AssetStore, workspace: Workspace, new_model: Callable[[AssetVersion], None]
+    ) -> None:
         self._store = store
         self._workspace = workspace
+        self._new_model = new_model
 
     def register(
         self, kind: str, name: str, version: str, properties: Mapping[str, Any]
@@ -40,11 +43,26 @@ class Registrar:
                 self._check_component(name, version, properties)
             case "environments":
                 _check_environment(name, properties)
+                if build := properties.get("build"):
+                    path = build.get("dockerfilePath") or "Dockerfile"
+                    properties = {**properties, "build": {**build, "dockerfilePath": path}}
             case "codes":
                 _required(properties, "codeUri", f"code '{name}'")
             case "data":
                 _required(properties, "dataUri", f"data asset '{name}'")
-        return self._store.put(kind, name, version, properties)
+            case "models":
+                _required(properties, "modelUri", f"model '{name}'")
+                # the SDK reads them without a look whether they are there
+                properties = {**properties, "flavors": properties.get("flavors") or {}}
+        asset, is_new = self._store.put(kind, name, version, properties)
+        if is_new and kind == "models":
+            self._new_model(asset)
+        return asset, is_new
+
+    def register_next(self, kind: str, name: str, properties: Mapping[str, Any]) -> AssetVersion:
+        """Register under the next free number."""
+        version = next_version(self._store.versions(kind, name))
+        return self.register(kind, name, version, properties)[0]
 
     def referred(self, kind: str, text: str, where: str) -> AssetVersion:
         """The asset that `text` names; NotFound or UserError, saying where it was named."""

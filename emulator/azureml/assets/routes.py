@@ -1,6 +1,7 @@
 """ARM routes of versioned assets."""
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -43,6 +44,7 @@ class AssetRoutes:
                 Route(version, self._get_of(kind), methods=["GET"]),
                 Route(f"/{kind}/{{name}}/versions", self._versions_of(kind), methods=["GET"]),
                 Route(f"/{kind}/{{name}}", self._container_of(kind), methods=["GET"]),
+                Route(f"/{kind}/{{name}}", self._put_container_of(kind), methods=["PUT"]),
                 Route(f"/{kind}", self._containers_of(kind), methods=["GET"]),
             ]
         return found
@@ -110,15 +112,26 @@ class AssetRoutes:
 
         return container
 
+    def _put_container_of(self, kind: str) -> Any:
+        async def put(request: Request) -> JSONResponse:
+            name = request.path_params["name"]
+            body = await json_object(request)
+            self._store.describe(kind, name, body.get("properties") or {})
+            return JSONResponse(self._container(kind, name))
+
+        return put
+
     def _containers_of(self, kind: str) -> Any:
         async def containers(request: Request) -> JSONResponse:
-            return page(request, [self._container(kind, name) for name in self._store.names(kind)])
+            found = [self._container(kind, name) for name in self._store.names(kind)]
+            wanted = [c for c in found if _is_in_view(request, c["properties"])]
+            return page(request, wanted)
 
         return containers
 
     def _container(self, kind: str, name: str) -> dict[str, Any]:
         versions = self._store.versions(kind, name)
-        oldest = versions[-1]
+        oldest, described = versions[-1], self._store.description(kind, name)
         return {
             "id": self._workspace.child(kind, name),
             "name": name,
@@ -126,9 +139,10 @@ class AssetRoutes:
             "properties": {
                 "latestVersion": versions[0].version,
                 "nextVersion": next_version(versions),
-                "isArchived": False,
-                "tags": {},
-                "properties": {},
+                "isArchived": bool(described.get("isArchived")),
+                "description": described.get("description"),
+                "tags": described.get("tags") or {},
+                "properties": described.get("properties") or {},
             },
             "systemData": oldest.resource(self._workspace)["systemData"],
         }
@@ -139,5 +153,9 @@ def _name_and_version(request: Request) -> tuple[str, str]:
 
 
 def _is_wanted(request: Request, asset: AssetVersion) -> bool:
+    return _is_in_view(request, asset.properties)
+
+
+def _is_in_view(request: Request, properties: Mapping[str, Any]) -> bool:
     view = request.query_params.get("listViewType", "ActiveOnly")
-    return view == "All" or asset.properties["isArchived"] == (view == "ArchivedOnly")
+    return view == "All" or bool(properties["isArchived"]) == (view == "ArchivedOnly")

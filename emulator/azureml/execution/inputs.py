@@ -8,7 +8,7 @@ from emulator.azureml.assets.models import AssetStore
 from emulator.azureml.execution.plan import Plan, Step
 from emulator.azureml.graphs.bindings import Binding, Data, NodeOutput, ParentInput, Text
 from emulator.azureml.graphs.nodes import Node
-from emulator.azureml.graphs.specs import FOLDER_TYPES, Component
+from emulator.azureml.graphs.specs import FOLDER_TYPES, MODEL_TYPES, Component
 from emulator.azureml.locations import Location, parse
 from emulator.azureml.workspace import Workspace
 
@@ -18,9 +18,13 @@ class DataInput:
     """Data to be laid down for a step."""
 
     location: Location
-    is_folder: bool
+    type: str
     #: An output that a step before left empty is an empty folder, not a mistake.
     may_be_empty: bool
+
+    @property
+    def is_folder(self) -> bool:
+        return self.type in FOLDER_TYPES
 
 
 def child_inputs(
@@ -87,12 +91,10 @@ class StepInputs:
             if value is None and spec.default is not None:
                 value = spec.default
             if isinstance(value, Data):
-                found[name] = self._data(
-                    value.uri, spec.type in FOLDER_TYPES, empty=value.is_produced
-                )
+                found[name] = self._data(value.uri, spec.type, empty=value.is_produced)
             elif isinstance(value, NodeOutput):
                 uri = self._produced(value.node, value.name)
-                found[name] = self._data(uri, spec.type in FOLDER_TYPES, empty=True)
+                found[name] = self._data(uri, spec.type, empty=True)
             else:
                 found[name] = value
         return found
@@ -112,8 +114,12 @@ class StepInputs:
     def _literal(self, name: str) -> str:
         return _literal_of(self._plan.inputs, name)
 
-    def _data(self, uri: str, is_folder: bool, *, empty: bool) -> DataInput:
-        named = asset_id(uri, self._workspace, kind="data")
-        if named:
-            uri = self._assets.get("data", named.name, named.version).properties["dataUri"]
-        return DataInput(parse(uri, self._workspace), is_folder, empty)
+    def _data(self, uri: str, kind: str, *, empty: bool) -> DataInput:
+        plurals = ("models", "data") if kind in MODEL_TYPES else ("data", "models")
+        for plural in plurals:
+            named = asset_id(uri, self._workspace, kind=plural)
+            if named:
+                properties = self._assets.get(plural, named.name, named.version).properties
+                uri = properties["dataUri" if plural == "data" else "modelUri"]
+                break
+        return DataInput(parse(uri, self._workspace), kind, empty)

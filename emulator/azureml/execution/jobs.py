@@ -9,7 +9,7 @@ import uuid
 from emulator.azureml.arm_ids import last_segment
 from emulator.azureml.assets.models import AssetStore
 from emulator.azureml.execution.inputs import StepInputs, child_inputs
-from emulator.azureml.execution.outputs import output_uris
+from emulator.azureml.execution.outputs import output_names, output_uris
 from emulator.azureml.execution.plan import Plan, Step
 from emulator.azureml.execution.run_log import RunLog
 from emulator.azureml.execution.steps import StepExecution, Workshop
@@ -68,6 +68,7 @@ class JobExecution:
             self._run,
             self._run.name,
             uris=output_uris(step, self._plan, self._run.name),
+            named=output_names(step, self._plan),
             workshop=self._workshop,
             stop=self.stop,
         ).execute(self._inputs)
@@ -122,6 +123,7 @@ class JobExecution:
             run,
             self._root,
             uris=output_uris(step, self._plan, run.name),
+            named=output_names(step, self._plan),
             workshop=self._workshop,
             stop=self._stop_steps,
         ).execute(self._inputs)
@@ -139,6 +141,7 @@ class JobExecution:
             plan,
             inputs=inputs,
             output_uris=uris,
+            output_names=output_names(step, self._plan),
             default_datastore=self._plan.default_datastore,
             continue_on_step_failure=self._plan.continue_on_step_failure,
             force_rerun=self._plan.force_rerun,

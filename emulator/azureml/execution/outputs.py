@@ -35,6 +35,17 @@ def output_uris(step: Step, plan: Plan, run_name: str) -> Mapping[str, str]:
     return found
 
 
+def output_names(step: Step, plan: Plan) -> dict[str, tuple[str, str | None]]:
+    """Name and version of the asset that each output is registered as, where one is named."""
+    found = {}
+    for name, target in step.node.outputs.items():
+        if target.asset_name:
+            found[name] = (target.asset_name, target.asset_version)
+        elif above := plan.output_names.get(target.parent_output or ""):
+            found[name] = above
+    return found
+
+
 def run_asset(run_name: str, output: str, kind: str, uri: str, workspace: Workspace) -> RunAsset:
     """An output as run history refers to it, with the long form of its address."""
     return RunAsset(

@@ -1,7 +1,7 @@
 """A job, checked and ready to run: steps, their order, and what the job gives them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from emulator.azureml.graphs.bindings import Data, Text
@@ -42,6 +42,8 @@ class Plan:
     outputs: Mapping[str, str]
     #: Where the job wants its outputs; those without an address go to the default place.
     output_uris: Mapping[str, str]
+    #: Name and version of the assets that the job wants its outputs registered as.
+    output_names: Mapping[str, tuple[str, str | None]] = field(default_factory=dict)
     #: Where outputs without an address go.
     default_datastore: str = DEFAULT_DATASTORE
     continue_on_step_failure: bool = False

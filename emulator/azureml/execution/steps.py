@@ -23,6 +23,7 @@ from emulator.azureml.execution.run_log import RunLog
 from emulator.azureml.execution.step_folder import StepFolder
 from emulator.azureml.execution.unsupported import missing_feature
 from emulator.azureml.execution.variables import step_variables
+from emulator.azureml.graphs.specs import MODEL_TYPES
 from emulator.azureml.runhistory.models import BUILD_LOG, STD_LOG, Run, RunAsset, RunError
 from emulator.azureml.runhistory.states import Status
 from emulator.azureml.storage import Missing, Storage
@@ -56,6 +57,7 @@ class StepExecution:
         root: str,
         *,
         uris: Mapping[str, str],
+        named: Mapping[str, tuple[str, str | None]],
         workshop: Workshop,
         stop: threading.Event,
     ) -> None:
@@ -63,6 +65,7 @@ class StepExecution:
         self._run = run
         self._root = root
         self._uris = uris
+        self._named = named
         self._workshop = workshop
         self._stop = stop
         self._folder = workshop.machine.folder / "runs" / run.name
@@ -140,8 +143,9 @@ class StepExecution:
         )
         conda_file = environment.get("condaFile")
         if conda_file is None:
+            image = environment.get("image") or "of a build context"
             self._run.warnings = [
-                f"The image {environment.get('image')!r} of step '{self._step.name}' is not run "
+                f"The image {image!r} of step '{self._step.name}' is not run "
                 "here: the step has this computer's Python and programs, and none of the packages "
                 "of the image."
             ]
@@ -188,7 +192,7 @@ class StepExecution:
         return {
             name: RunAsset(
                 asset_id=value.location.url,
-                type="uri_folder" if value.is_folder else "uri_file",
+                type=value.type,
                 uri=value.location.url,
             )
             for name, value in inputs.items()
@@ -205,7 +209,20 @@ class StepExecution:
         for name, asset in assets.items():
             properties = {"dataUri": asset.uri, "dataType": asset.type, "isAnonymous": True}
             workshop.registrar.register("data", asset_name(self._run.name, name), "1", properties)
+            if name in self._named:
+                self._register(asset, *self._named[name])
         self._run.outputs = assets
+
+    def _register(self, asset: RunAsset, name: str, version: str | None) -> None:
+        """Register an output under the name that the node or the job gives it."""
+        kind, properties = "data", {"dataUri": asset.uri, "dataType": asset.type}
+        if asset.type in MODEL_TYPES:
+            kind, properties = "models", {"modelUri": asset.uri, "modelType": asset.type}
+        registrar = self._workshop.registrar
+        if version:
+            registrar.register(kind, name, version, properties)
+        else:
+            registrar.register_next(kind, name, properties)
 
     def _log(self, name: str) -> RunLog:
         workshop = self._workshop

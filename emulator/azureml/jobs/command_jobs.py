@@ -56,7 +56,14 @@ def as_step(name: str, body: Mapping[str, Any], *, lenient: bool = False) -> tup
         component_id="",
         compute=body.get("computeId"),
         inputs=inputs,
-        outputs={key: OutputTarget(uri=(value or {}).get("uri")) for key, value in outputs.items()},
+        outputs={
+            key: OutputTarget(
+                uri=(value or {}).get("uri"),
+                asset_name=(value or {}).get("assetName"),
+                asset_version=(value or {}).get("assetVersion"),
+            )
+            for key, value in outputs.items()
+        },
         timeout=(body.get("limits") or {}).get("timeout"),
         environment_variables={
             key: literal_text(value)

@@ -112,6 +112,11 @@ class Submission:
             input_specs=specs,
             outputs=output_types,
             output_uris={k: v["uri"] for k, v in outputs.items() if v and v.get("uri")},
+            output_names={
+                key: (str(value["assetName"]), value.get("assetVersion"))
+                for key, value in outputs.items()
+                if value and value.get("assetName")
+            },
             default_datastore=self._datastore(settings, job),
             continue_on_step_failure=_flag(settings.get("continue_on_step_failure")),
             force_rerun=_flag(settings.get("force_rerun")),
