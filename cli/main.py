@@ -2,7 +2,7 @@
 
 import click
 
-from cli import explaining, pipelines, publishing, running, runs, triggers
+from cli import computes, explaining, pipelines, publishing, running, runs, triggers
 
 EPILOG = """\b
 SIGNALBOX_URL and SIGNALBOX_KEY say where the function app is and give one of its
@@ -33,6 +33,7 @@ for command in (
     explaining.explain,
     triggers.triggers,
     pipelines.pipelines,
+    computes.computes,
     explaining.health,
 ):
     main.add_command(command)

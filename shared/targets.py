@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
@@ -12,9 +12,6 @@ from shared.compute_definitions import ComputeDefinition
 from shared.compute_plans import Target
 from shared.errors import WorkspaceUnavailable
 from shared.workspace import require_workspace, translated
-
-if TYPE_CHECKING:
-    from azure.ai.ml import MLClient
 
 _ROLE = (
     "Reading and writing computes needs the role AzureML Compute Operator on the workspace, beside "
@@ -25,7 +22,8 @@ _ROLE = (
 class AzureTargets:
     """Targets through the public SDK."""
 
-    def __init__(self, client: Callable[[], "MLClient"]) -> None:
+    #: `client` gives the one MLClient of the process.
+    def __init__(self, client: Callable[[], Any]) -> None:
         self._client = client
 
     def find(self, name: str) -> Target | None:

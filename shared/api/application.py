@@ -10,7 +10,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.api import contract, events, explain, health, pipelines, problems, runs, triggers
+from shared.api import (
+    computes,
+    contract,
+    events,
+    explain,
+    health,
+    pipelines,
+    problems,
+    runs,
+    triggers,
+)
 from shared.api.door import Door, call_of
 from shared.bootstrap import App
 from shared.errors import SignalboxError
@@ -34,7 +44,7 @@ def create_app(
     for error in (SignalboxError, problems.Refused, RequestValidationError):
         api.add_exception_handler(error, _handle)
     api.add_exception_handler(HTTPException, _unrouted)
-    for resource in (pipelines, triggers, runs, events, explain):
+    for resource in (pipelines, triggers, runs, events, computes, explain):
         api.include_router(resource.router)
     api.include_router(health.router(now))
 

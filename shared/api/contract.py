@@ -37,6 +37,7 @@ _TAGS = [
     {"name": "events", "description": "Hand events over, and see what each trigger made of them."},
     {"name": "triggers", "description": "Which events start which pipeline; try it without risk."},
     {"name": "pipelines", "description": "What can be run, and with which inputs."},
+    {"name": "computes", "description": "What pipelines run on, and what differs."},
     {"name": "explain", "description": "Why something ran, or did not."},
     {"name": "service", "description": "Whether Signalbox works, and what it offers."},
 ]

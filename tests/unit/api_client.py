@@ -115,6 +115,7 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
         index=scene.index,
         ledger=scene.ledger,
         published=scene.published,
+        computes=scene.computes,
         workspace=cast(Any, scene.workspace),
         lakes=cast(Lakes, lakes),
         runs=runs,

@@ -80,7 +80,7 @@ def test_a_folder_without_definitions_says_what_it_expected(tmp_path: Path) -> N
     [problem] = problems(tmp_path, {"README.md": ""})
 
     assert str(tmp_path) in problem
-    assert "pipelines/*.yml and triggers/*.yml" in problem
+    assert "pipelines/*.yml, triggers/*.yml or computes/*.yml" in problem
 
 
 def test_tells_the_problems_of_all_documents_at_once(tmp_path: Path) -> None:

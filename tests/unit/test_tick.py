@@ -23,10 +23,10 @@ def jobs_end(here: Scene, status: str = "Completed") -> None:
         here.workspace.end(name, status)
 
 
-def test_nothing_to_do_costs_two_requests(here: Scene) -> None:
+def test_nothing_to_do_costs_three_requests(here: Scene) -> None:
     here.tick.run()
 
-    assert here.world.calls == ["get_if_changed index.json", "list open/"]
+    assert here.world.calls == ["get_if_changed index.json", "get computes.json", "list open/"]
 
 
 def test_a_run_that_could_not_be_submitted_is_finished(here: Scene) -> None:
@@ -52,7 +52,7 @@ def test_what_is_not_due_is_not_even_read(here: Scene) -> None:
     here.calls()
     here.world.pass_time(599)
     here.tick.run()
-    assert here.calls() == ["get_if_changed index.json", "list open"]
+    assert here.calls() == ["get_if_changed index.json", "get computes.json", "list open"]
 
     here.world.pass_time(1)
     here.tick.run()

@@ -17,7 +17,7 @@ from azure.identity import CredentialUnavailableError
 
 from shared.errors import JobExists, JobRejected, SignalboxError, WorkspaceUnavailable
 from shared.inputs import DataInput
-from shared.workspace import AzureWorkspace, JobBody, _require_workspace, _translated
+from shared.workspace import AzureWorkspace, JobBody, _require_workspace, translated
 
 
 class Answer:
@@ -55,7 +55,7 @@ IMMUTABLE = user_error(
 
 
 def translated(error: Exception) -> SignalboxError:
-    with pytest.raises(SignalboxError) as caught, _translated("job 'a1'"):
+    with pytest.raises(SignalboxError) as caught, translated("job 'a1'"):
         raise error
     assert caught.value.__cause__ is error
     return caught.value
