@@ -27,6 +27,7 @@ from emulator.azureml.errors import (
 from emulator.azureml.execution.cores import Cores
 from emulator.azureml.execution.executor import Executor
 from emulator.azureml.execution.python_environments import PythonEnvironments
+from emulator.azureml.execution.reuse import Reuse
 from emulator.azureml.execution.steps import Workshop
 from emulator.azureml.jobs.inspection import GraphView
 from emulator.azureml.jobs.models import JobStore
@@ -70,6 +71,7 @@ def create_app(
         pythons=PythonEnvironments(machine.cache, machine.plain_variables),
         cores=Cores(machine.cores),
         computes=computes,
+        reuse=Reuse(),
     )
     graphs = GraphView(workspace, assets)
     control.graph = lambda name: graphs.of(jobs.get(name))

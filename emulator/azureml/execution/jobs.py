@@ -65,6 +65,7 @@ class JobExecution:
         step = self._plan.steps[0]
         StepExecution(
             step,
+            self._plan,
             self._run,
             self._run.name,
             uris=output_uris(step, self._plan, self._run.name),
@@ -120,6 +121,7 @@ class JobExecution:
             return
         StepExecution(
             step,
+            self._plan,
             run,
             self._root,
             uris=output_uris(step, self._plan, run.name),

@@ -16,9 +16,10 @@ from emulator.azureml.execution.cores import Cores
 from emulator.azureml.execution.failures import StepFailure, StepStopped
 from emulator.azureml.execution.inputs import DataInput, StepInputs
 from emulator.azureml.execution.outputs import asset_name, run_asset
-from emulator.azureml.execution.plan import Step
+from emulator.azureml.execution.plan import Plan, Step
 from emulator.azureml.execution.processes import run as run_process
 from emulator.azureml.execution.python_environments import PythonEnvironments, requirements
+from emulator.azureml.execution.reuse import Reuse, fingerprint, mark_reused, may_be_reused
 from emulator.azureml.execution.run_log import RunLog
 from emulator.azureml.execution.step_folder import StepFolder
 from emulator.azureml.execution.unsupported import missing_feature
@@ -45,6 +46,7 @@ class Workshop:
     pythons: PythonEnvironments
     cores: Cores
     computes: Computes
+    reuse: Reuse
 
 
 class StepExecution:
@@ -53,6 +55,7 @@ class StepExecution:
     def __init__(
         self,
         step: Step,
+        plan: Plan,
         run: Run,
         root: str,
         *,
@@ -62,6 +65,7 @@ class StepExecution:
         stop: threading.Event,
     ) -> None:
         self._step = step
+        self._plan = plan
         self._run = run
         self._root = root
         self._uris = uris
@@ -74,6 +78,12 @@ class StepExecution:
         """Run to a final state; nothing is raised, the run's error says what went wrong."""
         run = self._run
         try:
+            key = self._reuse_key(inputs)
+            if key and (earlier := self._workshop.reuse.find(key)):
+                mark_reused(run, earlier)
+                self._register_named(run.outputs)
+                run.move(Status.COMPLETED)
+                return
             run.move(Status.QUEUED)
             if missing := missing_feature(self._step):
                 raise StepFailure("NotImplemented", missing)
@@ -81,6 +91,8 @@ class StepExecution:
             with self._workshop.cores.one(self._stop):
                 run.move(Status.PREPARING)
                 self._prepare_and_run(inputs)
+            if key and run.status is Status.COMPLETED:
+                self._workshop.reuse.keep(key, run)
         except StepStopped:
             run.move(Status.CANCELED)
         except StepFailure as failure:
@@ -90,6 +102,15 @@ class StepExecution:
         except Exception as error:
             log.exception("step %s of %s crashed", self._step.name, self._root)
             run.move(Status.FAILED, RunError("SystemError", f"The local AzureML failed: {error!r}"))
+
+    def _reuse_key(self, inputs: StepInputs) -> str | None:
+        """By which an earlier run of the same step is found; None when it has to run anyway."""
+        step = self._step
+        if missing_feature(step) or not may_be_reused(step, self._plan):
+            return None
+        own = {k: inputs.text(v) for k, v in self._own_variables().items()}
+        registrar = self._workshop.registrar
+        return fingerprint(step, self._plan, inputs.of(step), own, registrar)
 
     def _await_compute(self) -> None:
         """Wait in the queue of a compute that is not there yet, or is stopped."""
@@ -209,9 +230,12 @@ class StepExecution:
         for name, asset in assets.items():
             properties = {"dataUri": asset.uri, "dataType": asset.type, "isAnonymous": True}
             workshop.registrar.register("data", asset_name(self._run.name, name), "1", properties)
-            if name in self._named:
-                self._register(asset, *self._named[name])
+        self._register_named(assets)
         self._run.outputs = assets
+
+    def _register_named(self, assets: Mapping[str, RunAsset]) -> None:
+        for name, (asset, version) in self._named.items():
+            self._register(assets[name], asset, version)
 
     def _register(self, asset: RunAsset, name: str, version: str | None) -> None:
         """Register an output under the name that the node or the job gives it."""

@@ -23,7 +23,8 @@ class Status(StrEnum):
 _STOPS = frozenset({Status.FAILED, Status.CANCEL_REQUESTED, Status.CANCELED})
 
 TRANSITIONS: Mapping[Status, frozenset[Status]] = {
-    Status.NOT_STARTED: frozenset({Status.QUEUED, Status.PREPARING}) | _STOPS,
+    # a step that is reused is over before it has begun
+    Status.NOT_STARTED: frozenset({Status.QUEUED, Status.PREPARING, Status.COMPLETED}) | _STOPS,
     Status.QUEUED: frozenset({Status.PREPARING}) | _STOPS,
     Status.PREPARING: frozenset({Status.RUNNING}) | _STOPS,
     Status.RUNNING: frozenset({Status.FINALIZING, Status.COMPLETED}) | _STOPS,
