@@ -20,13 +20,12 @@ from shared.bindings import (
 from shared.documents import Document, Place
 from shared.errors import DefinitionsInvalid, Problem
 from shared.inputs import RESERVED_INPUT
-from shared.nodes import Node, mapping
+from shared.nodes import PIPELINE_KEYS, Node, mapping
 from shared.sources import local
 
 _KEYS = {"type", "name", "component", "display_name", "experiment_name", "description", "tags"}
 _KEYS |= {"properties", "inputs", "outputs", "compute", "identity", "services"}
 #: Source: AzureML CLI v2 pipelineJob and commandJob schemas.
-_PIPELINE_KEYS = frozenset(_KEYS | {"$schema", "settings", "jobs"})
 _SETTINGS = frozenset(
     {"default_compute", "default_datastore", "continue_on_step_failure", "force_rerun"}
     | {"on_init", "on_finalize"}
@@ -67,7 +66,7 @@ def warnings(document: Document, written: Document, nodes: Mapping[str, Node]) -
             yield from _unless(written, bound.place, "input of the component:", port, ports)
     for place, message in _unfit(document, written, nodes, literals.doubt):
         yield document.problem(place, message)
-    yield from _typos(document, (), content, _PIPELINE_KEYS)
+    yield from _typos(document, (), content, PIPELINE_KEYS)
     yield from _typos(document, ("settings",), mapping(content.get("settings")), _SETTINGS)
     for node, value in mapping(content.get("jobs")).items():
         if mapping(value).get("type", "command") == "command":

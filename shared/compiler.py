@@ -236,7 +236,7 @@ def _output(graph: Graph, name: str) -> DataInput:
 def _settings(source: dict[str, Any]) -> dict[str, Any]:
     """Settings as a job object takes them: without the prefix that YAML references have."""
     settings = {
-        name: _bare(value) if isinstance(value, str) else value
+        name: _bare(value) if name in ("default_compute", "default_datastore") else value
         for name, value in mapping(source.get("settings")).items()
     }
     # The same to AzureML, but naming it there costs each job a request.
@@ -245,8 +245,9 @@ def _settings(source: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _bare(reference: str) -> str:
-    return reference.removeprefix("azureml:")
+def _bare(reference: Any) -> Any:
+    """A reference without its prefix; one that is none as it is."""
+    return reference.removeprefix("azureml:") if isinstance(reference, str) else reference
 
 
 def _texts(values: Any) -> dict[str, str]:

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 #: An asset by name, or an address that AzureML has.
 _ASSET = re.compile(r"azureml:(//|[^/:@]+(:[^/:]+|@[^/:]+)$)")
 
+#: Of a pipelineJob. Source: AzureML CLI v2 pipelineJob schema.
+PIPELINE_KEYS = frozenset(
+    {"$schema", "type", "name", "display_name", "experiment_name", "description", "tags"}
+    | {"properties", "settings", "component", "jobs", "inputs", "outputs", "compute", "identity"}
+    | {"services"}
+)
+
 #: The type of a component that is a flow of Prompt flow, in a file of its own kind.
 FLOW = "promptflow_parallel"
 
@@ -85,8 +92,10 @@ def load(document: Document) -> Job:
     from azure.ai.ml import load_job
     from azure.ai.ml.entities import PipelineComponent, PipelineJob
 
-    if document.rewritten:
-        text = io.StringIO(yaml.safe_dump(document.content, sort_keys=False))
+    # The SDK takes unknown keys with a warning, and then cannot write down what it took.
+    known = {key: value for key, value in document.content.items() if key in PIPELINE_KEYS}
+    if document.rewritten or known.keys() != document.content.keys():
+        text = io.StringIO(yaml.safe_dump(known, sort_keys=False))
         job = load_job(text, relative_origin=str(document.path))
     else:
         job = load_job(document.path)

@@ -184,6 +184,7 @@ class AzureWorkspace:
         from azure.ai.ml import load_job
 
         content = {"type": "pipeline", "name": name, **body.model_dump(exclude_none=True)}
+        content["settings"] = {key: _yaml_reference(key, x) for key, x in body.settings.items()}
         carried = "component_id" if body.jobs is not None else "jobs"
         content.pop(carried, None)
         if component := content.pop("component_id", None):
@@ -407,3 +408,11 @@ def _codes(body: dict[str, Any]) -> Iterator[str]:
         if isinstance(code := current.get("code"), str):
             yield code
         current = current.get("innererror") or current.get("innerError")
+
+
+def _yaml_reference(setting: str, value: Any) -> Any:
+    """A setting as YAML has it: a job object takes names without the prefix."""
+    named = setting in ("default_compute", "default_datastore") and isinstance(value, str)
+    if not named or value == "serverless" or value.startswith(("azureml:", "${{")):
+        return value
+    return f"azureml:{value}"

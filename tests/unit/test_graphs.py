@@ -123,36 +123,39 @@ def test_a_graph_knows_what_is_bound_to_what(tmp_path: Path, text: str) -> None:
 #: What is wrong: the edit that makes it so, a text on the line where it is, and what is said.
 MISTAKES = {
     "another type of document": (
-        "type: pipeline", "type: sweep", "type: sweep", "only 'pipeline' is taken",
+        "type: pipeline", "type: sweep", "type: sweep", "jobs of type 'pipeline', ",
     ),
-    "an unsupported node": (
-        "  use:\n    type: command", "  use:\n    type: spark", "type: spark",
-        "'spark' jobs are not taken yet",
+    "an unknown type of node": (
+        "  use:\n    type: command", "  use:\n    type: magic", "type: magic", "jobs.use",
     ),
     "a node that is none": ("  use:\n", "  nothing: 5\n  use:\n", "nothing: 5", "not a mapping"),
-    "a compute of its own": (
-        "  use:\n", "  use:\n    compute: azureml:gpu\n", "compute: azureml:gpu",
-        "set settings.default_compute",
+    "a compute from nowhere": (
+        "  use:\n", "  use:\n    compute: ${{parent.inputs.where}}\n", "parent.inputs.where",
+        "no pipeline input 'where'; there are: rows",
     ),
-    "data of a step's own": (
-        "rows: ${{parent.inputs.rows}}", "rows: {type: uri_file, path: 'azureml:d:1'}",
-        "path: 'azureml:d:1'", "${{parent.inputs.rows}}",
+    "data of a step that is not there": (
+        "rows: ${{parent.inputs.rows}}", "rows: {type: uri_file, path: ../data/b.csv}",
+        "path: ../data/b.csv", "there is no file or folder '../data/b.csv'",
     ),
-    "local data": (
-        "type: uri_file\n", "type: uri_file\n    path: ../data/a.csv\n", "path: ../data",
-        "'../data/a.csv' is a local file",
+    "local data that is not there": (
+        "type: uri_file\n", "type: uri_file\n    path: ../data/a.csv\n", "path: ../data/a",
+        "there is no file or folder '../data/a.csv'",
     ),
-    "data by label": (
-        "type: uri_file\n", "type: uri_file\n    path: azureml:rows@latest\n", "path: azureml:rows",
-        "means another version tomorrow",
+    "a name that is not free": (
+        "outputs:\n  kept", "  signalbox_x: 5\noutputs:\n  kept", "signalbox_x: 5",
+        "Signalbox's own",
+    ),
+    "a misspelt input in a command": (
+        "echo ${{inputs.rows}}", "echo ${{inputs.row}}", "echo ${{inputs.row}}",
+        "there is no input of the command: 'row'; there are: rows",
+    ),
+    "a misspelt output in a command": (
+        "${{outputs.clean}}\n", "${{outputs.clear}}\n", "${{outputs.clear}}",
+        "there is no output of the command: 'clear'; there are: clean",
     ),
     "no environment": (
         "${{outputs.kept}}\n    environment: azureml:plain:1\n", "${{outputs.kept}}\n", "  use:",
         "job 'use' has no environment",
-    ),
-    "a misspelt key of a step": (
-        "  use:\n", "  use:\n    environment_variable: {A: b}\n", "environment_variable",
-        "'environment_variable' is not known; 'environment_variables' is",
     ),
     "a conda file that is not there": (
         "  use:\n    type: command\n    command: echo ${{inputs.clean}} ${{outputs.kept}}\n"
@@ -161,9 +164,9 @@ MISTAKES = {
         "    environment: {image: x, conda_file: ../gone.yml}\n",
         "conda_file", "there is no file or folder '../gone.yml'",
     ),
-    "one component": (
-        "outputs:\n  kept", "component: azureml:x:1\noutputs:\n  kept", "component: azureml:x:1",
-        "a job of one component is not taken yet",
+    "a component that is not there": (
+        "outputs:\n  kept", "component: ../gone.yml\noutputs:\n  kept", "component: ../gone.yml",
+        "there is no file or folder '../gone.yml'",
     ),
     "a missing command": (
         "    command: echo ${{inputs.clean}} ${{outputs.kept}}\n", "", "  use:", "jobs.use",
@@ -240,11 +243,10 @@ def test_a_pipeline_needs_jobs(tmp_path: Path, jobs: str) -> None:
         (
             INLINE,
             [
-                "an unsupported node",
-                "local data",
-                "data of a step's own",
-                "another type of document",
-                "one component",
+                "local data that is not there",
+                "data of a step that is not there",
+                "a name that is not free",
+                "a node that is none",
             ],
         ),
         (FILED, ["an unknown pipeline input", "an unknown job", "an unknown pipeline output"]),
@@ -259,8 +261,8 @@ def test_mistakes_of_one_kind_are_told_at_once(tmp_path: Path, text: str, kinds:
 @pytest.mark.parametrize(
     ("text", "kinds"),
     [
-        (INLINE, ["a compute of its own", "a missing command"]),
-        (FILED, ["a compute of its own", "an unknown pipeline output"]),
+        (INLINE, ["a compute from nowhere", "a missing command"]),
+        (FILED, ["a compute from nowhere", "an unknown pipeline output"]),
         (FILED, ["tags of the wrong shape", "an unknown pipeline output"]),
     ],
 )
@@ -298,16 +300,6 @@ def test_files_are_told_by_the_folder_that_was_given(
         "own.yml",
         "pipelines/own.yml",
     }
-
-
-def test_files_that_would_be_left_behind_are_told(tmp_path: Path) -> None:
-    text = "type: pipeline\njobs:\n  own: {type: command, component: ../own.yml}\n"
-    includes = "code: .\nadditional_includes: [../lib]\n"
-    own = "type: command\nname: own\ncommand: echo\nenvironment: azureml:plain:1\n"
-    [problem] = problems(tmp_path, text, own=own + includes)
-
-    assert problem.line == 3
-    assert "put the files into the code folder" in problem.message
 
 
 def test_a_component_file_that_is_not_there_is_told(tmp_path: Path) -> None:
@@ -363,22 +355,73 @@ command: echo ${{inputs.needed}}
 environment: azureml:plain:1
 inputs:
   needed: {type: integer}
+  few: {type: integer, min: 1, max: 10, optional: true}
+  kind: {type: string, enum: [round, flat], default: round}
+  sure: {type: boolean, default: false}
 """
 
 
-@pytest.mark.parametrize("inputs", ["{needed: 1, neded: 2}", "{}"])
-def test_a_step_s_inputs_are_those_of_its_component(tmp_path: Path, inputs: str) -> None:
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ("{}", "needs the input 'needed'"),
+        ("{neded: 2}", "needs the input 'needed'"),
+        ("{needed: many}", "own.needed: 'many' is not of type integer"),
+        ("{needed: 1.5}", "own.needed: 1.5 is not of type integer"),
+        ("{needed: 1, few: 11}", "own.few: 11 is beyond the max of 10"),
+        ("{needed: 1, few: 0}", "own.few: 0 is beyond the min of 1"),
+        ("{needed: 1, kind: oval}", "own.kind: 'oval' is not one of round, flat"),
+        ("{needed: 1, sure: maybe}", "own.sure: 'maybe' is not of type boolean"),
+    ],
+)
+def test_a_step_s_inputs_fit_its_component(tmp_path: Path, inputs: str, said: str) -> None:
     step = f"{{type: command, component: ../own.yml, inputs: {inputs}}}"
     [problem] = problems(tmp_path, f"type: pipeline\njobs:\n  own: {step}\n", own=COMPONENT)
 
-    assert "eded" in problem.message
+    assert said in problem.message
+    assert problem.line == 3
 
 
-def test_an_unknown_key_is_found_at_its_line(tmp_path: Path) -> None:
-    text = FILED.replace("outputs:\n  kept", "expriment_name: x\noutputs:\n  kept", 1)
-    [problem] = problems(tmp_path, text)
+def test_a_pipeline_s_value_fits_the_step_that_it_is_for(tmp_path: Path) -> None:
+    step = "{type: command, component: ../own.yml, inputs: {needed: '${{parent.inputs.n}}'}}"
+    text = f"type: pipeline\ninputs:\n  n: many\njobs:\n  own: {step}\n"
+    [problem] = problems(tmp_path, text, own=COMPONENT)
 
-    assert problem.line == line_of(text, "expriment_name")
+    assert (problem.line, problem.message) == (3, "own.needed: 'many' is not of type integer")
+
+
+@pytest.mark.parametrize("inputs", ["{needed: '3'}", "{needed: 3.0, sure: 'True', few: '7'}"])
+def test_values_that_azureml_takes_are_taken(tmp_path: Path, inputs: str) -> None:
+    step = f"{{type: command, component: ../own.yml, inputs: {inputs}}}"
+
+    assert load(tmp_path, f"type: pipeline\njobs:\n  own: {step}\n", own=COMPONENT)
+
+
+#: What AzureML takes in silence: the edit, the line where it is told, and what is said.
+DOUBTS = {
+    "a key": ("outputs:\n  kept", "expriment_name: x\noutputs:\n  kept", "expriment", "'expr"),
+    "a setting": (
+        "outputs:\n  kept", "settings:\n  default_datestore: x\noutputs:\n  kept",
+        "default_datestore", "'default_datastore' is",
+    ),
+    "a step's key": (
+        "  use:\n", "  use:\n    environment_variable: {A: b}\n", "environment_variable",
+        "'environment_variables' is",
+    ),
+    "an input that nobody has": (
+        "    inputs:\n      clean:", "    inputs:\n      more: 5\n      clean:", "more: 5",
+        "no input of the component: 'more'; there are: clean",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", DOUBTS)
+def test_what_azureml_takes_and_nobody_means_is_a_warning(tmp_path: Path, what: str) -> None:
+    old, new, place, said = DOUBTS[what]
+    text = FILED.replace(old, new, 1)
+    [warning] = load(tmp_path, text).warnings
+
+    assert (warning.line, said in warning.message) == (line_of(text, place), True)
 
 
 @pytest.mark.parametrize(
@@ -395,3 +438,12 @@ def test_common_mistakes_are_told_with_their_remedy(
     found = problems(tmp_path, INLINE.replace(old, new, 1))
 
     assert any(said in problem.message and len(problem.message) < 300 for problem in found)
+
+
+def test_jobs_that_wait_for_each_other_are_told(tmp_path: Path) -> None:
+    text = FILED.replace("${{parent.inputs.rows}}", "${{parent.jobs.use.outputs.kept}}")
+    [problem] = problems(tmp_path, text)
+
+    assert "these jobs wait for each other" in problem.message
+    assert "prepare" in problem.message
+    assert "use" in problem.message

@@ -1,0 +1,182 @@
+"""Other people's pipelines, unchanged: they publish, run, and are to AzureML what they were.
+
+`SIGNALBOX_CORPUS` names a folder that holds pipelineJob files, as the `cli` folder of
+Azure/azureml-examples does; without it there is nothing to test. Each file is published, a run of
+it is submitted, and the stock SDK submits the same file: the workspace must see the same graph.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from azure.ai.ml import Input, MLClient, load_job
+from azure.ai.ml.entities import PipelineJob
+from azure.identity import DefaultAzureCredential
+
+from emulator.stack import LocalAzure
+from emulator.topology import Topology, Workspace
+from shared import documents
+from shared.definitions import Definitions, PipelineDefinition
+from shared.index import Index
+from shared.inputs import compute_input
+from shared.published import Published, PublishedPipeline
+from shared.publishing import Publishing
+from shared.workspace import AzureWorkspace, JobBody
+from tests.fakes import MemoryBlobs
+from tests.integration.conftest import exported
+from tests.integration.corpus import Sample, Shelf, samples, whole_copy
+from tests.integration.workspace import unique
+
+CORPUS = os.environ.get("SIGNALBOX_CORPUS")
+pytestmark = [
+    pytest.mark.skipif(not CORPUS, reason="SIGNALBOX_CORPUS names no folder"),
+    pytest.mark.timeout(1800),
+]
+
+_DATA = "azureml://datastores/workspaceblobstore/paths/bound/"
+
+
+@pytest.fixture(scope="module")
+def azure() -> Iterator[LocalAzure]:
+    """A workspace that checks and keeps every submission and runs none."""
+    topology = Topology(workspace=Workspace(executes=False, compute_seconds=0))
+    with LocalAzure(topology=topology) as azure, exported(azure):
+        yield azure
+
+
+@dataclass
+class Pair:
+    """The same file, submitted by Signalbox and by the stock SDK."""
+
+    azure: LocalAzure
+
+    def __post_init__(self) -> None:
+        topology = self.azure.topology
+        names = (topology.subscription_id, topology.resource_group, topology.workspace.name)
+        credential = DefaultAzureCredential()
+        self.ml = MLClient(
+            credential, *names, enable_telemetry=False, show_progress=False, retry_total=0
+        )
+        self.workspace = AzureWorkspace(*names, credential)
+        self.blobs = MemoryBlobs()
+        self.published = Published(self.blobs)
+        self.publishing = Publishing(self.published, Index(self.blobs), self.workspace, listens=())
+        self.shelf = Shelf(self.ml)
+
+    def compare(self, sample: Sample, name: str, root: Path) -> str:
+        """How the file is submitted. Raises whatever is different or refused."""
+        self.shelf.stock(sample)
+        document = documents.read(sample.file, root=root)
+        definition = PipelineDefinition(name=name, document=document)
+        [change] = self.publishing.publish(
+            Definitions(pipelines=(definition,), triggers=()), lambda _: None
+        )
+        record = self.published.read(name, change.version)
+        assert record
+        bound = {port: _DATA for port, found in record.inputs.items() if found.required}
+        ours, stock = unique("ours"), unique("stock")
+        self.workspace.submit(ours, _body(record, bound))
+        self._stock(sample, stock, bound, record)
+        _same(self._graph(ours, record), self._graph(stock, record))
+        return record.submission
+
+    def _stock(
+        self, sample: Sample, name: str, bound: dict[str, str], record: PublishedPipeline
+    ) -> None:
+        job = load_job(sample.file)
+        assert isinstance(job, PipelineJob)
+        job.name = name
+        job.experiment_name = "corpus"
+        inputs: Any = job.inputs
+        for port, path in bound.items():
+            inputs[port] = Input(type=record.inputs[port].type, path=path)
+        self.ml.jobs.create_or_update(job)
+
+    def _graph(self, job: str, record: PublishedPipeline) -> Any:
+        answer = httpx.get(f"{self.azure.control_url}/graphs/{job}")
+        assert answer.status_code == 200, answer.text
+        graph = answer.json()
+        # Whether a job was made from YAML is nothing to what it does.
+        graph["settings"].pop("_source", None)
+        # It may be said as the job's own compute too; what each node gets of it is compared.
+        graph["settings"].pop("default_compute", None)
+        for step in record.computes:
+            graph["inputs"].pop(compute_input(step), None)
+        return self._located(graph)
+
+    def _located(self, value: Any) -> Any:
+        """With every data asset replaced by where its content is."""
+        if isinstance(value, dict):
+            return {key: self._located(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._located(item) for item in value]
+        if not isinstance(value, str):
+            return value
+        if found := re.search(r"/(data|models)/([\w.-]+)/versions/([\w.-]+)$", value):
+            kept: Any = self.ml.models if found[1] == "models" else self.ml.data
+            if "/registries/" not in value:
+                value = str(kept.get(found[2], version=found[3]).path)
+        place = re.search(r"/datastores/(\w+)/paths/(.*)$", value)
+        return f"{place[1]}/{place[2].rstrip('/')}" if place else value
+
+
+def _body(record: PublishedPipeline, bound: dict[str, str]) -> JobBody:
+    inputs, problems = record.bind(bound)
+    assert not problems, problems
+    return JobBody(
+        component_id=record.component_id,
+        jobs=record.jobs,
+        inputs=inputs,
+        outputs=record.outputs,
+        settings=record.settings,
+        experiment_name="corpus",
+        display_name=record.display_name or record.name,
+        identity=record.identity,
+        properties=record.properties,
+    )
+
+
+def _same(ours: Any, stock: Any) -> None:
+    found = list(_differences(ours, stock))
+    assert not found, "; ".join(found)
+
+
+def _differences(ours: Any, stock: Any, place: str = "") -> Iterator[str]:
+    if isinstance(ours, dict) and isinstance(stock, dict):
+        for key in sorted(ours.keys() | stock.keys()):
+            yield from _differences(ours.get(key), stock.get(key), f"{place}.{key}")
+    elif ours != stock:
+        yield f"{place[1:]}: ours {str(ours)[:150]!r}, stock {str(stock)[:150]!r}"
+
+
+def test_every_pipeline_of_the_corpus_publishes_runs_and_is_the_same(
+    azure: LocalAzure, tmp_path: Path, counted: Callable[[str], None]
+) -> None:
+    logging.getLogger("azure.ai.ml").setLevel(logging.CRITICAL)
+    assert CORPUS
+    folder = whole_copy(Path(CORPUS), tmp_path)
+    pair, failures, ways = Pair(azure), {}, []
+    found = samples(folder)
+    for number, sample in enumerate(found):
+        file = sample.file.relative_to(folder).as_posix()
+        try:
+            ways.append(pair.compare(sample, f"corpus-{number}", folder))
+        except Exception as error:  # noqa: BLE001 - every file is looked at
+            failures[file] = f"{type(error).__name__}: {error}"
+        print(file, failures.get(file, "is the same")[:300], flush=True)
+    told = [
+        f"{len(found)} pipelines of {CORPUS}: {len(ways)} are the same to AzureML "
+        f"({ways.count('reference')} by reference, {ways.count('inline')} inline)",
+        *(f"  {file}: {' '.join(why.split())[:600]}" for file, why in failures.items()),
+    ]
+    for line in told:
+        counted(line)
+        print(line)
+    assert found
+    assert not failures, f"{len(failures)} of {len(found)} pipelines differ or are refused"
