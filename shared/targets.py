@@ -55,9 +55,11 @@ def target(found: Any, settings: dict[str, Any]) -> Target:
     """What the SDK read, in our words."""
     errors = getattr(found, "provisioning_errors", None)
     state = getattr(found, "state", None)
+    provisioning = found.provisioning_state
     return Target(
         type=str(found.type).lower(),
-        provisioning=str(found.provisioning_state or "Succeeded"),
+        # The SDK gives what it knows as an enum.
+        provisioning=str(getattr(provisioning, "value", provisioning) or "Succeeded"),
         state=str(getattr(state, "value", state)) if state else None,
         problem=_said(errors),
         settings={key: value for key, value in settings.items() if value is not None},

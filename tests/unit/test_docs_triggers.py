@@ -122,11 +122,12 @@ def _written(folder: Path) -> Definitions:
     """All YAML examples as one folder of definitions, beside the example's pipeline."""
     (folder / "triggers").mkdir()
     (folder / "pipelines").mkdir()
+    (folder / "computes").mkdir()
     for _, block in _yaml_blocks():
         content = yaml.safe_load(block.text)
-        if content.get("type") == "pipeline":
-            found = re.match(r"# (pipelines/\S+)", block.text)
-            assert found, f"an example of a pipeline begins with its file's name: {block.text}"
+        if "type" in content:
+            found = re.match(r"# ((?:pipelines|computes)/\S+)", block.text)
+            assert found, f"the example begins with its file's name: {block.text}"
             (folder / found[1]).write_text(block.text)
         else:
             (folder / "triggers" / f"{content['name']}.yml").write_text(block.text)

@@ -17,7 +17,8 @@ from azure.identity import CredentialUnavailableError
 
 from shared.errors import JobExists, JobRejected, SignalboxError, WorkspaceUnavailable
 from shared.inputs import DataInput
-from shared.workspace import AzureWorkspace, JobBody, _require_workspace, translated
+from shared.workspace import AzureWorkspace, JobBody, require_workspace
+from shared.workspace import translated as translating
 
 
 class Answer:
@@ -55,7 +56,7 @@ IMMUTABLE = user_error(
 
 
 def translated(error: Exception) -> SignalboxError:
-    with pytest.raises(SignalboxError) as caught, translated("job 'a1'"):
+    with pytest.raises(SignalboxError) as caught, translating("job 'a1'"):
         raise error
     assert caught.value.__cause__ is error
     return caught.value
@@ -267,9 +268,9 @@ def test_a_workspace_that_is_not_there_is_no_property_of_the_job(body: Any) -> N
     assert "SIGNALBOX_WORKSPACE" in str(found)
     missing = ResourceNotFoundError(response=Answer(404, body))
     with pytest.raises(ResourceNotFoundError):
-        _require_workspace(missing)
+        require_workspace(missing)
 
 
 def test_a_job_that_is_not_there_is_absent() -> None:
     body = user_error("Job a1 not found.", "NotFound")
-    _require_workspace(ResourceNotFoundError(response=Answer(404, body)))
+    require_workspace(ResourceNotFoundError(response=Answer(404, body)))
