@@ -16,7 +16,7 @@ from shared.blob_state import BlobState, Unchanged
 from shared.compute_definitions import SERVERLESS, ComputeDefinition
 from shared.compute_plans import Action, Drift, Plan, State, Target, in_words, plan
 from shared.errors import RecordUnreadable, SignalboxError, StorageUnavailable
-from shared.inputs import compute_input
+from shared.inputs import compute_input, redacted
 from shared.workspace import JobBody
 
 log = logging.getLogger(__name__)
@@ -202,7 +202,10 @@ class Computes:
             found = plan(kept.definition, self._targets.find(name))
         except SignalboxError as error:
             log.warning("Compute %s could not be looked at: %s", name, error, extra=about)
-            return None
+            if kept.state is not State.UNKNOWN:
+                return None  # What was found before may well hold.
+            problem = redacted(str(error))
+            return Plan(action=Action.KEEP, state=State.UNKNOWN, problem=problem, drift=())
         tried = kept.problem is not None and kept.state in (State.FAILED, State.MISSING)
         too_soon = tried and at - kept.since < RETRY and not insist
         if found.action is Action.START and not start:

@@ -37,12 +37,12 @@ class State(StrEnum):
     STOPPED = "stopped"
     MISSING = "missing"
     FAILED = "failed"
-    #: Azure could not be asked yet; whether a job can run there is for AzureML to say.
+    #: Azure could not be asked yet.
     UNKNOWN = "unknown"
 
     @property
     def usable(self) -> bool:
-        return self in (State.READY, State.UNKNOWN)
+        return self is State.READY
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from random import Random
 
 from shared.blob_state import Written
+from shared.compute_definitions import ComputeDefinition
+from shared.compute_plans import Target
 from shared.errors import JobExists, JobRejected, MessagingUnavailable, WorkspaceUnavailable
 from shared.events import Event
 from shared.workspace import FailedStep, Job, JobBody, Step
@@ -171,6 +173,41 @@ class FickleWorkspace:
 
     def studio_url(self, job: str) -> str:
         return job
+
+
+@dataclass
+class FickleTargets:
+    """A compute that is created, fails to answer, and becomes ready late, or never."""
+
+    world: World
+    rng: Random
+    odds: Odds
+    #: When what was begun is ready; None: it fails for want of quota.
+    ready_at: datetime | None
+    created: bool = False
+
+    def find(self, name: str) -> Target | None:
+        self._asked(f"GET compute {name}")
+        if not self.created:
+            return None
+        ready = self.ready_at is not None and self.world.now >= self.ready_at
+        unready = "Creating" if self.ready_at is not None else "Failed"
+        return Target(
+            type="amlcompute", provisioning="Succeeded" if ready else unready, settings={}
+        )
+
+    def create(self, definition: ComputeDefinition) -> None:
+        self._asked(f"PUT compute {definition.name}")
+        self.created = True
+        self.world.after(f"PUT compute {definition.name}")
+
+    def start(self, name: str) -> None:
+        raise AssertionError(f"{name} is no instance")
+
+    def _asked(self, call: str) -> None:
+        self.world.begin(call)
+        if self.rng.random() < self.odds.get_fails:
+            raise WorkspaceUnavailable("429")
 
 
 @dataclass

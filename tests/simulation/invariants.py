@@ -93,6 +93,11 @@ def _chains(records: list[Record]) -> list[str]:
     return found
 
 
+def reached(record: Record) -> set[State]:
+    """The states that a record went through."""
+    return {transition.state for transition in record.transitions}
+
+
 def _too_deep(record: Record) -> bool:
     return record.reason is not None and record.reason.code == "depth_exceeded"
 
@@ -116,6 +121,16 @@ def _record(simulation: Simulation, record: Record) -> list[str]:
     reason = record.reason.model_dump() if record.reason else None
     if any(entry["reason"] != reason for entry in entries):
         found.append(f"{run} ended because of {reason}, history says {entries}")
+    if State.WAITING_COMPUTE in reached(record) and not simulation.late_compute:
+        found.append(f"{run} waited for a compute that nobody defined")
+    born = [
+        simulation.workspace.born[attempt.job_name]
+        for attempt in record.attempts
+        if attempt.job_name in simulation.workspace.born
+    ]
+    ready = simulation.targets.ready_at
+    if simulation.late_compute and born and (ready is None or min(born) < ready):
+        found.append(f"{run} was submitted before its compute was there")
     if state is State.FAILED and not record.failed_steps:
         found.append(f"{run} failed, and nobody says where")
     if state in (State.DEAD_LETTER, State.FAILED) and record.reason is None:

@@ -14,6 +14,8 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
+from shared.compute import COMPUTE_PATIENCE, Computes
+from shared.compute_definitions import ComputeDefinition
 from shared.definitions import TriggerDefinition
 from shared.dispatcher import Dispatcher
 from shared.errors import SignalboxError, StorageUnavailable
@@ -27,10 +29,18 @@ from shared.published import Published, PublishedPipeline
 from shared.submission import Submission
 from shared.tick import Tick
 from tests.fakes import World
-from tests.simulation.fickle import FickleBlobs, FickleOutcomes, FickleWorkspace, Odds
+from tests.simulation.fickle import (
+    FickleBlobs,
+    FickleOutcomes,
+    FickleTargets,
+    FickleWorkspace,
+    Odds,
+)
 
 DEPLOYMENT = "sim"
 WORKERS = 3
+#: After this a compute that was begun is there, if it ever is.
+LATEST = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,7 @@ class Simulation:
         parts: Parts | None = None,
         odds: Odds | None = None,
         chains: bool | None = None,
+        late_compute: bool | None = None,
     ) -> None:
         self.rng = Random(seed)
         self.parts = parts or Parts()
@@ -95,6 +106,15 @@ class Simulation:
         self.blobs = FickleBlobs(self.world, self.rng, self.odds)
         self.workspace = FickleWorkspace(self.world, self.rng, self.odds)
         self.outcomes = FickleOutcomes(self.world, self.rng, self.odds)
+        #: Whether the pipeline's compute is defined, and there only later, or never.
+        self.late_compute = late_compute if late_compute is not None else self.rng.random() < 0.3
+        never = self.late_compute and self.rng.random() < 0.2
+        self.targets = FickleTargets(
+            self.world,
+            self.rng,
+            self.odds,
+            ready_at=None if never else self.world.now + LATEST * self.rng.random(),
+        )
         self.sources: list[Source] = []
         self.canceled: set[tuple[str, str]] = set()
         self.crashes = 0
@@ -109,6 +129,8 @@ class Simulation:
         #: Whether runs follow on runs: that makes a history several times as long.
         self.chains = chains if chains is not None else self.rng.random() < 0.3
         self._publish(["all", "north", *(["after"] if self.chains else [])])
+        if self.late_compute:
+            Computes(self.blobs, self.targets).adopt([COMPUTE], lambda _line: None)
 
     def run(self) -> None:
         """Trouble first, then calm until nothing is left to do."""
@@ -119,7 +141,11 @@ class Simulation:
             self._step()
         self._calm = True
         self.blobs.odds = self.workspace.odds = self.outcomes.odds = self.odds = Odds.calm()
-        for _ in range(80 if self.chains else 40):
+        self.targets.odds = self.odds
+        for number in range(80 if self.chains else 40):
+            if self.targets.ready_at is None and number in (0, 10):
+                # What waits for it waits in vain; also what is delivered only now.
+                self.world.pass_time(COMPUTE_PATIENCE.total_seconds())
             for source in self.sources:
                 if not source.answered:
                     self._deliver(source)
@@ -240,11 +266,13 @@ class Simulation:
     def _worker(self) -> Worker:
         index, ledger = self.parts.index(self.blobs), self.parts.ledger(self.blobs)
         history = History(self.blobs)
+        computes = Computes(self.blobs, self.targets)
         submission = self.parts.submission(
             deployment=DEPLOYMENT,
             ledger=ledger,
             workspace=self.workspace,
             history=history,
+            computes=computes,
             chain=lambda event: dispatcher.handle(event),
             outcomes=self.outcomes,
         )
@@ -257,12 +285,14 @@ class Simulation:
             orders=Orders(deployment=DEPLOYMENT, variables={}, published=Published(self.blobs)),
             ledger=ledger,
             history=history,
+            computes=computes,
             submission=submission,
             monotonic=monotonic,
         )
         tick = self.parts.tick(
             index=index,
             ledger=ledger,
+            computes=computes,
             submission=submission,
             monotonic=monotonic,
             shuffle=self.rng.shuffle,
@@ -301,6 +331,7 @@ class Simulation:
                 update={
                     "triggers": {name: _indexed(name, at) for name in names},
                     "pipelines": {"train": PIPELINE.model_dump(mode="json", by_alias=True)},
+                    "computes": {COMPUTE.name: "r1"} if self.late_compute else {},
                 }
             )
 
@@ -313,9 +344,11 @@ PIPELINE = PublishedPipeline(
     component_id="/components/train/versions/0123456789abcdef",
     inputs={"data": PipelineInput(type="uri_file"), "site": PipelineInput(type="string")},
     outputs={},
-    settings={},
+    settings={"default_compute": "cluster"},
     tags={},
 )
+
+COMPUTE = ComputeDefinition.kept({"name": "cluster", "type": "amlcompute"})
 
 #: `all` takes every file under in/, `north` the CSV files of one folder: there a text file is a
 #: near miss, and an upload without a content type is a dead letter. `after` follows on every run

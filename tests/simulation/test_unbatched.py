@@ -22,7 +22,9 @@ def _quiet() -> None:
 
 
 def _broken(seed: int, trap: Trap) -> list[str]:
-    simulation = Simulation(seed, parts=trap.parts, odds=trap.odds, chains=trap.chains)
+    simulation = Simulation(
+        seed, parts=trap.parts, odds=trap.odds, chains=trap.chains, late_compute=trap.late_compute
+    )
     try:
         simulation.run()
     except AssertionError as error:

@@ -4,13 +4,15 @@ The names in brackets are those of docs/decisions/0002-submitting-exactly-once.m
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
 from shared import ledger, outcomes
-from shared.errors import MessagingUnavailable, WorkspaceUnavailable
+from shared.compute import computes_of
+from shared.errors import JobExists, JobRejected, MessagingUnavailable, WorkspaceUnavailable
 from shared.index import Index, Reading
 from shared.ledger import Held, Ledger, Marker, Reason, Record, State
 from shared.submission import Submission
@@ -115,6 +117,29 @@ class NamesAtRandom(Submission):
             super()._put(swapped, first=first)
 
 
+class SubmittedBeforeTheWaitIsOver(Submission):
+    """What waits for its compute is submitted before that is written down: whoever cancels it at
+    the same time ends a run whose job is on its way."""
+
+    def _await_compute(self, held: Held) -> None:
+        body = held.record.body
+        assert body
+        if held.record.cancel_requested or self._computes.look(computes_of(body)).waiting:
+            super()._await_compute(held)
+            return
+        with suppress(WorkspaceUnavailable, JobExists, JobRejected):
+            self._workspace.submit(held.record.attempt.job_name, body)
+        self._ledger.swap(held, held.record.begun(held.at))
+
+
+class NobodyWaits(Submission):
+    """What waits for its compute is submitted by the first tick, there or not."""
+
+    def _await_compute(self, held: Held) -> None:
+        if begun := self._ledger.swap(held, held.record.begun(held.at)):
+            self._put(begun, first=True)
+
+
 class FailedPutIsForgotten(Submission):
     """A PUT without an answer is taken for one that did nothing."""
 
@@ -210,6 +235,8 @@ class Trap:
     odds: Odds | None = None
     #: Whether runs follow on runs; None leaves it to chance.
     chains: bool | None = None
+    #: Whether the compute is there only later; None leaves it to chance.
+    late_compute: bool | None = None
 
 
 #: Nothing goes wrong but what is named.
@@ -232,6 +259,7 @@ _FAIR = Odds(
 _LATE_OR_REFUSED = replace(_FAIR, put_late=0.6, put_rejected=0.4)
 _REFUSED_AT_TIMES = replace(_FAIR, put_rejected=0.5)
 _LATE_AND_CANCELED = replace(_FAIR, put_late=0.7, cancel=0.06)
+_CANCELED_OFTEN = replace(_FAIR, cancel=0.2)
 _UNSEEN = replace(_FAIR, put_late=0.3, put_applied_unanswered=0.4, get_stale=0.6)
 
 TRAPS: dict[str, Trap] = {
@@ -244,6 +272,10 @@ TRAPS: dict[str, Trap] = {
     "exists is an error": Trap(Parts(submission=ExistsIsAnError), _UNSEEN),
     "cancel is final": Trap(Parts(submission=CancelIsFinal)),
     "names at random": Trap(Parts(submission=NamesAtRandom)),
+    "submitted before the wait is over": Trap(
+        Parts(submission=SubmittedBeforeTheWaitIsOver), _CANCELED_OFTEN, late_compute=True
+    ),
+    "nobody waits": Trap(Parts(submission=NobodyWaits), late_compute=True),
     "failed PUT is forgotten": Trap(Parts(submission=FailedPutIsForgotten)),
     "stale index": Trap(Parts(index=StaleIndex)),
     "hint brings marker back": Trap(Parts(ledger=HintBringsMarkerBack)),
