@@ -5,14 +5,19 @@ import dataclasses
 import logging
 import threading
 import uuid
+from collections.abc import Mapping
 
 from emulator.azureml.arm_ids import last_segment
 from emulator.azureml.assets.models import AssetStore
+from emulator.azureml.execution.failures import StepFailure
 from emulator.azureml.execution.inputs import StepInputs, child_inputs
 from emulator.azureml.execution.outputs import output_names, output_uris
+from emulator.azureml.execution.parallel import as_command
 from emulator.azureml.execution.plan import Plan, Step
 from emulator.azureml.execution.run_log import RunLog
 from emulator.azureml.execution.steps import StepExecution, Workshop
+from emulator.azureml.execution.sweeps import SweepExecution, sweep_plan
+from emulator.azureml.execution.unsupported import missing_feature
 from emulator.azureml.graphs.bindings import NodeOutput
 from emulator.azureml.runhistory.models import PIPELINE_LOG, Run, RunError, RunStore
 from emulator.azureml.runhistory.states import Status
@@ -119,16 +124,41 @@ class JobExecution:
         if step.child is not None:
             self._execute_child(step, step.child, run)
             return
-        StepExecution(
+        if step.node.type == "sweep" and missing_feature(step) is None:
+            SweepExecution(
+                step,
+                run,
+                runs=self._runs,
+                workshop=self._workshop,
+                stop=self._stop_steps,
+                execution=self._trial,
+            ).execute(lambda _: self._inputs)
+            return
+        if step.node.type == "parallel":
+            try:
+                step = as_command(step)
+            except StepFailure as failure:
+                run.move(Status.FAILED, RunError(failure.code, failure.message))
+                return
+        self._step_execution(step, run, self._plan, {}).execute(self._inputs)
+
+    def _trial(self, step: Step, run: Run, variables: Mapping[str, str]) -> StepExecution:
+        return self._step_execution(step, run, sweep_plan(self._plan), variables)
+
+    def _step_execution(
+        self, step: Step, run: Run, plan: Plan, variables: Mapping[str, str]
+    ) -> StepExecution:
+        return StepExecution(
             step,
-            self._plan,
+            plan,
             run,
             self._root,
-            uris=output_uris(step, self._plan, run.name),
-            named=output_names(step, self._plan),
+            uris=output_uris(step, plan, run.name),
+            named=output_names(step, plan),
             workshop=self._workshop,
             stop=self._stop_steps,
-        ).execute(self._inputs)
+            variables=variables,
+        )
 
     def _execute_child(self, step: Step, plan: Plan, run: Run) -> None:
         """Run a pipeline that is a node of this one."""

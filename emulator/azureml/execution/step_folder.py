@@ -17,6 +17,15 @@ _ARTIFACT_FOLDERS = ("outputs", "logs")
 _ARTIFACTS = "artifacts"
 
 
+def made_outputs(root: Path, component: Component) -> dict[str, Path]:
+    """Where a step whose folder is `root` writes each of its outputs."""
+    found = {}
+    for name, kind in component.outputs.items():
+        path = root / "outputs" / name
+        found[name] = path / name if kind == "uri_file" else path
+    return found
+
+
 class StepFolder:
     """Lays everything down before a step, and stores what it made afterwards."""
 
@@ -65,12 +74,9 @@ class StepFolder:
 
     def output_paths(self, component: Component) -> dict[str, Path]:
         """A folder for each output, or the path of the file it is to be."""
-        found = {}
-        for name, kind in component.outputs.items():
-            path = self._root / "outputs" / name
-            found[name] = path / name if kind == "uri_file" else path
-            path.mkdir(parents=True)
-        return found
+        for name in component.outputs:
+            (self._root / "outputs" / name).mkdir(parents=True)
+        return made_outputs(self._root, component)
 
     def store_outputs(self, paths: Mapping[str, Path], uris: Mapping[str, str]) -> None:
         """Upload what the command wrote; an output it did not write stays empty."""

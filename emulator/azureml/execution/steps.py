@@ -21,7 +21,7 @@ from emulator.azureml.execution.processes import run as run_process
 from emulator.azureml.execution.python_environments import PythonEnvironments, requirements
 from emulator.azureml.execution.reuse import Reuse, fingerprint, mark_reused, may_be_reused
 from emulator.azureml.execution.run_log import RunLog
-from emulator.azureml.execution.step_folder import StepFolder
+from emulator.azureml.execution.step_folder import StepFolder, made_outputs
 from emulator.azureml.execution.unsupported import missing_feature
 from emulator.azureml.execution.variables import step_variables
 from emulator.azureml.graphs.specs import MODEL_TYPES
@@ -63,6 +63,7 @@ class StepExecution:
         named: Mapping[str, tuple[str, str | None]],
         workshop: Workshop,
         stop: threading.Event,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self._step = step
         self._plan = plan
@@ -72,6 +73,7 @@ class StepExecution:
         self._named = named
         self._workshop = workshop
         self._stop = stop
+        self._variables = dict(variables or {})
         self._folder = workshop.machine.folder / "runs" / run.name
 
     def execute(self, inputs: StepInputs) -> None:
@@ -102,6 +104,15 @@ class StepExecution:
         except Exception as error:
             log.exception("step %s of %s crashed", self._step.name, self._root)
             run.move(Status.FAILED, RunError("SystemError", f"The local AzureML failed: {error!r}"))
+
+    def adopt_outputs(self, other: Run) -> None:
+        """Store what another run of this computer has made as the outputs of this one."""
+        workshop = self._workshop
+        theirs = workshop.machine.folder / "runs" / other.name
+        folder = StepFolder(self._folder, workshop.storage, workshop.workspace)
+        made = made_outputs(theirs, self._step.component)
+        folder.store_outputs(made, self._uris)
+        self._publish_outputs()
 
     def _reuse_key(self, inputs: StepInputs) -> str | None:
         """By which an earlier run of the same step is found; None when it has to run anyway."""
@@ -140,7 +151,7 @@ class StepExecution:
             python=python,
             inputs=given,
             outputs=outputs,
-            own={k: inputs.text(v) for k, v in self._own_variables().items()},
+            own=self._variables | {k: inputs.text(v) for k, v in self._own_variables().items()},
         )
         try:
             command = render(

@@ -6,7 +6,7 @@ from typing import Any
 from emulator.azureml.execution.plan import Step
 from emulator.azureml.graphs.nodes import NODE_TYPES
 
-_EXECUTED = frozenset({"command", "pipeline"})
+_EXECUTED = frozenset({"command", "parallel", "pipeline", "sweep"})
 
 
 def missing_feature(step: Step) -> str | None:
@@ -17,9 +17,9 @@ def missing_feature(step: Step) -> str | None:
         what = f"Components of registries ('{step.component.name}')"
     elif node.type not in _EXECUTED:
         what = f"{NODE_TYPES[node.type]} nodes"
-    elif _either(step, "distribution"):
+    elif node.type != "parallel" and _either(step, "distribution"):
         what = "Distributed jobs"
-    elif node.type == "command" and _instances(step) != 1:
+    elif node.type in ("command", "sweep") and _instances(step) != 1:
         what = f"Several instances ({_instances(step)} are asked for)"
     if what is None:
         return None
