@@ -2,7 +2,7 @@
 
 import click
 
-from cli import computes, explaining, pipelines, publishing, running, runs, triggers
+from cli import compiling, computes, explaining, pipelines, publishing, running, runs, triggers
 
 EPILOG = """\b
 SIGNALBOX_URL and SIGNALBOX_KEY say where the function app is and give one of its
@@ -27,6 +27,7 @@ def main() -> None:
 
 for command in (
     publishing.publish,
+    compiling.compile_pipeline,
     running.run,
     runs.runs,
     runs.dead_letters,

@@ -146,6 +146,10 @@ class Publishing:
         known = self._published.read(pipeline.name, pipeline.version)
         # The same state may be used with another workspace, which has none of it yet.
         if known is None or known.component_id != record.component_id:
+            for warning in pipeline.warnings:
+                say(f"warning: {warning}")
+            for reason in pipeline.inline_because:
+                say(f"{pipeline.name} is submitted inline: {reason}")
             if pipeline.assets:
                 say(f"uploading the data of {pipeline.name}: {len(pipeline.assets)}")
             say(f"registering the steps of {pipeline.name}: {len(pipeline.steps)}")

@@ -121,10 +121,11 @@ class Shelf:
 
     def stock(self, sample: Sample) -> None:
         """Everything that one file and its component files refer to."""
-        self._components(sample.content)
         self._rest(sample.file, sample.content)
 
     def _rest(self, file: Path, content: Any) -> None:
+        if isinstance(content, dict) and isinstance(content.get("jobs"), dict):
+            self._components(content)
         for key, value, around in _texts(content):
             if key in ("component", "trial") and not _REMOTE.match(value):
                 path = file.parent / value.removeprefix("file:")

@@ -95,7 +95,7 @@ class Pair:
         job.experiment_name = "corpus"
         inputs: Any = job.inputs
         for port, path in bound.items():
-            inputs[port] = Input(type=record.inputs[port].type, path=path)
+            setattr(inputs, port, Input(type=record.inputs[port].type, path=path))
         self.ml.jobs.create_or_update(job)
 
     def _graph(self, job: str, record: PublishedPipeline) -> Any:

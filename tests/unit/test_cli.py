@@ -1,5 +1,6 @@
 """The command as a person meets it: what it says, and how it exits."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -197,3 +198,33 @@ def test_a_dry_run_that_reaches_nobody_says_that_the_documents_are_in_order() ->
 
     assert told.message.startswith("No mistake was found in the folder")
     assert "az login" in told.message
+
+
+def test_compile_shows_what_would_be_registered_without_azure(folder: Path) -> None:
+    told = signalbox("compile", folder / "pipelines/churn-training.yml", "--json")
+    shown = json.loads(told.stdout)
+
+    assert told.exit_code == 0
+    assert shown["submission"] == "reference"
+    assert [found["name"] for found in shown["register"]] == [
+        "prepare_rows",
+        "train_model",
+        "churn_training",
+    ]
+    assert shown["job"]["component"] == f"azureml:churn_training:{shown['version']}"
+
+
+def test_compile_says_why_jobs_carry_their_steps(folder: Path) -> None:
+    told = signalbox("compile", folder / "pipelines/carried.yml")
+
+    assert told.exit_code == 0
+    assert "submission: inline" in told.stdout
+    assert "has data of its own: rows" in told.stdout
+
+
+def test_compile_tells_mistakes_by_line(folder: Path) -> None:
+    edit(folder, "pipelines/heartbeat.yml", "  say:", "  say:\n    code: ../gone")
+    told = signalbox("compile", folder / "pipelines/heartbeat.yml")
+
+    assert told.exit_code == 1
+    assert "heartbeat.yml:5: there is no file or folder '../gone'" in told.output

@@ -17,6 +17,7 @@ from shared.errors import (
 from shared.index import Index, Snapshot
 from shared.published import Published, PublishedPipeline, latest
 from shared.publishing import Change, Did, Publishing
+from shared.registrations import CompiledAsset
 from tests.fakes import MemoryBlobs
 from tests.unit.scene import fail, interject
 
@@ -28,6 +29,8 @@ class MemoryRegistry:
 
     def __init__(self, workspace: str = "ml") -> None:
         self.workspace = workspace
+        #: Data and models that were uploaded.
+        self.assets: set[tuple[str, str]] = set()
         #: The names that were registered lately, in order.
         self.lately: list[str] = []
         self.versions: set[tuple[str, str]] = set()
@@ -39,6 +42,14 @@ class MemoryRegistry:
 
     def registered(self, name: str, version: str) -> bool:
         return (name, version) in self.versions
+
+    def has_asset(self, asset: CompiledAsset) -> bool:
+        return (asset.name, asset.version) in self.assets
+
+    def upload(self, asset: CompiledAsset) -> None:
+        with self._lock:
+            self.lately.append(asset.name)
+            self.assets.add((asset.name, asset.version))
 
     def register(self, document: dict[str, Any]) -> None:
         if error := self.refused.get(document["name"]):
@@ -262,10 +273,8 @@ def test_a_trigger_s_literal_has_the_type_of_its_input(desk: Desk) -> None:
 
 
 def test_the_problems_of_pipelines_and_triggers_are_told_at_once(desk: Desk) -> None:
-    desk.edit(
-        "pipelines/churn-training.yml", "  prepare:\n", "  prepare:\n    compute: azureml:x\n"
-    )
-    desk.edit("pipelines/heartbeat.yml", "  say:", "  say:\n    compute: azureml:x")
+    desk.edit("pipelines/churn-training.yml", "  prepare:\n", "  prepare:\n    code: ../gone\n")
+    desk.edit("pipelines/heartbeat.yml", "  say:", "  say:\n    code: ../gone")
     desk.edit("triggers/retrain.yml", "event.data", "evnt.data")
     found = desk.problems()
 
@@ -284,7 +293,7 @@ def test_the_problems_of_pipelines_and_triggers_are_told_at_once(desk: Desk) -> 
     ],
 )
 def test_problems_of_every_kind_are_told_at_once(desk: Desk, file: str, old: str, new: str) -> None:
-    desk.edit("pipelines/heartbeat.yml", "  say:", "  say:\n    compute: azureml:x")
+    desk.edit("pipelines/heartbeat.yml", "  say:", "  say:\n    code: ../gone")
     desk.edit(file, old, new)
 
     assert {problem.split(":")[0] for problem in desk.problems()} == {

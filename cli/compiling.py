@@ -1,0 +1,67 @@
+"""`signalbox compile`: what publishing a pipeline would register and its jobs would be, offline."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from cli.output import WRONG, CommandFailed, Output, print_json
+from shared.errors import DefinitionsInvalid
+
+
+@click.command(name="compile", short_help="Show what publishing a pipeline would register.")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+def compile_pipeline(file: Path, as_json: bool) -> None:
+    """Check FILE, an AzureML job as YAML, and show what publishing it would register and submit.
+
+    Nothing is asked of Azure. The pipeline is named after the file.
+    """
+    # The AzureML SDK takes a second to load, which no other command needs.
+    from shared import compiler, definitions, documents
+
+    try:
+        document = documents.read(file, root=Path())
+        found = compiler.compile(definitions.PipelineDefinition(file.stem, document))
+    except DefinitionsInvalid as error:
+        raise CommandFailed(str(error), WRONG) from None
+    shown: dict[str, Any] = {
+        "name": found.name,
+        "version": found.version,
+        "submission": "reference" if found.jobs is None else "inline",
+        "inline_because": list(found.inline_because),
+        "upload": [asdict(asset) for asset in found.assets],
+        "register": [step.document for step in found.steps],
+        "job": _job(found),
+        "warnings": [str(warning) for warning in found.warnings],
+    }
+    if found.by_reference:
+        shown["register"].append(found.component.document)
+    if as_json:
+        print_json(shown)
+        return
+    for warning in found.warnings:
+        Output(errors=True).line(f"warning: {warning}")
+    click.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def _job(found: Any) -> dict[str, Any]:
+    """What each job is made from, beside what its trigger binds."""
+    named = found.registered or f"azureml:{found.component.name}:{found.version}"
+    carried = {"component": named} if found.jobs is None else {"jobs": found.jobs}
+    job = {
+        **carried,
+        "inputs": {name: port.model_dump(exclude_none=True) for name, port in found.inputs.items()},
+        "outputs": {
+            name: port.model_dump(exclude_none=True) for name, port in found.outputs.items()
+        },
+        "computes": found.computes,
+        "settings": found.settings,
+        "experiment_name": found.experiment_name,
+        "tags": found.tags,
+        "properties": found.properties,
+        "identity": found.identity,
+    }
+    return {name: value for name, value in job.items() if value}
