@@ -6,7 +6,7 @@ waits: a run whose compute is not there yet waits in the ledger, and the tick lo
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -56,6 +56,8 @@ class Kept(BaseModel):
     state: State = State.UNKNOWN
     #: Storage time since which it is in that state.
     since: AwareDatetime
+    #: Storage time at which somebody last tried to create or start it.
+    tried_at: AwareDatetime | None = None
     #: Why it is not ready, for a person.
     problem: str | None = None
     drift: tuple[Drift, ...] = ()
@@ -72,6 +74,7 @@ class Kept(BaseModel):
                 "since": since,
                 "problem": plan.problem,
                 "drift": plan.drift,
+                "tried_at": self.tried_at if plan.action is Action.KEEP else at,
             }
         )
 
@@ -204,26 +207,27 @@ class Computes:
             log.warning("Compute %s could not be looked at: %s", name, error, extra=about)
             if kept.state is not State.UNKNOWN:
                 return None  # What was found before may well hold.
-            problem = redacted(str(error))
-            return Plan(action=Action.KEEP, state=State.UNKNOWN, problem=problem, drift=())
-        tried = kept.problem is not None and kept.state in (State.FAILED, State.MISSING)
-        too_soon = tried and at - kept.since < RETRY and not insist
-        if found.action is Action.START and not start:
+            return Plan(
+                action=Action.KEEP, state=State.UNKNOWN, problem=redacted(str(error)), drift=()
+            )
+        known = kept.problem or found.problem
+        lately = kept.tried_at is not None and at - kept.tried_at < RETRY
+        too_soon = found.action is Action.CREATE and bool(known) and lately and not insist
+        if too_soon or (found.action is Action.START and not start):
+            return replace(found, action=Action.KEEP, problem=known if too_soon else None)
+        if found.action is Action.KEEP:
             return found
-        if found.action is Action.KEEP or too_soon:
-            problem = found.problem or (kept.problem if too_soon else None)
-            return Plan(action=Action.KEEP, state=found.state, problem=problem, drift=found.drift)
         try:
             if found.action is Action.CREATE:
                 self._targets.create(kept.definition)
             else:
                 self._targets.start(name)
         except SignalboxError as error:
-            problem = in_words(f"Compute {name!r} could not be had: {error}")
-            log.warning("%s", problem, extra=about)
-            return Plan(action=found.action, state=found.state, problem=problem, drift=found.drift)
+            refused = in_words(f"Compute {name!r} could not be had: {error}")
+            log.warning("%s", refused, extra=about)
+            return replace(found, problem=refused)
         log.info("Compute %s: %s was begun", name, found.action, extra=about)
-        return Plan(action=found.action, state=State.CHANGING, drift=found.drift)
+        return replace(found, state=State.CHANGING, problem=None)
 
     def _read(self) -> tuple[_File, datetime]:
         """What is kept, and the storage time at which it was the truth."""
