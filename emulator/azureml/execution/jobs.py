@@ -120,7 +120,18 @@ class JobExecution:
                         self._stop_steps.set()
 
     def _execute_step(self, step: Step) -> None:
+        """Run one step to a final state, whatever its type; nothing is raised."""
         run = self._steps[step.name]
+        try:
+            self._execute_by_type(step, run)
+        except StepFailure as failure:
+            run.move(Status.FAILED, RunError(failure.code, failure.message))
+        except Exception as error:
+            log.exception("step %s of %s crashed", step.name, self._run.name)
+            message = f"The local AzureML workspace failed: {error!r}"
+            run.move(Status.FAILED, RunError("SystemError", message))
+
+    def _execute_by_type(self, step: Step, run: Run) -> None:
         if step.child is not None:
             self._execute_child(step, step.child, run)
             return
@@ -135,11 +146,7 @@ class JobExecution:
             ).execute(lambda _: self._inputs)
             return
         if step.node.type == "parallel":
-            try:
-                step = as_command(step)
-            except StepFailure as failure:
-                run.move(Status.FAILED, RunError(failure.code, failure.message))
-                return
+            step = as_command(step)
         self._step_execution(step, run, self._plan, {}).execute(self._inputs)
 
     def _trial(self, step: Step, run: Run, variables: Mapping[str, str]) -> StepExecution:

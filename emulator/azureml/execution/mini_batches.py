@@ -14,7 +14,8 @@ _APPENDED = "parallel_run_step.txt"
 def main() -> None:
     script, data, size, retries, append = sys.argv[1:6]
     sys.argv = [script, *sys.argv[6:]]
-    sys.path.insert(0, str(Path.cwd()))
+    # the folder of this program holds modules that are none of the entry script's business
+    sys.path[0] = str(Path.cwd())
     spec = importlib.util.spec_from_file_location(Path(script).stem, script)
     if spec is None or spec.loader is None:
         raise SystemExit(f"{script} is not a Python file")

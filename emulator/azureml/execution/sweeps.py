@@ -13,7 +13,7 @@ from emulator.azureml.execution.sampling import samples
 from emulator.azureml.execution.steps import StepExecution, Workshop
 from emulator.azureml.graphs.bindings import Text
 from emulator.azureml.graphs.nodes import Node
-from emulator.azureml.runhistory.models import Run, RunError, RunStore
+from emulator.azureml.runhistory.models import Run, RunStore
 from emulator.azureml.runhistory.states import Status
 
 #: Trials that are run at most, whatever the sweep's limits allow.
@@ -41,16 +41,12 @@ class SweepExecution:
         self._execution = execution
 
     def execute(self, inputs_of: Callable[[Step], StepInputs]) -> None:
-        """Run to a final state; nothing is raised."""
+        """Run to Completed or Canceled. Raises StepFailure when there is no best trial."""
         run = self._run
         run.move(Status.QUEUED)
         run.move(Status.PREPARING)
         run.move(Status.RUNNING)
-        try:
-            best, score = self._best(inputs_of)
-        except StepFailure as failure:
-            run.move(Status.FAILED, RunError(failure.code, failure.message))
-            return
+        best, score = self._best(inputs_of)
         if best is None:
             run.move(Status.CANCELED)
             return
