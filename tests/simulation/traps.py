@@ -287,7 +287,9 @@ TRAPS: dict[str, Trap] = {
     "told before it was sent": Trap(
         Parts(submission=ToldBeforeItWasSent), replace(_FAIR, crash=0.1, outcome_fails=0.3)
     ),
-    "outcomes are not awaited": Trap(Parts(submission=OutcomesAreNotAwaited)),
+    "outcomes are not awaited": Trap(
+        Parts(submission=OutcomesAreNotAwaited), replace(_FAIR, outcome_fails=0.5)
+    ),
     "ends of runs by chance": Trap(
         Parts(submission=EndsOfRunsByChance), replace(_FAIR, crash=0.15), chains=True
     ),
