@@ -152,13 +152,15 @@ class Publishing:
                 say(f"{pipeline.name} is submitted inline: {reason}")
             if pipeline.assets:
                 say(f"uploading the data of {pipeline.name}: {len(pipeline.assets)}")
+            # One after the other: uploads of the SDK share their counters, and wait for each
+            # other's files for ever.
+            for asset in pipeline.assets:
+                self._upload(asset)
             say(f"registering the steps of {pipeline.name}: {len(pipeline.steps)}")
             pipelines = [step for step in pipeline.steps if step.document["type"] == "pipeline"]
             steps = [step for step in pipeline.steps if step not in pipelines]
             with ThreadPoolExecutor(max_workers=8) as pool:
-                uploads = pool.map(self._upload, pipeline.assets)
                 list(pool.map(self._register, steps))
-                list(uploads)
             # A pipeline comes after those within it.
             for step in pipelines:
                 self._register(step)

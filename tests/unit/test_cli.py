@@ -70,8 +70,13 @@ def test_a_folder_without_definitions_says_what_it_expected(tmp_path: Path) -> N
 
 
 def test_all_that_is_wrong_is_told_with_its_place(folder: Path) -> None:
-    edit(folder, "pipelines/scoring.yml", "path: azureml:", "path: local:")
-    edit(folder, "pipelines/churn-training.yml", "  prepare:", "  prepare:\n    compute: azureml:x")
+    edit(folder, "pipelines/scoring.yml", "path: azureml:", "path: gone")
+    edit(
+        folder,
+        "pipelines/churn-training.yml",
+        "  prepare:",
+        "  prepare:\n    compute: ${{parent.inputs.gone}}",
+    )
     edit(folder, "triggers/retrain.yml", "event.data", "evnt.data")
     told = signalbox("publish", folder)
 

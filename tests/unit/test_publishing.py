@@ -64,7 +64,9 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(shutil.copytree(DEFINITIONS, folder))
-        (self.folder / "pipelines/scoring.yml").unlink()
+        for file in (self.folder / "pipelines").iterdir():
+            if file.stem not in ("churn-training", "heartbeat"):
+                file.unlink()
         self.blobs = MemoryBlobs()
         self.registry = MemoryRegistry()
         self.listens: tuple[str, ...] = ("queue/signalbox-events", "topic/company-news/signalbox")
@@ -273,8 +275,12 @@ def test_a_trigger_s_literal_has_the_type_of_its_input(desk: Desk) -> None:
 
 
 def test_the_problems_of_pipelines_and_triggers_are_told_at_once(desk: Desk) -> None:
-    desk.edit("pipelines/churn-training.yml", "  prepare:\n", "  prepare:\n    code: ../gone\n")
-    desk.edit("pipelines/heartbeat.yml", "  say:", "  say:\n    code: ../gone")
+    desk.edit(
+        "pipelines/churn-training.yml",
+        "  prepare:\n",
+        "  prepare:\n    compute: ${{parent.inputs.gone}}\n",
+    )
+    desk.edit("pipelines/heartbeat.yml", "  say:", "  say:\n    compute: ${{parent.inputs.gone}}")
     desk.edit("triggers/retrain.yml", "event.data", "evnt.data")
     found = desk.problems()
 
@@ -293,7 +299,7 @@ def test_the_problems_of_pipelines_and_triggers_are_told_at_once(desk: Desk) -> 
     ],
 )
 def test_problems_of_every_kind_are_told_at_once(desk: Desk, file: str, old: str, new: str) -> None:
-    desk.edit("pipelines/heartbeat.yml", "  say:", "  say:\n    code: ../gone")
+    desk.edit("pipelines/heartbeat.yml", "  say:", "  say:\n    compute: ${{parent.inputs.gone}}")
     desk.edit(file, old, new)
 
     assert {problem.split(":")[0] for problem in desk.problems()} == {
