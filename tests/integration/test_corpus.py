@@ -17,6 +17,7 @@ import httpx
 import pytest
 from azure.ai.ml import Input, MLClient, load_job
 from azure.ai.ml.entities import PipelineJob
+from azure.core.exceptions import HttpResponseError
 from azure.identity import DefaultAzureCredential
 
 from emulator.stack import LocalAzure
@@ -82,7 +83,13 @@ class Pair:
         bound = {port: _DATA for port, found in record.inputs.items() if found.required}
         ours, stock = unique("ours"), unique("stock")
         self.workspace.submit(ours, _body(record, bound))
-        self._stock(sample, stock, bound, record)
+        try:
+            self._stock(sample, stock, bound, record)
+        except HttpResponseError as error:
+            # The documented rule for pipeline components, which inline submission is there for.
+            if record.submission == "inline" and "can't have runtime settings" in error.message:
+                return "refused from the stock SDK"
+            raise
         _same(self._graph(ours, record), self._graph(stock, record))
         return record.submission
 
@@ -171,8 +178,10 @@ def test_every_pipeline_of_the_corpus_publishes_runs_and_is_the_same(
             failures[file] = f"{type(error).__name__}: {error}"
         print(file, failures.get(file, "is the same")[:300], flush=True)
     told = [
-        f"{len(found)} pipelines of {CORPUS}: {len(ways)} are the same to AzureML "
-        f"({ways.count('reference')} by reference, {ways.count('inline')} inline)",
+        f"{len(found)} pipelines of {CORPUS}: "
+        f"{ways.count('reference') + ways.count('inline')} are the same to AzureML "
+        f"({ways.count('reference')} by reference, {ways.count('inline')} inline); "
+        f"{ways.count('refused from the stock SDK')} the workspace takes from Signalbox only",
         *(f"  {file}: {' '.join(why.split())[:600]}" for file, why in failures.items()),
     ]
     for line in told:
