@@ -102,7 +102,8 @@ class PipelineInput(BaseModel):
         Text that comes from paths and messages is read as the input's type. Raises ValueError.
         """
         if self.type in DATA_TYPES:
-            path = _data_path(value if value is not None else self.path)
+            # A label in the pipeline's own document is looked up when the job is made.
+            path = self.path if value is None and self.path else _data_path(value)
             return DataInput(type=self.type, path=path, mode=self.mode)
         if value == "" != self.default:
             # The SDK leaves empty text out of the request, and AzureML takes the default instead.

@@ -113,6 +113,14 @@ class Pair:
         graph["settings"].pop("_source", None)
         # It may be said as the job's own compute too; what each node gets of it is compared.
         graph["settings"].pop("default_compute", None)
+        for node in graph["nodes"].values():
+            # A parallel step's task is its component's; the SDK sends it a second time.
+            if node.get("settings", {}).get("task") == node["component"].get("task", ""):
+                del node["settings"]["task"]
+            # Sizes have no case; the SDK writes them small when a step names its component.
+            resources = node.get("settings", {}).get("resources", {})
+            if kind := resources.get("instance_type"):
+                resources["instance_type"] = kind.lower()
         for step in record.computes:
             graph["inputs"].pop(compute_input(step), None)
         return self._located(graph)
