@@ -44,9 +44,7 @@ MAX_PAGE = 200
 _LOOKS = 1_000
 #: Read at once when not every one of them fits the question.
 _LOOK_AHEAD = 32
-#: Names of other decisions between two looks …
-_PASSED_OVER = 5_000
-#: … and how often a page looks on after so many.
+#: How often a page looks on after it passed over as many other decisions as it may at once.
 _PAUSES = 4
 _THREADS = 16
 
@@ -129,12 +127,20 @@ class Runs:
     """Reads what the ledger and history have of runs. Changes nothing."""
 
     def __init__(
-        self, *, ledger: Ledger, history: History, workspace: Workspace, index: Index
+        self,
+        *,
+        ledger: Ledger,
+        history: History,
+        workspace: Workspace,
+        index: Index,
+        passed_over: int = 5_000,
     ) -> None:
         self._ledger = ledger
         self._history = history
         self._workspace = workspace
         self._index = index
+        #: Names of other decisions that are passed over at once.
+        self._passed_over = passed_over
 
     def get(self, run_id: str) -> RunDetail:
         """One run. Raises NotFound, StorageUnavailable, RecordUnreadable."""
@@ -288,7 +294,7 @@ class Runs:
         passed = 0
         for entry in self._history.entries(trigger, after=after):
             passed += 1
-            if entry.decision in decisions or passed == _PASSED_OVER:
+            if entry.decision in decisions or passed == self._passed_over:
                 passed = 0
                 yield entry
 

@@ -28,9 +28,13 @@ def here() -> Scene:
     return scene
 
 
-def runs(here: Scene) -> Runs:
+def runs(here: Scene, passed_over: int = 5_000) -> Runs:
     return Runs(
-        ledger=here.ledger, history=here.history, workspace=here.workspace, index=here.index
+        ledger=here.ledger,
+        history=here.history,
+        workspace=here.workspace,
+        index=here.index,
+        passed_over=passed_over,
     )
 
 
@@ -215,6 +219,22 @@ def test_a_page_looks_at_so_many_runs_and_says_where_to_go_on(here: Scene) -> No
     assert first.items == []
     assert first.cursor is not None
     assert ids(runs(here).list(pipeline="scoring", cursor=first.cursor).items) == [wanted]
+
+
+def test_a_page_passes_over_so_many_other_decisions_and_says_where_to_go_on(here: Scene) -> None:
+    done = upload(here, status="Completed")
+    here.world.pass_time(60)
+    for number in range(250):
+        here.history.filtered(
+            TRIGGER, f"k{number}", event().model_copy(update={"time": here.world.now}), "path x"
+        )
+    impatient = runs(here, passed_over=50)
+    first = impatient.list(trigger=TRIGGER)
+    assert first.items == []
+    assert first.cursor is not None
+
+    assert ids(impatient.list(trigger=TRIGGER, cursor=first.cursor).items) == [done]
+    assert ids(runs(here).list(trigger=TRIGGER).items) == [done]
 
 
 @pytest.mark.parametrize(
