@@ -1020,6 +1020,12 @@ def test_what_is_no_event_is_a_dead_letter_with_its_text(here: Scene) -> None:
     assert [told["trigger"] for told in here.decisions()] == [UNREADABLE_TRIGGER]
 
 
+def test_a_secret_is_kept_neither_in_the_text_nor_in_the_reason(here: Scene) -> None:
+    refuse(here, f"{{ {SECRET}", why=f"{SECRET} is not JSON")
+
+    assert "c2VjcmV0" not in here.record(UNREADABLE_TRIGGER).model_dump_json()
+
+
 def test_what_is_delivered_twice_is_one_dead_letter_and_other_content_is_another(
     here: Scene,
 ) -> None:

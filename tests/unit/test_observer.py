@@ -86,10 +86,19 @@ def test_azureml_s_word_is_a_hint_and_its_get_decides(here: Scene) -> None:
 
 def test_hints_come_twice_late_and_in_no_order(here: Scene) -> None:
     for type in (COMPLETED, CHANGED, COMPLETED):
-        observer(here).handle(said(here, type, runStatus="Running"))
+        observer(here).handle(said(here, type, runStatus="completed"))
+    observer(here).handle(said(here, runStatus="Running"))
 
     assert here.record().state is State.COMPLETED
     assert len(here.decisions()) == 1
+
+
+def test_how_far_a_job_is_costs_no_request(here: Scene) -> None:
+    here.calls()
+    for status in ("Queued", "Preparing", "Running", "Finalizing"):
+        observer(here).handle(said(here, CHANGED, runStatus=status))
+
+    assert here.calls() == []
 
 
 def test_our_own_runs_start_nothing_a_second_way(here: Scene) -> None:

@@ -193,6 +193,10 @@ def test_an_event_is_for_the_triggers_of_its_source(event: Event, names: list[st
     assert met(event) == names
 
 
+def test_the_end_of_a_run_is_no_candidate_for_what_waits_for_other_events() -> None:
+    assert {v.trigger.name for v in EVERYTHING.match(COMPLETED)} == {"run", "run-of", "run-by"}
+
+
 def test_an_upload_within_a_message_is_an_upload_and_a_message() -> None:
     upload = scene.event("sales/a.csv").model_copy(update={"via": "queue/inbox"})
 
