@@ -5,16 +5,20 @@ letter of Signalbox and completed, so that the broker's own holds nothing but cr
 """
 
 import logging
+import time
 from datetime import UTC, datetime
 
 import azure.functions as func
 
 from shared import envelopes
 from shared.bootstrap import app
-from shared.errors import EventInvalid
+from shared.errors import EventInvalid, Transient
 from shared.events import QUEUE, TOPIC
 
 log = logging.getLogger(__name__)
+#: Seconds. functionTimeout ends a call that waits longer.
+_LONGEST_WAIT = 60.0
+
 bp = func.Blueprint()  # type: ignore[no-untyped-call]
 
 
@@ -64,5 +68,10 @@ def _take(message: func.ServiceBusMessage, via: str) -> None:
             why=str(error),
         )
         return
-    for event in events:
-        app().dispatcher.handle(event)
+    try:
+        for event in events:
+            app().dispatcher.handle(event)
+    except Transient:
+        # The broker would deliver again at once and soon give up: ten times, within a second.
+        time.sleep(min(2.0 ** (message.delivery_count or 1), _LONGEST_WAIT))
+        raise

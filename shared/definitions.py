@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     PlainValidator,
     ValidationError,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -98,6 +99,9 @@ class HttpSpec(_Part):
     """A client handed it an event: POST /api/triggers/<name>/events."""
 
 
+_STATUS = {"enum": ["completed", "failed", "canceled"]}
+
+
 class RunSpec(_Part):
     """A run of Signalbox ended."""
 
@@ -107,7 +111,13 @@ class RunSpec(_Part):
     trigger: Name | None = None
     #: How it ended.
     status: Annotated[
-        tuple[TypingLiteral["completed", "failed", "canceled"], ...], Field(min_length=1)
+        tuple[TypingLiteral["completed", "failed", "canceled"], ...],
+        Field(min_length=1),
+        # One of them may be written without a list.
+        WithJsonSchema(
+            {"anyOf": [_STATUS, {"type": "array", "items": _STATUS, "minItems": 1}]},
+            mode="validation",
+        ),
     ] = ("completed",)
 
     @field_validator("status", mode="before")
@@ -154,6 +164,10 @@ class Filter(_Part):
 
 class Spec(_Part):
     """When a trigger fires: one source, and what must hold besides."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": [source]} for source in SOURCES]}
+    )
 
     blob: BlobSpec | None = None
     service_bus: ServiceBusSpec | None = None

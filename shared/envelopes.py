@@ -174,7 +174,7 @@ def _event(item: Any, via: str, now: datetime) -> Event | None:
     if event.type != BLOB_CREATED:
         return event
     data, shown = event.data, _shown(event.id)
-    if not isinstance(data, dict) or not isinstance(data.get("eTag"), str) or not data["eTag"]:
+    if not isinstance(data, dict) or not isinstance(data.get("eTag"), str) or not event.etag:
         raise EventInvalid(f"Event {shown} has no data.eTag, which tells one upload from the next.")
     if str(data.get("api")) not in _FINISHED_WRITES:
         return None

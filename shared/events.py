@@ -53,6 +53,13 @@ class Event(BaseModel):
         return _blob_place(self) if self.type == BLOB_CREATED else None
 
     @property
+    def etag(self) -> str:
+        """What tells one upload to a place from the next; "" when it is about no blob."""
+        found = self.data.get("eTag") if isinstance(self.data, dict) else None
+        # HTTP writes it in quotes, Event Grid without, some of its samples with.
+        return str(found or "").strip('"')
+
+    @property
     def title(self) -> str:
         """What a person knows it by, on one line: its blob, or its own subject or id."""
         place = self.blob
@@ -93,7 +100,7 @@ class Event(BaseModel):
         hold many of those.
         """
         if place := self.blob:
-            parts = ["blob", place.account, place.container, place.path, str(self.data["eTag"])]
+            parts = ["blob", place.account, place.container, place.path, self.etag]
         elif self.via.startswith(RUN):
             # Nobody else's event may stand in for the end of a run.
             parts = ["run", self.id]

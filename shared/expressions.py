@@ -90,7 +90,8 @@ def _found(text: str, known: Mapping[str, Any]) -> Any:
         raise ExpressionInvalid(f"'${{{{{text}}}}}' cannot be worked out: {error}") from None
     if found is None:
         raise ExpressionInvalid(
-            f"'${{{{{text}}}}}' found nothing; write '{text.strip()} || `…`' to give a default"
+            f"'${{{{{text}}}}}' found nothing; write 'not_null({text.strip()}, `…`)' "
+            "to give a default"
         )
     if not isinstance(found, str | bool | int | float | list | dict):
         raise ExpressionInvalid(f"'${{{{{text}}}}}' is not a value")

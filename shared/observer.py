@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 _PREFIX = "Microsoft.MachineLearningServices."
 _RUNS = frozenset({f"{_PREFIX}RunCompleted", f"{_PREFIX}RunStatusChanged"})
 
+#: AzureML's documentation and its runs spell them with other letters.
+_ENDS = frozenset({"completed", "failed", "canceled", "cancelled"})
+
 #: The names that `ledger.job_name` gives.
 _OURS = re.compile(r"[a-z][a-z0-9_-]*-[0-9a-f]{16}-a[0-9]+")
 
@@ -43,7 +46,7 @@ class Observer:
         # told here as well, a trigger for any job's end would start itself again and again.
         tags = _part(event, "runTags")
         run = parse_run_id(str(tags.get(RUN_TAG, "")))
-        if run is None or tags.get(DEPLOYMENT_TAG) != self._deployment:
+        if run is None or tags.get(DEPLOYMENT_TAG) != self._deployment or not _may_be_over(event):
             return
         about = {"action": "run_observed", "run": ".".join(run)}
         try:
@@ -60,6 +63,12 @@ def _is_ours(event: Event) -> bool:
     properties = _part(event, "runProperties")
     names = [data.get("runId"), *(properties.get(name) for name in _PARENTS)]
     return any(isinstance(name, str) and _OURS.fullmatch(name) for name in names)
+
+
+def _may_be_over(event: Event) -> bool:
+    """Whether a look may find the end; how far a job is on its way is for the timer to see."""
+    status = event.data.get("runStatus") if isinstance(event.data, dict) else None
+    return not isinstance(status, str) or status.lower() in _ENDS
 
 
 def _part(event: Event, name: str) -> dict[str, object]:

@@ -185,3 +185,22 @@ def test_what_can_never_run_is_a_dead_letter_after_one_attempt(
     assert record["reason"]["code"] == code
     assert says in record["reason"]["text"]
     assert record["attempts"] == []
+
+
+def test_a_message_outlives_an_outage_of_storage(post: Post) -> None:
+    storage, failed = post.app.azure.logs / "azurite.log", "Executed 'Functions.queue_messages' (F"
+
+    def refusals() -> int:
+        lines = storage.read_text(errors="replace").splitlines()
+        return len([line for line in lines if "/index.json" in line and '"status":404' in line])
+
+    before, failures = refusals(), post.app.log().count(failed)
+    with post.app.state_lost():
+        post.send({"text": "sent into the dark", "times": 1})
+        # From here it waits for two seconds before it gives the message back.
+        eventually(lambda: refusals() > before)
+    record = post.record("note-message", "sent into the dark")
+
+    assert record["attempts"]
+    # Given back at once, the broker would have given it up within a second.
+    assert post.app.log().count(failed) - failures <= 2

@@ -30,6 +30,7 @@ from tests.unit.scene import (
     DEPLOYMENT,
     PIPELINE,
     TRIGGER,
+    Killed,
     Scene,
     event,
     fail,
@@ -980,8 +981,8 @@ def test_a_retry_that_failed_anywhere_is_one_run_when_it_is_asked_for_again(
 ) -> None:
     here.dispatcher.handle(event())
     name, key = ended(here, "Failed")
-    fail(here.world, call, KeyboardInterrupt("killed"), applied=applied)
-    with pytest.raises(KeyboardInterrupt):
+    fail(here.world, call, Killed(), applied=applied)
+    with pytest.raises(Killed):
         retried(here, name, key)
     retried(here, name, key)
     for _ in range(2):
@@ -1134,7 +1135,7 @@ def test_a_worker_killed_at_any_call_of_any_way_in_leaves_one_job(
         nonlocal left
         left -= 1
         if left == -1:
-            raise KeyboardInterrupt("killed")
+            raise Killed
 
     if applied:
         here.world.after = kill
@@ -1142,7 +1143,7 @@ def test_a_worker_killed_at_any_call_of_any_way_in_leaves_one_job(
         here.world.before = kill
     try:
         deliver()
-    except KeyboardInterrupt:
+    except Killed:
         deliver()
     here.world.before = here.world.after = lambda _call: None
     for _ in range(3):

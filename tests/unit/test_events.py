@@ -255,3 +255,12 @@ def test_a_path_that_leads_elsewhere_is_refused(path: str) -> None:
             subject=f"/blobServices/default/containers/landing/blobs/{path}",
             data={**DATA, "url": f"https://contosolake.blob.core.windows.net/landing/{path}"},
         )
+
+
+def test_an_etag_is_the_same_in_quotes_and_without() -> None:
+    assert (
+        made(data={**DATA, "eTag": '"0x9"'}).dedupe_key()
+        == made(data={**DATA, "eTag": "0x9"}).dedupe_key()
+    )
+    with pytest.raises(EventInvalid, match="eTag"):
+        made(data={**DATA, "eTag": '""'})
