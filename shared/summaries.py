@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from shared.events import Event
 from shared.history import Entry
-from shared.inputs import DataInput, redacted
+from shared.inputs import DataInput, redacted, secret
 from shared.ledger import GRACE, LEASE, PATIENCE, Marker, Reason, Record, State, Transition
 from shared.workspace import FailedStep, JobBody, Step
 
@@ -283,13 +283,19 @@ def stamp(at: datetime) -> str:
 
 
 def clean(value: Any) -> Any:
-    """JSON without the secrets in its texts."""
+    """JSON without the secrets in its texts and names."""
     if isinstance(value, str):
         return redacted(value)
     if isinstance(value, list):
         return [clean(item) for item in value]
     if isinstance(value, dict):
-        return {name: clean(item) for name, item in value.items()}
+        return {
+            # A key is known by its name too: {"AccountKey": "…"} says it in two texts.
+            redacted(str(name)): "[secret]"
+            if isinstance(item, str) and secret(f"{name}={item}")
+            else clean(item)
+            for name, item in value.items()
+        }
     return value
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from shared.errors import WorkspaceUnavailable
 from shared.ledger import GRACE, LEASE, Reason, Record, State
-from shared.summaries import completed, detail, shown, summary, told, waiting
+from shared.summaries import clean, completed, detail, shown, summary, told, waiting
 from tests.unit.scene import TRIGGER, Scene, event, fail, trigger
 
 
@@ -109,6 +109,22 @@ def test_a_run_in_full_shows_data_as_paths_and_hides_secrets() -> None:
     assert found.event.data["sure"] is True
     assert found.tags["signalbox_trigger"] == TRIGGER
     assert (found.steps, found.steps_error) == (None, "not asked")
+
+
+def test_names_in_an_event_s_data_hide_secrets_and_say_what_is_one() -> None:
+    data = {
+        "https://x/y?sig=" + "a" * 40: 1,
+        "keys": [{"AccountKey": "a" * 40, "Authorization": "Basic " + "a" * 40}],
+        "account": "a" * 40,
+        "signature": {"AccountKey": 5},
+    }
+
+    assert clean(data) == {
+        "https://x/y[secret]": 1,
+        "keys": [{"AccountKey": "[secret]", "Authorization": "[secret]"}],
+        "account": "a" * 40,
+        "signature": {"AccountKey": 5},
+    }
 
 
 def unsubmitted(error: WorkspaceUnavailable) -> Scene:
