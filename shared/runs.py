@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain, islice, takewhile
 from typing import Any, Literal
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from shared.definitions import NAME, RESERVED
 from shared.errors import NotFound, RecordUnreadable, RequestInvalid, SignalboxError
@@ -25,7 +25,6 @@ from shared.summaries import (
     RunDetail,
     RunSummary,
     Shown,
-    completed,
     detail,
     event_told,
     has_job,
@@ -74,10 +73,11 @@ class Decided(Shown):
     decision: str
     #: The check that said no.
     check: str | None = None
+    #: The checks before it.
+    passed: list[str] = Field(default_factory=list)
     #: None for an event that was filtered.
     run: RunSummary | None = None
-    #: None when an older version told too little of it.
-    event: EventBrief | None = None
+    event: EventBrief
 
 
 class Decisions(Shown):
@@ -179,25 +179,39 @@ class Runs:
             )
         found = [*islice(entries, limit + 1)]
         with ThreadPoolExecutor(_THREADS) as pool:
-            items = [item for item in pool.map(self.decided, found[:limit]) if item is not None]
+            items = [item for item in pool.map(self._readable, found[:limit]) if item is not None]
         return Decisions(items=items, more=len(found) > limit)
 
     def decided(self, entry: Entry) -> Decided | None:
-        """What an entry of history says; None when it has expired meanwhile."""
+        """What an entry of history says; None when it has expired meanwhile.
+
+        Raises StorageUnavailable, RecordUnreadable.
+        """
         content = self._history.read(entry)
         if content is None:
             return None
         over = entry.decision in _FINAL
         run = self._summary(entry, content) if over else None
+        event = run.event if run else event_told(content)
+        if event is None:
+            raise _unreadable(entry)
         return Decided(
             trigger=entry.trigger,
             key=entry.key,
             at=entry.at,
             decision=entry.decision or str(content.get("decision")),
             check=None if over else str(content.get("check")),
+            passed=[] if over else _texts(content.get("passed")),
             run=run,
-            event=run.event if run else event_told(content),
+            event=event,
         )
+
+    def _readable(self, entry: Entry) -> Decided | None:
+        try:
+            return self.decided(entry)
+        except RecordUnreadable as error:
+            log.warning("A decision is left out: %s", error)
+            return None
 
     def list(
         self,
@@ -322,15 +336,10 @@ class Runs:
             return None
 
     def _summary(self, entry: Entry, content: Mapping[str, Any]) -> RunSummary:
-        if found := told(content, self._workspace.studio_url):
-            return found
-        # Older versions told less; the record has it, unless it has expired.
-        held = self._ledger.read(entry.trigger, entry.key)
-        if held is not None:
-            return summary(held.record, self._workspace.studio_url)
-        if found := told(completed(content, entry), self._workspace.studio_url):
-            return found
-        raise RecordUnreadable(f"{entry.name!r} is no decision that Signalbox wrote.")
+        found = told(content, self._workspace.studio_url)
+        if found is None:
+            raise _unreadable(entry)
+        return found
 
 
 def _checked(
@@ -367,5 +376,13 @@ def _begun(entries: Iterator[Entry]) -> Iterator[Entry]:
     return chain([first], entries) if first is not None else iter(())
 
 
+def _unreadable(entry: Entry) -> RecordUnreadable:
+    return RecordUnreadable(f"{entry.name!r} is no decision that Signalbox wrote.")
+
+
 def _no_trigger(name: str, known: Iterable[str]) -> NotFound:
     return NotFound(f"There is no trigger {shown(name)!r}. There are: {', '.join(sorted(known))}.")
+
+
+def _texts(found: Any) -> list[str]:
+    return [str(text) for text in found] if isinstance(found, list) else []

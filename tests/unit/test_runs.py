@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import NotFound, RequestInvalid, StorageUnavailable, WorkspaceUnavailable
+from shared.errors import (
+    NotFound,
+    RecordUnreadable,
+    RequestInvalid,
+    StorageUnavailable,
+    WorkspaceUnavailable,
+)
 from shared.ledger import LEASE
 from shared.runs import Runs
 from shared.summaries import RunSummary
@@ -196,18 +202,21 @@ def test_one_record_that_cannot_be_read_does_not_hide_the_others(here: Scene) ->
     assert broken not in listed
 
 
-def test_what_an_older_version_told_is_completed_from_the_record(here: Scene) -> None:
-    done = upload(here, status="Completed")
-    [entry] = here.history.entries(TRIGGER)
-    [told] = here.decisions()
-    old = {key: told[key] for key in ("at", "decision", "reason", "run", "pipeline", "job")}
-    here.blobs.put(entry.name, json.dumps(old).encode(), metadata={"decision": "completed"})
+@pytest.mark.parametrize("state", ["completed", "no_match"])
+def test_one_decision_that_cannot_be_read_does_not_hide_the_others(here: Scene, state: str) -> None:
+    upload(here, "sales/a/1.csv", "Completed")
+    here.world.pass_time(600)
+    whole = upload(here, "sales/a/2.csv", "Completed")
+    *_, entry = here.history.entries(TRIGGER)
+    odd = {"decision": state, "run": 7, "event": "none"}
+    here.blobs.put(entry.name, json.dumps(odd).encode(), metadata={"decision": state})
 
-    [line] = runs(here).list().items
-    assert (line.id, line.attempt, line.event.id) == (done, 1, event().id)
-    here.blobs.delete(f"ledger/{done.replace('.', '/')}.json")
-    [line] = runs(here).list().items
-    assert (line.id, line.state, line.attempt) == (done, "completed", 0)
+    [found] = runs(here).decisions(TRIGGER).items
+    assert found.run is not None
+    assert found.run.id == whole
+    assert ids(runs(here).list().items) == [whole]
+    with pytest.raises(RecordUnreadable):
+        runs(here).decided(entry)
 
 
 def test_a_page_looks_at_so_many_runs_and_says_where_to_go_on(here: Scene) -> None:
@@ -351,7 +360,6 @@ def test_decisions_are_told_newest_first_with_what_was_filtered(here: Scene) -> 
 
     assert [item.decision for item in told.items] == ["no_match", "completed"]
     assert told.items[0].check == "path sales/{region}/{file}.csv"
-    assert told.items[0].event is not None
     assert told.items[0].event.subject.endswith("not-a-csv")
     assert told.items[1].run is not None
     assert told.items[1].run.id == done

@@ -4,7 +4,7 @@ import pytest
 
 from shared.errors import WorkspaceUnavailable
 from shared.ledger import GRACE, LEASE, Reason, Record, State
-from shared.summaries import clean, completed, detail, shown, summary, told, waiting
+from shared.summaries import clean, detail, shown, summary, told, waiting
 from tests.unit.scene import TRIGGER, Scene, event, fail, trigger
 
 
@@ -73,21 +73,6 @@ def test_a_dead_letter_has_no_job_in_studio() -> None:
     line = summary(here.record(), studio)
     assert (line.state, line.studio_url, line.job, line.attempt) == ("dead_letter", None, None, 0)
     assert told(content, studio) == line
-
-
-def test_an_entry_of_an_older_version_is_told_as_far_as_it_goes(here: Scene) -> None:
-    end(here, "Completed")
-    [content] = here.decisions()
-    for later in ("created_at", "attempt", "cancel_requested", "replay_of", "depth"):
-        del content[later]
-    content["event"] = {name: content["event"][name] for name in ("id", "source", "subject")}
-    [entry] = here.history.entries(TRIGGER)
-
-    assert told(content, studio) is None
-    line = told(completed(content, entry), studio)
-    assert line is not None
-    assert (line.id, line.state, line.ended_at) == (here.record().run_id, "completed", entry.at)
-    assert (line.event.id, line.event.time) == (event().id, entry.at)
 
 
 @pytest.mark.parametrize("content", [{}, {"decision": "no_match"}, {"decision": 7, "event": []}])
