@@ -248,7 +248,7 @@ def test_a_trigger_that_is_gone_still_tells_what_it_decided(here: Asked) -> None
 
 @pytest.mark.parametrize("name", ["nobody", "", "../ledger", "a\nb", "x" * 100_000])
 def test_a_trigger_that_never_was(here: Asked, name: str) -> None:
-    with pytest.raises(NotFound, match=f"There are: manual, {TRIGGER}, orders, unreadable") as why:
+    with pytest.raises(NotFound, match=f"There are: {TRIGGER}, orders\\.$") as why:
         here.explain.trigger(name)
     assert len(str(why.value)) < 500
 
