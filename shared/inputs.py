@@ -75,7 +75,8 @@ def unsafe(value: Any) -> str | None:
         )
     found = _SHELL.search(unquote(value)) if isinstance(value, str) else None
     return found and (
-        f"{value!r} holds {found[0]!r}, on which a shell would act; rename what the event is about"
+        f"{value!r} holds {found[0]!r}, on which a shell would act; rename the blob or send other "
+        "text"
     )
 
 
@@ -121,7 +122,7 @@ class PipelineInput(BaseModel):
 
 def _data_path(value: Any) -> str:
     if value is None:
-        raise ValueError("the pipeline needs this data and the trigger binds none")
+        raise ValueError("the pipeline needs this data and nothing is bound to it")
     if not isinstance(value, str) or not value.startswith(
         ("https://", "azureml:", "wasbs://", "abfss://")
     ):
@@ -134,7 +135,7 @@ def _data_path(value: Any) -> str:
 def _literal(value: Any, type: str) -> Literal:
     match type, value:
         case _, None:
-            raise ValueError("the pipeline needs this value and the trigger binds none")
+            raise ValueError("the pipeline needs this value and nothing is bound to it")
         case "boolean", bool():
             return value
         case "boolean", str() if value.lower() in ("true", "false"):

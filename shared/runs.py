@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 #: The most that one page holds.
 MAX_PAGE = 200
+#: Triggers whose history is looked at for one answer, each by a listing of its own.
+MAX_TRIGGERS = 200
 
 #: Records and entries that are read for one page; what it does not find among them is on the next.
 _LOOKS = 1_000
@@ -61,6 +63,8 @@ class RunPage(Shown):
     #: Hand it back for what follows; None when nothing does. A page may be short, or even empty,
     #: and yet have one: so many were looked at that did not fit the question.
     cursor: str | None = None
+    #: Triggers that were not looked at, as there are too many; name one of them.
+    left_out: int = 0
 
 
 class Decided(Shown):
@@ -201,7 +205,7 @@ class Runs:
             at=entry.at,
             decision=entry.decision or str(content.get("decision")),
             check=None if over else str(content.get("check")),
-            passed=[] if over else _texts(content.get("passed")),
+            passed=() if over else _texts(content.get("passed")),
             run=run,
             event=event,
         )
@@ -221,16 +225,21 @@ class Runs:
         pipeline: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
+        cut: bool = False,
     ) -> RunPage:
         """Runs: those that are open by name, then those that are over, newest first.
 
         `pipeline` is a name, or name@version. A run that ends while pages are read may be on two
-        of them, never on none. Raises RequestInvalid, NotFound for a trigger that never was,
-        StorageUnavailable.
+        of them, never on none. With more than MAX_TRIGGERS triggers one must be named, unless only
+        open runs are asked for, or `cut` leaves the others out. Raises RequestInvalid, NotFound
+        for a trigger that never was, StorageUnavailable.
         """
         wanted, after = _checked(state, limit, cursor)
         known = {*self._index.read().snapshot.triggers, *RESERVED}
-        names = sorted(known) if trigger is None else [trigger]
+        names, left_out = ([trigger], 0) if trigger is not None else first(sorted(known))
+        if left_out and not cut and (wanted is None or wanted.final):
+            why = f"name one: there are {len(known):,}, and {MAX_TRIGGERS} are looked at for a list"
+            raise RequestInvalid("This list cannot be given", {"trigger": why})
         if trigger is not None and not NAME.fullmatch(trigger):
             raise _no_trigger(trigger, known)
 
@@ -265,7 +274,8 @@ class Runs:
             more = more or next(candidates, None) is not None
         if trigger is not None and trigger not in known and not (found or more or after):
             raise _no_trigger(trigger, known)
-        return RunPage(items=[*found.values()], cursor=last.cursor if more and last else None)
+        further = last.cursor if more and last else None
+        return RunPage(items=[*found.values()], cursor=further, left_out=left_out if cut else 0)
 
     def _open(
         self, trigger: str | None, wanted: State | None, after: _Position | None
@@ -342,6 +352,16 @@ class Runs:
         return found
 
 
+def first(triggers: Iterable[str]) -> tuple[builtins.list[str], int]:
+    """So many triggers as are looked at for one answer, and how many that leaves out.
+
+    What no trigger decided is never left out.
+    """
+    others = [name for name in triggers if name not in RESERVED]
+    room = MAX_TRIGGERS - len(RESERVED)
+    return sorted([*others[:room], *RESERVED]), max(len(others) - room, 0)
+
+
 def _checked(
     state: str | None, limit: int, cursor: str | None
 ) -> tuple[State | None, _Position | None]:
@@ -384,5 +404,5 @@ def _no_trigger(name: str, known: Iterable[str]) -> NotFound:
     return NotFound(f"There is no trigger {shown(name)!r}. There are: {', '.join(sorted(known))}.")
 
 
-def _texts(found: Any) -> list[str]:
-    return [str(text) for text in found] if isinstance(found, list) else []
+def _texts(found: Any) -> tuple[str, ...]:
+    return tuple(str(text) for text in found) if isinstance(found, list) else ()

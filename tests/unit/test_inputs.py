@@ -88,7 +88,7 @@ def test_a_value_of_another_type_is_a_problem(type: str, value: Any) -> None:
 
 @pytest.mark.parametrize("type", ["string", "integer", "number", "boolean", "uri_file"])
 def test_what_is_needed_and_not_bound_is_a_problem(type: str) -> None:
-    assert "the trigger binds none" in take(type, None)
+    assert "nothing is bound to it" in take(type, None)
 
 
 @pytest.mark.parametrize(
