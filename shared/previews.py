@@ -25,6 +25,9 @@ MAX_BLOBS = 200
 
 _THREADS = 16
 
+#: What an event without an envelope may say besides its data.
+_ATTRIBUTES = frozenset({"id", "source", "type", "subject"})
+
 #: No chain of runs is longer; see `Policies.max_depth`.
 _DEPTHS = range(101)
 
@@ -160,16 +163,18 @@ def arriving(
 ) -> Event:
     """An event as it would have come the way that a trigger waits for.
 
-    `content` is an event in an envelope or, unless the trigger is for uploads or any event, just
-    {"data": …}, which then has the id, source and time given. Raises RequestInvalid, EventInvalid.
+    `content` is an event in an envelope or, unless the trigger is for uploads, {"data": …} and, if
+    it likes, an id, source, type and subject; what it does not say is as given, and as the trigger
+    wants it. Raises RequestInvalid, EventInvalid.
     """
     spec, enveloped = trigger.spec, envelopes.is_enveloped(content)
-    if not enveloped and (content.keys() != {"data"} or spec.blob or spec.event):
+    loose = "data" in content and content.keys() <= {"data", *_ATTRIBUTES} and not spec.blob
+    if not (enveloped or loose):
         raise RequestInvalid(
             "This is no event",
             {
-                "event": "must be a CloudEvent or an event of Event Grid; triggers of messages, "
-                'HTTP and runs also take {"data": …}'
+                "event": "must be a CloudEvent or an event of Event Grid; all triggers but those "
+                'of uploads also take {"data": …} with an id, source, type and subject if you like'
             },
         )
     if spec.run:
@@ -177,8 +182,15 @@ def arriving(
     data = content.get("data")
     via = _via(trigger, data)
     if not enveloped:
-        type = _type(trigger, data)
-        return envelopes.request(data, id=id, source=source, type=type, via=via, now=now)
+        wanted = spec.event.source if spec.event else None
+        said: dict[str, Any] = {
+            "id": id,
+            "source": wanted or source,
+            "type": _type(trigger, data),
+            "subject": "",
+            **{name: value for name, value in content.items() if name in _ATTRIBUTES},
+        }
+        return envelopes.request(data, via=via, now=now, **said)
     found = envelopes.parse(content, via=via, now=now)
     if not found:
         why = "is a write to storage that is not finished"
@@ -198,6 +210,8 @@ def _via(trigger: TriggerDefinition, data: Any) -> str:
 def _type(trigger: TriggerDefinition, data: Any) -> str:
     if trigger.spec.service_bus:
         return MESSAGE
+    if trigger.spec.event:
+        return trigger.spec.event.type
     return f"signalbox.run.{data['status']}" if trigger.spec.run else "signalbox.http"
 
 

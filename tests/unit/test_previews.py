@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from shared.definitions import TriggerDefinition
-from shared.errors import NotFound, RequestInvalid, StorageUnavailable
+from shared.errors import EventInvalid, NotFound, RequestInvalid, StorageUnavailable
 from shared.events import BLOB_CREATED, MESSAGE, Event
 from shared.lakes import Upload
 from shared.previews import Previews, arriving
@@ -151,6 +151,7 @@ def test_an_event_counts_as_come_the_way_its_trigger_waits_for(
         ({"http": {}}, [], "signalbox.http", "http/any"),
         ({"run": {}}, {"status": "failed"}, "signalbox.run.failed", "run/"),
         ({"run": {}}, {"pipeline": "first"}, "signalbox.run.None", "run/first"),
+        ({"event": {"type": "test"}}, 1, "test", ""),
     ],
 )
 def test_data_alone_is_an_event_where_no_envelope_comes(
@@ -165,13 +166,51 @@ def test_data_alone_is_an_event_where_no_envelope_comes(
         assert event.data == data
 
 
-@pytest.mark.parametrize("spec", [{"event": {"type": "test"}}, BLOBS])
-def test_what_comes_in_an_envelope_is_tried_in_one(here: Scene, spec: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"service_bus": {"queue": "orders"}, "filter": {"exact": {"subject": "count"}}},
+        {"http": {}, "filter": {"exact": {"source": "till"}}},
+        {"event": {"type": "sold", "source": "till", "subject": "cou{rest}"}},
+        {"run": {}, "filter": {"exact": {"id": "7"}}},
+    ],
+)
+def test_data_may_have_what_its_trigger_asks_for_beside_it(
+    here: Scene, spec: dict[str, Any]
+) -> None:
     here.publish(definition("any", spec), pipelines=[pipeline("train", inputs={})])
-    for content in ({"data": 1}, {}, {"data": 1, "more": 2}):
-        with pytest.raises(RequestInvalid) as refused:
-            arrived(here, "any", content)
-        assert list(refused.value.problems) == ["event"]
+    said = {"subject": "count", "type": "sold", "source": "till", "id": "7"}
+    come = arrived(here, "any", {**said, "data": {"status": "completed"}})
+
+    assert said == {name: getattr(come, name) for name in said}
+    assert previews(here).against("any", come).decision == "would_run"
+    with pytest.raises(EventInvalid, match="unusable attributes: subject"):
+        arrived(here, "any", {"subject": 7, "data": {}})
+
+
+def test_data_for_a_trigger_of_one_sender_is_from_there(here: Scene) -> None:
+    here.publish(definition("any", {"event": {"type": "sold", "source": "till"}}))
+
+    assert arrived(here, "any", {"data": 1}).source == "till"
+
+
+@pytest.mark.parametrize(
+    ("spec", "content"),
+    [
+        (BLOBS, {"data": 1}),
+        (BLOBS, {}),
+        ({"event": {"type": "test"}}, {"subject": "a"}),
+        ({"event": {"type": "test"}}, {"data": 1, "more": 2}),
+        ({"service_bus": {"queue": "orders"}}, {"data": 1, "via": "queue/other"}),
+    ],
+)
+def test_what_is_no_event_and_not_like_one_is_refused(
+    here: Scene, spec: dict[str, Any], content: dict[str, Any]
+) -> None:
+    here.publish(definition("any", spec), pipelines=[pipeline("train", inputs={})])
+    with pytest.raises(RequestInvalid) as refused:
+        arrived(here, "any", content)
+    assert list(refused.value.problems) == ["event"]
 
 
 def test_a_write_that_is_not_finished_is_no_event_yet(here: Scene) -> None:
