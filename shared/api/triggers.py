@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel
 from shared import lint, previews
 from shared.api import bodies, contract, pipelines
 from shared.api.bodies import TestRequest
-from shared.api.contract import Called, NamePath
+from shared.api.contract import Called, Limit, NameCursor, NamePath
 from shared.api.problems import Refused
 from shared.bootstrap import App
 from shared.definitions import Spec
@@ -44,7 +44,11 @@ class TriggerDetail(TriggerShown):
 
 
 class TriggerList(BaseModel):
+    """Some triggers by name, and where to go on."""
+
     items: list[TriggerShown]
+    #: Hand it back for what follows; None when nothing does.
+    cursor: str | None = None
 
 
 class PreviewList(BaseModel):
@@ -54,18 +58,15 @@ class PreviewList(BaseModel):
 @router.get(
     "/api/triggers",
     operation_id="list_triggers",
-    summary="Every trigger",
+    summary="Every trigger, by name",
     responses=contract.refusals(),
 )
-def list_triggers(call: Called) -> TriggerList:
+def list_triggers(call: Called, limit: Limit = 50, cursor: NameCursor = None) -> TriggerList:
     snapshot = call.app.index.read().snapshot
     known = pipelines.ports(call.app, snapshot)
-    return TriggerList(
-        items=[
-            TriggerShown(**_shown(trigger, known))
-            for _, trigger in sorted(snapshot.triggers.items())
-        ]
-    )
+    names, further = contract.page(snapshot.triggers, limit, cursor)
+    items = [TriggerShown(**_shown(snapshot.triggers[name], known)) for name in names]
+    return TriggerList(items=items, cursor=further)
 
 
 @router.get(

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.definitions import RESERVED, TriggerDefinition
 from shared.errors import (
     NotFound,
     RecordUnreadable,
@@ -15,7 +16,7 @@ from shared.errors import (
     WorkspaceUnavailable,
 )
 from shared.ledger import LEASE
-from shared.runs import Runs
+from shared.runs import MAX_TRIGGERS, Runs
 from shared.summaries import RunSummary
 from shared.workspace import FailedStep, Step
 from tests.unit.scene import TRIGGER, Scene, event, fail, pipeline, trigger
@@ -217,6 +218,44 @@ def test_one_decision_that_cannot_be_read_does_not_hide_the_others(here: Scene, 
     assert ids(runs(here).list().items) == [whole]
     with pytest.raises(RecordUnreadable):
         runs(here).decided(entry)
+
+
+def many(count: int) -> list[TriggerDefinition]:
+    return [trigger(f"t{number:04}", path=f"p{number}/{{file}}.csv") for number in range(count)]
+
+
+def test_with_too_many_triggers_one_must_be_named(here: Scene) -> None:
+    room = MAX_TRIGGERS - len(RESERVED)
+    here.publish(*many(room))
+    assert runs(here).list().items == []
+
+    here.publish(*many(2_000))
+    for state in (None, "completed", "dead_letter"):
+        here.world.calls.clear()
+        with pytest.raises(RequestInvalid) as refused:
+            runs(here).list(state=state)
+        assert "there are 2,00" in refused.value.problems["trigger"]
+        assert len(here.world.calls) < 5
+    # What is open is one listing, and one trigger is one as well.
+    here.dispatcher.handle(event("p7/a.csv"))
+    assert [run.trigger for run in runs(here).list(state="submitted").items] == ["t0007"]
+    assert [run.trigger for run in runs(here).list(trigger="t0007").items] == ["t0007"]
+
+
+def test_a_list_that_is_cut_says_what_it_leaves_out(here: Scene) -> None:
+    room = MAX_TRIGGERS - len(RESERVED)
+    here.publish(*many(room + 3), pipelines=[])
+    here.dispatcher.handle(event("p7/a.csv"))
+    here.dispatcher.refuse(
+        "no event", id="1", source="s", via="queue/q", at=here.world.now, why="it is none"
+    )
+    here.world.calls.clear()
+    found = runs(here).list(state="dead_letter", cut=True)
+
+    assert {run.trigger for run in found.items} == {"t0007", "unreadable"}
+    assert found.left_out == 3
+    assert len(here.world.calls) < MAX_TRIGGERS + 10
+    assert runs(here).list(trigger="t0007", cut=True).left_out == 0
 
 
 def test_a_page_looks_at_so_many_runs_and_says_where_to_go_on(here: Scene) -> None:
