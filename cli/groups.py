@@ -5,6 +5,9 @@ from typing import Any
 
 import click
 
+from cli.output import Output
+from cli.text import Json
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON.")
 
 
@@ -15,6 +18,12 @@ class NounGroup(click.Group):
         if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
             args = ["list", *args]
         return super().parse_args(ctx, args)
+
+
+def say_more(answer: Json) -> None:
+    """Where a list that is told page by page goes on, beside what is printed of it."""
+    if (cursor := answer.get("cursor")) is not None:
+        Output(errors=True).line(f"There may be more: --cursor {cursor}")
 
 
 def page[F: Callable[..., Any]](function: F) -> F:

@@ -3,7 +3,7 @@
 import click
 
 from cli.client import Surroundings, pass_surroundings
-from cli.groups import NounGroup, as_json
+from cli.groups import NounGroup, as_json, page, say_more
 from cli.output import Output, print_json
 from cli.text import Json
 
@@ -14,11 +14,15 @@ def pipelines() -> None:
 
 
 @pipelines.command("list")
+@page
 @as_json
 @pass_surroundings
-def list_pipelines(surroundings: Surroundings, as_json: bool) -> None:
+def list_pipelines(
+    surroundings: Surroundings, limit: int, cursor: str | None, as_json: bool
+) -> None:
     """Pipelines that are published, each in its latest version."""
-    answer = surroundings.api().get("pipelines")
+    asked = {"limit": limit, "cursor": cursor}
+    answer = surroundings.api().get("pipelines", parameters=asked)
     if as_json:
         print_json(answer)
         return
@@ -33,6 +37,7 @@ def list_pipelines(surroundings: Surroundings, as_json: bool) -> None:
     output.table(("pipeline", "version", "triggers"), rows)
     for item in items:
         _show_problems(output, item)
+    say_more(answer)
 
 
 @pipelines.command()

@@ -4,7 +4,7 @@ import click
 
 from cli import running
 from cli.client import Surroundings, pass_surroundings
-from cli.groups import NounGroup, as_json, page
+from cli.groups import NounGroup, as_json, page, say_more
 from cli.output import Output, print_json
 from cli.text import Json, about, state_of, when
 from cli.watching import show_failed_steps, steps_of
@@ -154,11 +154,11 @@ def _show_page(answer: Json, nothing: str, *, reasons: bool = False) -> None:
     if rows:
         columns = ("run", "state", "created", "event", "reason" if reasons else "pipeline")
         output.table(columns, rows)
-    cursor = answer.get("cursor")
     if not rows:
-        output.line(nothing if cursor is None else f"{nothing} so far")
-    if cursor is not None:
-        Output(errors=True).line(f"There may be more: --cursor {cursor}")
+        output.line(nothing if answer.get("cursor") is None else f"{nothing} so far")
+    if left_out := answer.get("left_out"):
+        Output(errors=True).line(f"{left_out} triggers were not looked at: --trigger NAME")
+    say_more(answer)
 
 
 def _told_apart(steps: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ import yaml
 
 from cli import values
 from cli.client import Surroundings, pass_surroundings
-from cli.groups import NounGroup, as_json
+from cli.groups import NounGroup, as_json, page, say_more
 from cli.output import RUN_FAILED, WRONG, CommandFailed, Output, print_json
 from cli.running import post_once
 from cli.text import Json, about, reason_of, when
@@ -20,11 +20,15 @@ def triggers() -> None:
 
 
 @triggers.command("list")
+@page
 @as_json
 @pass_surroundings
-def list_triggers(surroundings: Surroundings, as_json: bool) -> None:
+def list_triggers(
+    surroundings: Surroundings, limit: int, cursor: str | None, as_json: bool
+) -> None:
     """Triggers that are published, with where they listen."""
-    answer = surroundings.api().get("triggers")
+    asked = {"limit": limit, "cursor": cursor}
+    answer = surroundings.api().get("triggers", parameters=asked)
     if as_json:
         print_json(answer)
         return
@@ -39,6 +43,7 @@ def list_triggers(surroundings: Surroundings, as_json: bool) -> None:
     )
     for item in items:
         _show_problems(output, item)
+    say_more(answer)
 
 
 @triggers.command()

@@ -239,6 +239,7 @@ class LocalAzure:
             "no_proxy": loopback,
             "REQUESTS_CA_BUNDLE": str(certificates.ca),
             "SSL_CERT_FILE": str(certificates.ca),
+            "CURL_CA_BUNDLE": str(certificates.ca),
             "IDENTITY_ENDPOINT": f"{addresses.control_url}{identity.PATH}",
             "IDENTITY_HEADER": identity_header,
             "AZURE_CLIENT_ID": self.topology.client_id,

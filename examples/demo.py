@@ -285,7 +285,9 @@ def main() -> int:
     )
     given = parser.parse_args().folder
     folder = given.resolve() if given else EXAMPLE
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A shell starts what runs in its background deaf to SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     os.chdir(ROOT)
     screen, started = Screen(), time.monotonic()
     state = Path(tempfile.mkdtemp(prefix="signalbox-demo-"))

@@ -12,5 +12,4 @@ bp = func.Blueprint()  # type: ignore[no-untyped-call]
 @bp.event_grid_trigger(arg_name="event")
 def blob_uploads(event: func.EventGridEvent) -> None:
     """Raising makes Event Grid deliver again; what never can succeed is kept as a dead letter."""
-    for upload in event_grid.events_of(event, app().dispatcher):
-        app().dispatcher.handle(upload)
+    app().dispatcher.handle(*event_grid.events_of(event, app().dispatcher))

@@ -37,7 +37,8 @@ def _content(event: func.EventGridEvent | func.CloudEvent) -> dict[str, Any]:
     # The subscription chooses the schema; the worker hands over either, whatever is annotated.
     if isinstance(event, func.CloudEvent):
         return {
-            "specversion": "1.0",
+            **event.extension_attrs,
+            "specversion": event.specversion,
             "id": event.id,
             "source": event.source,
             "type": event.type,

@@ -12,5 +12,4 @@ bp = func.Blueprint()  # type: ignore[no-untyped-call]
 @bp.event_grid_trigger(arg_name="event")
 def run_events(event: func.EventGridEvent) -> None:
     """Late, doubled or missing calls change nothing: AzureML's GET decides."""
-    for happening in event_grid.events_of(event, app().dispatcher):
-        app().observer.handle(happening)
+    app().dispatcher.handle(*event_grid.events_of(event, app().dispatcher))

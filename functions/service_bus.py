@@ -4,7 +4,9 @@ Returning completes the message, raising gives it back; what can never succeed i
 letter of Signalbox and completed, so that the broker's own holds nothing but crashes.
 """
 
+import asyncio
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import azure.functions as func
@@ -15,6 +17,9 @@ from shared.errors import EventInvalid
 from shared.events import QUEUE, TOPIC
 
 log = logging.getLogger(__name__)
+#: Seconds. functionTimeout ends a call that waits longer.
+_LONGEST_WAIT = 60.0
+
 bp = func.Blueprint()  # type: ignore[no-untyped-call]
 
 
@@ -22,8 +27,8 @@ bp = func.Blueprint()  # type: ignore[no-untyped-call]
 @bp.service_bus_queue_trigger(
     arg_name="message", queue_name="%SIGNALBOX_EVENTS_QUEUE%", connection="ServiceBusConnection"
 )
-def queue_messages(message: func.ServiceBusMessage) -> None:
-    _take(message, f"{QUEUE}{app().settings.events_queue}")
+async def queue_messages(message: func.ServiceBusMessage) -> None:
+    await _patiently(message, lambda: f"{QUEUE}{app().settings.events_queue}")
 
 
 @bp.function_name("topic_messages")
@@ -33,9 +38,26 @@ def queue_messages(message: func.ServiceBusMessage) -> None:
     subscription_name="%SIGNALBOX_EVENTS_SUBSCRIPTION%",
     connection="ServiceBusConnection",
 )
-def topic_messages(message: func.ServiceBusMessage) -> None:
-    settings = app().settings
-    _take(message, f"{TOPIC}{settings.events_topic}/{settings.events_subscription}")
+async def topic_messages(message: func.ServiceBusMessage) -> None:
+    def via() -> str:
+        settings = app().settings
+        return f"{TOPIC}{settings.events_topic}/{settings.events_subscription}"
+
+    await _patiently(message, via)
+
+
+async def _patiently(message: func.ServiceBusMessage, via: Callable[[], str]) -> None:
+    """Take a message in, and give it back slowly when that fails.
+
+    The broker delivers at once what was given back, and gives it up after ten times: without a
+    pause, a second's outage would empty the queue into its dead-letter queue. The pause holds no
+    thread, which uploads and the timer need.
+    """
+    try:
+        await asyncio.to_thread(lambda: _take(message, via()))
+    except Exception:
+        await asyncio.sleep(min(2.0 ** (message.delivery_count or 1), _LONGEST_WAIT))
+        raise
 
 
 def _take(message: func.ServiceBusMessage, via: str) -> None:
@@ -62,7 +84,7 @@ def _take(message: func.ServiceBusMessage, via: str) -> None:
             via=via,
             at=enqueued,
             why=str(error),
+            message_id=message.message_id,
         )
         return
-    for event in events:
-        app().dispatcher.handle(event)
+    app().dispatcher.handle(*events)

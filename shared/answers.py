@@ -89,7 +89,7 @@ def of_decision(decided: Decided, passed: Sequence[str] = ()) -> Item:
     return Item(
         trigger=decided.trigger,
         decision=decided.decision,
-        passed=list(passed),
+        passed=list(passed or decided.passed),
         check=decided.check,
         run=run.id if run else None,
         state=run.state if run else None,

@@ -6,7 +6,7 @@ from typing import Any
 
 from shared import expressions
 from shared.definitions import Action
-from shared.errors import ExpressionInvalid
+from shared.errors import ExpressionInvalid, listed
 from shared.events import Event
 from shared.inputs import redacted, unsafe
 from shared.published import PublishedPipeline
@@ -70,7 +70,7 @@ def pipeline_of(action: Action, known: Mapping[str, Any]) -> str:
     if named not in action.allow:
         raise ExpressionInvalid(
             f"the event names the pipeline {redacted(str(named))[:100]!r}; allowed are: "
-            f"{', '.join(action.allow)}"
+            f"{listed(action.allow)}"
         )
     return str(named)
 

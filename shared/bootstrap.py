@@ -5,7 +5,8 @@ import os
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,14 +16,13 @@ from azure.identity import DefaultAzureCredential
 from shared import settings
 from shared.blob_state import AzureBlobState
 from shared.compute import Computes
-from shared.dispatcher import Dispatcher
+from shared.dispatcher import Dispatcher, in_turn
 from shared.events import QUEUE, TOPIC
 from shared.explain import Explain
 from shared.history import History
 from shared.index import Index
 from shared.lakes import AzureLakes, Lakes
 from shared.ledger import Ledger
-from shared.observer import Observer
 from shared.orders import Orders
 from shared.outcomes import Outcomes, ServiceBusOutcomes
 from shared.previews import Previews
@@ -43,7 +43,6 @@ class App:
     settings: Settings
     dispatcher: Dispatcher
     submission: Submission
-    observer: Observer
     tick: Tick
     publishing: Publishing
     index: Index
@@ -99,6 +98,7 @@ def build(environment: Mapping[str, str]) -> App:
         computes=computes,
         submission=submission,
         monotonic=time.monotonic,
+        side_by_side=_side_by_side,
     )
     tick = Tick(
         index=index,
@@ -114,9 +114,6 @@ def build(environment: Mapping[str, str]) -> App:
         settings=found,
         dispatcher=dispatcher,
         submission=submission,
-        observer=Observer(
-            deployment=found.deployment, dispatcher=dispatcher, submission=submission
-        ),
         tick=tick,
         publishing=Publishing(
             published,
@@ -158,7 +155,16 @@ def _outcomes(found: Settings, credential: TokenCredential) -> Outcomes | None:
         connection=found.service_bus_connection,
         namespace=found.service_bus_namespace,
         credential=credential,
+        monotonic=time.monotonic,
     )
+
+
+def _side_by_side(calls: Sequence[Callable[[], None]]) -> None:
+    if len(calls) < 2:
+        in_turn(calls)
+        return
+    with ThreadPoolExecutor(max_workers=min(len(calls), 16)) as pool:
+        list(pool.map(lambda call: call(), calls))
 
 
 def app() -> App:

@@ -12,6 +12,7 @@ from pydantic import (
     Field,
     PlainValidator,
     ValidationError,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -27,13 +28,18 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 Name = Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
 
+_REFERENCE = rf"^({NAME.pattern}(@[A-Za-z0-9_.-]{{1,64}})?|.*\$\{{\{{.*)$"
+_ENTITY = r"^[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,258}[A-Za-z0-9_])?$"
+_ACCOUNT = r"^[a-z0-9]{3,24}$"
+_CONTAINER = r"^[a-z0-9$](?:-?[a-z0-9]){2,62}$"
+
 #: `name`, `name@version`, or text with an expression.
 Reference = Annotated[
     str,
-    Field(pattern=rf"^({NAME.pattern}(@[A-Za-z0-9_.-]{{1,64}})?|.*\$\{{\{{.*)$", max_length=600),
+    Field(pattern=_REFERENCE, max_length=600),
 ]
 
-Entity = Annotated[str, Field(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,258}[A-Za-z0-9_])?$")]
+Entity = Annotated[str, Field(pattern=_ENTITY)]
 Pattern = Annotated[str, Field(min_length=1, max_length=1024)]
 
 #: What a trigger may be for; a document names one of them.
@@ -43,6 +49,20 @@ SOURCES = ("blob", "service_bus", "http", "run", "event")
 #: name, and what could not be read.
 MANUAL_TRIGGER, UNREADABLE_TRIGGER = "manual", "unreadable"
 RESERVED = frozenset({MANUAL_TRIGGER, UNREADABLE_TRIGGER})
+
+#: What a name is.
+NAME_IN_WORDS = (
+    "lower-case letters, digits, '_' and '-', beginning with a letter, at most 63 characters"
+)
+
+#: Pattern -> what is said of a text that does not fit it.
+_FORMS = {
+    rf"^{NAME.pattern}$": f"is no name: {NAME_IN_WORDS}",
+    _REFERENCE: "is no pipeline: name, name@version, or an expression (${{ … }})",
+    _ENTITY: "is no name of a queue, topic or subscription: letters, digits, '.', '_', '-' and '/'",
+    _ACCOUNT: "is no storage account's name: 3 to 24 lower-case letters and digits",
+    _CONTAINER: "is no container's name: 3 to 63 lower-case letters, digits and single '-'",
+}
 
 
 def _literal(value: Any) -> Literal:
@@ -63,8 +83,8 @@ class BlobSpec(_Part):
     """An upload to a container was finished."""
 
     #: Storage account name, as in https://<account>.blob.core.windows.net.
-    account: Annotated[str, Field(pattern=r"^[a-z0-9]{3,24}$")]
-    container: Annotated[str, Field(pattern=r"^[a-z0-9$](?:-?[a-z0-9]){2,62}$", max_length=63)]
+    account: Annotated[str, Field(pattern=_ACCOUNT)]
+    container: Annotated[str, Field(pattern=_CONTAINER, max_length=63)]
     #: Path pattern; `{name}` captures text up to the next `/`.
     path: Pattern
 
@@ -99,6 +119,9 @@ class HttpSpec(_Part):
     """A client handed it an event: POST /api/triggers/<name>/events."""
 
 
+_STATUS = {"enum": ["completed", "failed", "canceled"]}
+
+
 class RunSpec(_Part):
     """A run of Signalbox ended."""
 
@@ -108,7 +131,13 @@ class RunSpec(_Part):
     trigger: Name | None = None
     #: How it ended.
     status: Annotated[
-        tuple[TypingLiteral["completed", "failed", "canceled"], ...], Field(min_length=1)
+        tuple[TypingLiteral["completed", "failed", "canceled"], ...],
+        Field(min_length=1),
+        # One of them may be written without a list.
+        WithJsonSchema(
+            {"anyOf": [_STATUS, {"type": "array", "items": _STATUS, "minItems": 1}]},
+            mode="validation",
+        ),
     ] = ("completed",)
 
     @field_validator("status", mode="before")
@@ -155,6 +184,10 @@ class Filter(_Part):
 
 class Spec(_Part):
     """When a trigger fires: one source, and what must hold besides."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": [source]} for source in SOURCES]}
+    )
 
     blob: BlobSpec | None = None
     service_bus: ServiceBusSpec | None = None

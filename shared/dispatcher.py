@@ -6,12 +6,16 @@ tick. A second delivery meets the first one's records and repeats only what was 
 """
 
 import hashlib
+import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
+from shared import job_events
+from shared.binding import Bound
 from shared.compute import Computes, Standing, computes_of
 from shared.definitions import MANUAL_TRIGGER, UNREADABLE_TRIGGER
 from shared.errors import (
@@ -37,6 +41,7 @@ from shared.ledger import (
     run_key,
 )
 from shared.orders import Order, Orders
+from shared.published import PublishedPipeline
 from shared.submission import Submission, compute_reason
 from shared.triggers import Match, Matcher, Near
 from shared.workspace import JobBody
@@ -64,6 +69,16 @@ class Decision:
     check: str | None = None
 
 
+#: The pipeline that an order would run, and its job or what stands in its way.
+Binding = tuple[PublishedPipeline | None, Bound | Reason]
+
+
+def in_turn(calls: Sequence[Callable[[], None]]) -> None:
+    """Make one call after the other."""
+    for call in calls:
+        call()
+
+
 class Dispatcher:
     """Decides what an event starts, and starts it."""
 
@@ -79,6 +94,7 @@ class Dispatcher:
         computes: Computes,
         submission: Submission,
         monotonic: Callable[[], float],
+        side_by_side: Callable[[Sequence[Callable[[], None]]], None] = in_turn,
     ) -> None:
         self._deployment = deployment
         self._variables = variables
@@ -89,24 +105,28 @@ class Dispatcher:
         self._computes = computes
         self._submission = submission
         self._monotonic = monotonic
+        #: Makes calls that do not need one another; raises what any of them raises.
+        self._side_by_side = side_by_side
         self._matcher: tuple[Snapshot, Matcher] | None = None
 
-    def handle(self, event: Event, *, only: str | None = None) -> list[Decision]:
-        """Take an event in. Returns when nothing of it can be lost any more.
+    def handle(self, *events: Event, only: str | None = None) -> list[Decision]:
+        """Take events in. Returns when nothing of them can be lost any more.
 
-        `only` hands it to one trigger, whatever others it might be for. Raises
-        StorageUnavailable: deliver it again; NotFound when there is no trigger `only`.
+        `only` hands them to one trigger, whatever others they might be for. Raises
+        StorageUnavailable: deliver them again; NotFound when there is no trigger `only`.
         """
         started = self._monotonic()
-        reading = self._index.read()
-        verdicts = list(self._match(event, reading, only))
-        decisions = [self._decided(event, verdict, reading) for verdict in verdicts]
-        for held in [held for _, held in decisions if held is not None]:
+        decided: list[tuple[Decision, Held | None]] = []
+        for event in events:
+            if only is None and job_events.is_ours(event):
+                self._look(event)
+            else:
+                decided += self._decide(event, self._index.read(), only)
+        for _, held in decided:
             if self._monotonic() - started > SUBMIT_BUDGET:
                 break
-            with self._left_to_tick(held.record.run_id):
-                self._submission.submit(held)
-        return [decision for decision, _ in decisions]
+            self._submit(held)
+        return [decision for decision, _ in decided]
 
     def run(self, event: Event) -> Decision:
         """Run the pipeline that a client asks for: `event.via` names it, `event.data` its inputs.
@@ -116,22 +136,21 @@ class Dispatcher:
         """
         reading = self._index.read()
         order = self._orders.requested(event)
-        # A request that is made again is answered as before, whatever was published meanwhile.
-        known = self._ledger.read(order.trigger, order.key)
-        if known is None:
-            _, bound = self._orders.bind(order, reading.snapshot)
+        pipeline, bound = self._orders.bind(order, reading.snapshot)
+        if isinstance(bound, Reason) or bound.problems:
+            # A request that is made again is answered as before, whatever was published meanwhile.
+            if known := self._ledger.read(order.trigger, order.key):
+                _require_same(known.record.event, event)
+                return Decision(trigger=order.trigger, record=known.record, duplicate=True)
             if isinstance(bound, Reason):
                 raise NotFound(bound.text)
-            if bound.problems:
-                raise RequestInvalid("The run's inputs do not fit the pipeline", bound.problems)
-        elif (known.record.event.via, known.record.event.data) != (event.via, event.data):
-            raise Conflict(
-                "This Idempotency-Key was used for another request; choose a new one for each run."
-            )
-        decision, held = self._ordered(order, reading)
-        if held is not None:
-            with self._left_to_tick(held.record.run_id):
-                self._submission.submit(held)
+            raise RequestInvalid("The run's inputs do not fit the pipeline", bound.problems)
+        decision, held = self._ordered(order, (pipeline, bound), reading.snapshot)
+        if decision.duplicate:
+            if decision.record is None:
+                raise StorageUnavailable("Whether this was asked for before cannot be read now")
+            _require_same(decision.record.event, event)
+        self._submit(held)
         return decision
 
     def retry(self, trigger: str, key: str) -> Decision:
@@ -150,14 +169,22 @@ class Dispatcher:
                 "dead letter can be retried."
             )
         order = self._again(record, reading)
-        decision, new = self._ordered(order, reading)
-        if new is not None:
-            with self._left_to_tick(new.record.run_id):
-                self._submission.submit(new)
+        decision, new = self._ordered(
+            order, self._orders.bind(order, reading.snapshot), reading.snapshot
+        )
+        self._submit(new)
         return decision
 
     def refuse(
-        self, content: str, *, id: str, source: str, via: str, at: datetime, why: str
+        self,
+        content: str,
+        *,
+        id: str,
+        source: str,
+        via: str,
+        at: datetime,
+        why: str,
+        message_id: str | None = None,
     ) -> None:
         """Keep what is no event as a dead letter, so that it can be found and mended.
 
@@ -172,6 +199,7 @@ class Dispatcher:
             data={"text": _storable(redacted(content))},
             via=via,
             digest=digest,
+            **({"messageid": _storable(message_id)} if message_id else {}),
         )
         key = run_key(self._deployment, event, replay=digest)
         now = self._ledger.mark_open(UNREADABLE_TRIGGER, key, event)
@@ -187,7 +215,7 @@ class Dispatcher:
         )
         with self._left_to_tick(record.run_id):
             if held is None:
-                self._submission.resume(UNREADABLE_TRIGGER, key)
+                self._submission.resume(UNREADABLE_TRIGGER, key, in_a_hurry=True)
             else:
                 self._submission.finish(held, in_a_hurry=True)
 
@@ -199,35 +227,49 @@ class Dispatcher:
             self._matcher = known = (snapshot, Matcher(snapshot.triggers, self._variables))
         return known[1]
 
-    def _match(self, event: Event, reading: Reading, only: str | None) -> Iterator[Match | Near]:
-        """What each trigger says that this event might be for."""
-        matcher, found = self.matcher(reading.snapshot), False
-        if only is not None:
-            trigger = reading.snapshot.triggers.get(only)
-            if trigger is None:
-                raise NotFound(f"There is no trigger {only!r}.")
-            yield matcher.judge(trigger, event)
-            return
-        for verdict in matcher.match(event):
-            found = found or isinstance(verdict, Match)
-            yield verdict
-        if not found:
+    def _decide(
+        self, event: Event, reading: Reading, only: str | None
+    ) -> list[tuple[Decision, Held | None]]:
+        """Write down what each trigger says that this event might be for.
+
+        A record that is returned is this worker's to submit.
+        """
+        verdicts = self._verdicts(event, reading.snapshot, only)
+        decided: dict[str, tuple[Decision, Held | None]] = {}
+        refusals: list[Near] = []
+        for verdict in verdicts:
+            name = verdict.trigger.name
+            if isinstance(verdict, Match):
+                order = self._orders.matched(event, verdict)
+                decided[name] = self._ordered(
+                    order, self._orders.bind(order, reading.snapshot), reading.snapshot
+                )
+            else:
+                decided[name] = Decision(trigger=name, check=verdict.check), None
+                refusals.append(verdict)
+        # Many triggers may look at one event, so what they refused is written side by side.
+        self._side_by_side([partial(self._refused, event, refusal) for refusal in refusals])
+        if len(refusals) == len(verdicts):
             log.info(
                 "%s starts nothing",
                 redacted(event.title),
                 extra={"action": "event_unmatched", **_about(event)},
             )
+        return list(decided.values())
 
-    def _decided(
-        self, event: Event, verdict: Match | Near, reading: Reading
-    ) -> tuple[Decision, Held | None]:
-        """Write down what a trigger said; a record that is returned is this worker's to submit."""
-        if isinstance(verdict, Match):
-            return self._ordered(self._orders.matched(event, verdict), reading)
-        trigger = verdict.trigger.name
-        self._history.filtered(
-            trigger, self._orders.key(verdict.trigger, event), event, verdict.check
-        )
+    def _verdicts(
+        self, event: Event, snapshot: Snapshot, only: str | None
+    ) -> Sequence[Match | Near]:
+        matcher = self.matcher(snapshot)
+        if only is None:
+            return list(matcher.match(event))
+        if (trigger := snapshot.triggers.get(only)) is None:
+            raise NotFound(f"There is no trigger {only!r}.")
+        return [matcher.judge(trigger, event)]
+
+    def _refused(self, event: Event, verdict: Near) -> None:
+        trigger, key = verdict.trigger.name, self._orders.key(verdict.trigger, event)
+        self._history.filtered(trigger, key, event, verdict.check, verdict.passed)
         log.info(
             "%s is not for trigger %s: %s",
             redacted(event.title),
@@ -235,12 +277,24 @@ class Dispatcher:
             verdict.check,
             extra={"action": "event_filtered", "trigger": trigger, **_about(event)},
         )
-        return Decision(trigger=trigger, check=verdict.check), None
 
-    def _ordered(self, order: Order, reading: Reading) -> tuple[Decision, Held | None]:
+    def _look(self, event: Event) -> None:
+        """AzureML says that a run of ours may be over: look now, not with the next tick."""
+        if run := job_events.ended_run(event, self._deployment):
+            with self._left_to_tick(".".join(run)):
+                self._submission.resume(*run)
+
+    def _submit(self, held: Held | None) -> None:
+        if held is not None:
+            with self._left_to_tick(held.record.run_id):
+                self._submission.submit(held)
+
+    def _ordered(
+        self, order: Order, binding: Binding, snapshot: Snapshot
+    ) -> tuple[Decision, Held | None]:
         """Write down what was decided, before anything is done about it."""
         at = self._ledger.mark_open(order.trigger, order.key, order.event)
-        record = self._first(order, at, reading.snapshot)
+        record = self._first(order, at, binding, snapshot)
         held = self._ledger.create(record)
         if held is None:
             known = self._repeat(order.trigger, order.key)
@@ -258,8 +312,10 @@ class Dispatcher:
         )
         return decision, None if record.state is State.WAITING_COMPUTE else held
 
-    def _first(self, order: Order, at: datetime, snapshot: Snapshot) -> Record:
-        """The record in its first state: `submitting` with a frozen job, or a dead letter."""
+    def _first(self, order: Order, at: datetime, binding: Binding, snapshot: Snapshot) -> Record:
+        """The record in its first state: a dead letter, or with a frozen job `submitting`, or
+        `waiting_compute` while its compute is not there.
+        """
         record = Record(
             trigger=order.trigger,
             key=order.key,
@@ -275,7 +331,7 @@ class Dispatcher:
                 f"before; policies.max_depth is {order.max_depth}."
             )
             return _dead(record, at, Reason(code="depth_exceeded", text=text))
-        pipeline, bound = self._orders.bind(order, snapshot)
+        pipeline, bound = binding
         if pipeline is not None:
             record = record.model_copy(update={"pipeline": f"{pipeline.name}@{pipeline.version}"})
         if isinstance(bound, Reason):
@@ -295,6 +351,10 @@ class Dispatcher:
 
     def _again(self, record: Record, reading: Reading) -> Order:
         """The order behind a record, as its trigger would give it today."""
+        if record.trigger == UNREADABLE_TRIGGER:
+            raise Conflict(
+                "What could not be read cannot be tried again; mend it and send it anew."
+            )
         if record.trigger == MANUAL_TRIGGER:
             return self._orders.again(record, self._orders.requested(record.event))
         trigger = reading.snapshot.triggers.get(record.trigger)
@@ -310,7 +370,7 @@ class Dispatcher:
         log.debug("Event of run %s.%s was delivered again", trigger, key)
         record, looked = None, False
         with self._left_to_tick(f"{trigger}.{key}"):
-            record = self._submission.resume(trigger, key)
+            record = self._submission.resume(trigger, key, in_a_hurry=True)
             looked = True
         if looked and record is None:
             raise StorageUnavailable(f"The record of run {trigger}.{key} was there, and is not")
@@ -336,6 +396,20 @@ def _storable(text: str) -> str:
 def _about(event: Event) -> dict[str, str]:
     """What a log line carries of an event; who sent it chose the words."""
     return {"event": redacted(event.id), "subject": redacted(event.subject)}
+
+
+def _require_same(known: Event, event: Event) -> None:
+    """Raises Conflict when two requests with one key ask for different things."""
+    if not same_request(known, event):
+        raise Conflict(
+            "This Idempotency-Key was used for another request; choose a new one for each."
+        )
+
+
+def same_request(one: Event, other: Event) -> bool:
+    """Whether two requests ask for the same; `true` is not 1."""
+    texts = [json.dumps([event.via, event.data], sort_keys=True) for event in (one, other)]
+    return texts[0] == texts[1]
 
 
 def _waiting(record: Record, at: datetime, waiting: str) -> Record:

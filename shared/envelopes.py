@@ -12,7 +12,7 @@ import reprlib
 from collections.abc import Mapping
 from datetime import datetime
 from math import isfinite
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import unquote
 
 from pydantic import TypeAdapter, ValidationError
@@ -23,11 +23,13 @@ from shared.inputs import redacted
 
 #: Bytes. Event Grid's limit for one event, and Service Bus' for one message of its premium tier.
 MAX_SIZE = 1 << 20
-#: Event Grid delivers at most so many at once.
-MAX_EVENTS = 5_000
+#: So many a function can record well before its source loses patience.
+MAX_EVENTS = 100
 _MAX_EXTENSIONS = 40
-#: Values inside values; what is deeper nothing can write down again.
-_MAX_DEPTH = 100
+#: Lists and objects inside one another.
+MAX_DEPTH = 50
+#: Every number is smaller, so that it has few digits and is none of infinity and NaN.
+_LARGEST = 10**309
 #: Characters of what an error says.
 _MAX_MESSAGE = 500
 
@@ -44,21 +46,37 @@ _ATTRIBUTES = frozenset(
 #: Source: CloudEvents AMQP binding, 3.1.3.1.
 _AMQP_PREFIX = re.compile(r"cloudEvents[:_]")
 
+#: What is validated as text, or is a time.
+_TEXTS = frozenset({"id", "source", "type", "subject", "time", "via"})
+
 _SHORT = reprlib.Repr(maxstring=200)
 _TIME: TypeAdapter[datetime] = TypeAdapter(datetime)
 
 
 def decode(body: bytes) -> Any:
-    """JSON from outside. Raises EventInvalid."""
+    """JSON from outside, which nothing that reads it later understands differently.
+
+    Raises EventInvalid.
+    """
     if len(body) > MAX_SIZE:
         raise EventInvalid(f"The body is larger than {MAX_SIZE} bytes; send a reference to data.")
     try:
-        return json.loads(body, parse_constant=_not_json)
+        # Given bytes, json would take UTF-16 as well.
+        text = body.decode("utf-8-sig")
+        content = json.loads(text, parse_constant=_not_json, object_pairs_hook=_object)
     except RecursionError:
         raise EventInvalid("The body is nested too deeply.") from None
-    except ValueError as error:
-        why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-        raise EventInvalid(f"The body is not JSON: {why}") from None
+    except UnicodeDecodeError:
+        raise EventInvalid("The body is not JSON: it is not UTF-8.") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise EventInvalid(f"The body is not JSON: {error.msg} at {where}.") from None
+    except ValueError:
+        # What Python would not make a number of.
+        raise EventInvalid("The body holds a number that is too large to be kept.") from None
+    if wrong := _unfit(content):
+        raise EventInvalid(f"The body {wrong}.")
+    return content
 
 
 def is_enveloped(content: Any) -> bool:
@@ -174,7 +192,7 @@ def _event(item: Any, via: str, now: datetime) -> Event | None:
     if event.type != BLOB_CREATED:
         return event
     data, shown = event.data, _shown(event.id)
-    if not isinstance(data, dict) or not isinstance(data.get("eTag"), str) or not data["eTag"]:
+    if not isinstance(data, dict) or not isinstance(data.get("eTag"), str) or not event.etag:
         raise EventInvalid(f"Event {shown} has no data.eTag, which tells one upload from the next.")
     if str(data.get("api")) not in _FINISHED_WRITES:
         return None
@@ -225,20 +243,15 @@ def _event_grid_event(item: Mapping[str, Any], via: str, now: datetime) -> Event
 
 def _checked(fields: dict[str, Any]) -> Event:
     shown = _shown(fields.get("id"))
-    if _is_deep(fields["data"]):
-        raise EventInvalid(f"Event {shown} has data nested more than {_MAX_DEPTH} deep.")
+    # Not everything has passed `decode`: Event Grid's events come as the worker read them.
+    for name, value in fields.items():
+        if name not in _TEXTS and (wrong := _unfit(value)):
+            raise EventInvalid(f"Event {shown} {wrong}.")
     try:
-        event = Event.model_validate(fields)
-        again = Event.model_validate_json(event.model_dump_json())
+        return Event.model_validate(fields)
     except ValidationError as error:
         wrong = ", ".join(sorted({str(item["loc"][0]) for item in error.errors()}))
         raise EventInvalid(f"Event {shown} has unusable attributes: {wrong}.") from None
-    except (ValueError, RecursionError):
-        # Valid JSON that nothing can write down again.
-        raise EventInvalid(f"Event {shown} holds text that is not Unicode.") from None
-    if again != event:
-        raise EventInvalid(f"Event {shown} holds a number that is too large to be kept.")
-    return event
 
 
 def _time(value: Any, now: datetime) -> Any:
@@ -254,17 +267,33 @@ def _time(value: Any, now: datetime) -> Any:
     return found
 
 
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(_MAX_DEPTH):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
+def _unfit(content: Any) -> str | None:
+    """Why JSON cannot be written down and read again as it is; None when it can."""
+    level = [content]
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                inner += value
+                inner += value.values()
+            elif isinstance(value, list):
+                inner += value
+            elif isinstance(value, str):
+                if not _is_unicode(value):
+                    return "holds half of a surrogate pair, which is not Unicode"
+            elif isinstance(value, int | float) and not -_LARGEST < value < _LARGEST:
+                return "holds a number that is too large to be kept"
+        if not inner:
+            return None
+        level = inner
+    return f"is nested more than {MAX_DEPTH} deep"
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
     return True
 
 
@@ -280,5 +309,12 @@ def _text(value: Any) -> Any:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
-def _not_json(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+def _not_json(name: str) -> NoReturn:
+    raise EventInvalid(f"The body is not JSON: {name} is not JSON.")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise EventInvalid("The body has an object with one name twice.")
+    return found

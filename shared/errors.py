@@ -18,8 +18,13 @@ SignalboxError
     └── WorkspaceUnavailable
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+#: Names that one list in a sentence says.
+LISTED = 20
 
 
 class SignalboxError(Exception):
@@ -122,3 +127,17 @@ class WorkspaceUnavailable(Transient):
         super().__init__(message)
         #: Seconds the service asked us to wait, when it said so.
         self.retry_after = retry_after
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names within a sentence, in their order: not all of them when there are many."""
+    first = list(names)
+    more = len(first) - LISTED
+    return ", ".join(first[:LISTED]) + (f" and {more} more" if more > 0 else "") or "none"
+
+
+def places(error: ValidationError) -> str:
+    """How much is wrong and where, without what is there: it goes into logs."""
+    wrong = [".".join(map(str, item["loc"])) or "the whole" for item in error.errors()]
+    count = f"{len(wrong)} error{'s' if len(wrong) > 1 else ''}"
+    return f"{count}, at {listed(dict.fromkeys(place[:100] for place in wrong))}"

@@ -6,7 +6,9 @@ Every source is turned into this one shape before anything is decided.
 import hashlib
 import json
 import re
-from typing import Annotated, Any
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -31,6 +33,10 @@ _BLOB_SUBJECT = re.compile(r"/blobServices/default/containers/([^/]+)/blobs/(.+)
 Text = Annotated[str, Field(min_length=1, max_length=2048)]
 
 
+#: What an event keeps once it was asked for.
+_LOOKED_AT_ONCE = ("blob", "content")
+
+
 class Event(BaseModel):
     """One thing that happened. Extension attributes are kept beside the declared ones."""
 
@@ -47,10 +53,29 @@ class Event(BaseModel):
     #: `http/<trigger>`, `run/<pipeline>`, `manual/<pipeline>`. Never what a sender says.
     via: str = ""
 
-    @property
+    @cached_property
     def blob(self) -> "BlobPlace | None":
         """The blob this event is about, when it is about one."""
         return _blob_place(self) if self.type == BLOB_CREATED else None
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """All of it as JSON, as expressions find it; for reading only."""
+        return self.model_dump(mode="json")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, which looks at itself anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in _LOOKED_AT_ONCE:
+            copied.__dict__.pop(name, None)
+        return copied
+
+    @property
+    def etag(self) -> str:
+        """What tells one upload to a place from the next; "" when it is about no blob."""
+        found = self.data.get("eTag") if isinstance(self.data, dict) else None
+        # HTTP writes it in quotes, Event Grid without, some of its samples with.
+        return str(found or "").strip('"')
 
     @property
     def title(self) -> str:
@@ -93,7 +118,7 @@ class Event(BaseModel):
         hold many of those.
         """
         if place := self.blob:
-            parts = ["blob", place.account, place.container, place.path, str(self.data["eTag"])]
+            parts = ["blob", place.account, place.container, place.path, self.etag]
         elif self.via.startswith(RUN):
             # Nobody else's event may stand in for the end of a run.
             parts = ["run", self.id]

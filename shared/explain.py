@@ -7,7 +7,7 @@ from itertools import islice
 from shared import answers, events, wording
 from shared.answers import Told
 from shared.definitions import MANUAL_TRIGGER, NAME, RESERVED, UNREADABLE_TRIGGER
-from shared.errors import NotFound, RecordUnreadable
+from shared.errors import NotFound, RecordUnreadable, listed
 from shared.events import RUN
 from shared.history import History
 from shared.index import Index, IndexedTrigger
@@ -15,7 +15,7 @@ from shared.lakes import Lakes
 from shared.ledger import Ledger, Record, parse_run_id
 from shared.orders import Orders
 from shared.questions import Explanation, Item, identity, moment
-from shared.runs import AROUND, Runs
+from shared.runs import AROUND, Runs, first
 from shared.summaries import RunDetail, shown, stamp
 from shared.traces import NAMES, READS, Traces
 from shared.uploads import Uploads
@@ -63,7 +63,13 @@ class Explain:
     def message(self, id: str) -> Explanation:
         """A message or event: its message id, its sequence number, or its CloudEvent id."""
         id = identity(id)
-        names = sorted({*self._index.read().snapshot.triggers, *RESERVED})
+        triggers = self._index.read().snapshot.triggers
+        # Uploads are known by their blob, so triggers for them come last.
+        names, left_out = first(
+            sorted(
+                triggers, key=lambda name: (triggers[name].definition.spec.blob is not None, name)
+            )
+        )
         traces, looked = self._traces.about(names, events.about(id)), NAMES
         if id.isdecimal() and not any(trace.decided or trace.open for trace in traces):
             traces, looked = self._traces.numbered(names, id), READS
@@ -88,7 +94,7 @@ class Explain:
         return Explanation(
             question=f"What became of the message or event {shown(id)}?",
             summary=summary,
-            lines=told.lines + answers.cut(traces),
+            lines=told.lines + answers.cut(traces) + _left_out(left_out),
             items=told.items,
         )
 
@@ -183,6 +189,13 @@ class Explain:
         return held.record if held else None
 
 
+def _left_out(triggers: int) -> list[str]:
+    if not triggers:
+        return []
+    number = answers.count(triggers, "trigger")
+    return [f"{number} more could not be looked at: ask for those by name, and around a time."]
+
+
 def _beginning(found: RunDetail) -> list[str]:
     """Where a run comes from."""
     if found.trigger == MANUAL_TRIGGER:
@@ -242,5 +255,4 @@ def _introduction(name: str, indexed: IndexedTrigger | None) -> str:
 
 
 def _not_there(name: str, triggers: Mapping[str, IndexedTrigger]) -> NotFound:
-    known = ", ".join(sorted({*triggers, *RESERVED}))
-    return NotFound(f"There is no trigger {shown(name)!r}. There are: {known}.")
+    return NotFound(f"There is no trigger {shown(name)!r}. There are: {listed(sorted(triggers))}.")

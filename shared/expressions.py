@@ -3,16 +3,21 @@
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
+from math import prod
 from typing import Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
 
-from shared.errors import ExpressionInvalid
+from shared.errors import ExpressionInvalid, listed
 from shared.inputs import redacted
 
-#: Longer than any honest mapping; JMESPath has no loops, so length bounds the work.
+#: Longer than any honest mapping.
 MAX_LENGTH = 500
+#: How many times as much as it looks at an expression may make. JMESPath has no loops, but
+#: `[@,@]|[@,@][]|…` makes twice as much with every stage; see `_growth`.
+MAX_GROWTH = 100
 
 #: What jmespath raises: its own errors, and those of Python that it lets through.
 _TROUBLES = (JMESPathError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError)
@@ -87,10 +92,13 @@ def _found(text: str, known: Mapping[str, Any]) -> Any:
     try:
         found = _compiled(text).search(known)
     except _TROUBLES as error:
-        raise ExpressionInvalid(f"'${{{{{text}}}}}' cannot be worked out: {error}") from None
+        raise ExpressionInvalid(
+            f"'${{{{{text}}}}}' cannot be worked out: {_cut(str(error), 300)}"
+        ) from None
     if found is None:
         raise ExpressionInvalid(
-            f"'${{{{{text}}}}}' found nothing; write '{text.strip()} || `…`' to give a default"
+            f"'${{{{{text}}}}}' found nothing; write 'not_null({text.strip()}, `…`)' "
+            "to give a default"
         )
     if not isinstance(found, str | bool | int | float | list | dict):
         raise ExpressionInvalid(f"'${{{{{text}}}}}' is not a value")
@@ -99,30 +107,113 @@ def _found(text: str, known: Mapping[str, Any]) -> Any:
 
 def _check_path(shown: str, text: str, roots: Mapping[str, frozenset[str] | None]) -> list[str]:
     try:
-        paths = _paths(_compiled(text).parsed)
+        tree = _compiled(text).parsed
     except ExpressionInvalid as error:
         return [str(error)]
-    problems = []
-    for root, *members in sorted(paths):
+    problems = [
+        f"{shown!r} negates only what is right behind '!', and then looks for members of true or "
+        f"false, which have none; write '!({path})'"
+        for path in _negated(tree)
+    ]
+    for root, *members in sorted(_paths(tree)):
         if root not in roots:
             problems.append(
                 f"{shown!r} starts at {root!r}, which is not known here; "
-                f"use one of: {', '.join(sorted(roots))}"
+                f"use one of: {listed(sorted(roots))}"
             )
         elif (known := roots[root]) is not None and members and members[0] not in known:
-            there = ", ".join(sorted(known)) or "nothing"
+            there = listed(sorted(known)) if known else "nothing"
             problems.append(f"{shown!r}: {root} has no {members[0]!r}, only {there}")
     return problems
 
 
+# Every event asks the same expressions again.
+@lru_cache(maxsize=1_000)
 def _compiled(text: str) -> Any:
     if len(text) > MAX_LENGTH:
         raise ExpressionInvalid(f"An expression is longer than {MAX_LENGTH} characters")
     try:
-        return jmespath.compile(text.strip())
+        compiled = jmespath.compile(text.strip())
+        growth = _growth(compiled.parsed)
     except _TROUBLES as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ExpressionInvalid(f"'${{{{{text}}}}}' is not JMESPath: {reason}") from None
+    if growth > MAX_GROWTH:
+        raise ExpressionInvalid(
+            f"'${{{{{text}}}}}' could make more than {MAX_GROWTH} times as much as the event "
+            "holds: lists, objects and functions multiply when one works on what another made; "
+            "use fewer of them, and join with a separator in quotes"
+        )
+    return compiled
+
+
+def _growth(tree: Any) -> float:
+    """How many times as much as it looks at an expression makes at most, along the way too.
+
+    What works on the outcome of something else multiplies, what stands side by side adds up.
+    """
+    match tree:
+        case {"type": "literal", "value": value}:
+            return _leaves(value)
+        case {"type": "function_expression", "value": "join", "children": [separator, joined]}:
+            # The separator is repeated as often as there are things to join.
+            if separator["type"] == "literal":
+                return max(1, len(str(separator["value"]))) * _growth(joined)
+            if joined["type"] == "multi_select_list":
+                return (_growth(separator) + 1) * _growth(joined)
+            return float("inf")
+        case {"type": "function_expression", "value": name, "children": list(children)}:
+            each = prod(_growth(child) for child in children if child["type"] == "expref")
+            given = sum(_growth(child) for child in children if child["type"] != "expref")
+            if name == "not_null":
+                given = max(map(_growth, children), default=1)
+            # Text within text: every quote and backslash gets another backslash.
+            return each * max(1, given) * (2 if name == "to_string" else 1)
+        case {"type": "filter_projection", "children": [base, then, condition]}:
+            return _growth(base) * max(_growth(then), _growth(condition))
+        case {"type": "multi_select_list" | "multi_select_dict", "children": list(children)}:
+            return sum(map(_growth, children))
+        case {
+            "type": "comparator" | "or_expression" | "and_expression",
+            "children": list(children),
+        }:
+            return max(map(_growth, children))
+        case {"type": "slice"}:
+            return 1
+        case {"children": list(children)}:
+            return prod(map(_growth, children))
+        case _:
+            return 1
+
+
+def _leaves(value: Any) -> int:
+    """How many things a literal holds, itself among them."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return 1 + sum(map(_leaves, value)) if isinstance(value, list) else 1
+
+
+def _negated(tree: Any) -> list[str]:
+    """What was meant by each `!a.b`, which JMESPath reads as `(!a).b`."""
+    match tree:
+        case {
+            "type": "subexpression"
+            | "index_expression"
+            | "projection"
+            | "value_projection"
+            | "filter_projection"
+            | "flatten" as of,
+            "children": [{"type": "not_expression", "children": [meant]}, *rest],
+        }:
+            names = [part["value"] for part in (meant, *rest) if part["type"] == "field"]
+            plain = of == "subexpression" and len(names) == len(rest) + 1
+            return [".".join(names) if plain else "…", *_negated(meant)]
+        case {"type": "slice"}:
+            return []
+        case {"children": list(children)}:
+            return [path for child in children for path in _negated(child)]
+        case _:
+            return []
 
 
 def _paths(tree: Any) -> set[tuple[str, ...]]:
@@ -156,7 +247,7 @@ def _short(found: Any) -> str:
     return _cut(json.dumps(found, default=lambda _: "no value"))
 
 
-def _cut(text: str) -> str:
+def _cut(text: str, length: int = 60) -> str:
     # It goes into logs, and whoever sent the event chose it.
     text = redacted(text)
-    return text if len(text) <= 60 else f"{text[:60]}…"
+    return text if len(text) <= length else f"{text[:length]}…"

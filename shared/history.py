@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -62,12 +62,14 @@ class History:
         """A record that reached its final state at `at` (storage time)."""
         self._write(trigger, key, event, at, decision)
 
-    def filtered(self, trigger: str, key: str, event: Event, check: str) -> None:
-        """A candidate trigger that said no, with the check that failed.
+    def filtered(
+        self, trigger: str, key: str, event: Event, check: str, passed: Sequence[str] = ()
+    ) -> None:
+        """A candidate trigger that said no, with the check that failed and those before it.
 
         Named by the event's own time, so a redelivery rewrites it.
         """
-        decision = {"decision": NO_MATCH, "check": check}
+        decision = {"decision": NO_MATCH, "check": check, "passed": list(passed)}
         self._write(trigger, key, event, event.time, decision)
 
     def entries(self, trigger: str, *, after: str = "") -> Iterator[Entry]:

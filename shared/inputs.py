@@ -25,13 +25,30 @@ _NUMBER = re.compile(r"[+-]?([0-9]{1,300}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,
 #: A reference to data by label: not the same each time it is read.
 MOVING = re.compile(r"^azureml:(?!//)[^:]*@|/labels/")
 
+#: A quote, as it stands or as JSON within JSON has it.
+_QUOTE = r"\\{0,8}[\"']"
+
 #: Keys, tokens and signed addresses, by their form.
+#:
+#: Whoever sends an event chooses the text, so every branch must cost what the text is long: a run
+#: of any length is entered at one place only, and never given back.
 _SECRET = re.compile(
-    r"(?:AccountKey|SharedAccessKey|SharedAccessSignature|AccessKey)=[^;\s]{8,}"
-    r"|[?&]sig=[A-Za-z0-9%+/=_-]{16,}"
-    r"|\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|\bgh[pousr]_[A-Za-z0-9]{30,}"
+    # AccountKey=…, "AccountKey": "…", AccountKey%3D…
+    r"(?i:Account_?Key|Access_?Key|Shared_?Access_?Key|Shared_?Access_?Signature)"
+    rf"(?:(?:=|%(?:25){{0,4}}3[Dd]|\\{{1,8}}u003[Dd])(?:{_QUOTE})?|{_QUOTE}\s{{0,9}}[:=]\s{{0,9}}{_QUOTE})"
+    r"(?!-----BEGIN |\[secret\])(?:[^;\s\"'\\]|\\(?![\"'])){8,}+"
+    # ?sig=…, also as JSON, HTML or an address within an address has it
+    r"|(?:[?&]|&amp;|%(?:25){0,4}(?:26|3[Ff])|\\u00(?:26|3[Ff]))"
+    r"sig(?:=|%(?:25){0,4}3[Dd]|\\{1,8}u003[Dd])"
+    r"(?:[A-Za-z0-9%+/=_-]|\\{1,8}(?:/|u002[BbFf]|u003[Dd])){16,}+"
+    # A JWT. The run of characters that it begins in is looked at once, from its first one.
+    r"|(?<![A-Za-z0-9_-])(?=[A-Za-z0-9_-]{13,}+\.eyJ[A-Za-z0-9_-]{10,}+\.)"
+    r"[A-Za-z0-9_-]*?eyJ[A-Za-z0-9_-]{10,}+\.[A-Za-z0-9_-]++\.[A-Za-z0-9_-]*+"
+    rf"|(?i:Authorization)(?:{_QUOTE})?\s{{0,9}}[:=]\s{{0,9}}(?:{_QUOTE})?"
+    r"(?i:Bearer|Basic)\s{1,9}[A-Za-z0-9._~+/=-]{8,}+"
+    r"|\b[Bb]earer\s{1,9}[A-Za-z0-9._~+/=-]{20,}+"
+    r"|-----BEGIN [A-Z ]{0,40}PRIVATE KEY[\s\S]*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)"
+    r"|\bgh[pousr]_[A-Za-z0-9]{30,}+"
 )
 
 _SHELL = re.compile(r"[\x00-\x1f\x7f$`\"'\\;&|<>#]")
@@ -66,7 +83,8 @@ def unsafe(value: Any) -> str | None:
         )
     found = _SHELL.search(unquote(value)) if isinstance(value, str) else None
     return found and (
-        f"{value!r} holds {found[0]!r}, on which a shell would act; rename what the event is about"
+        f"{value!r} holds {found[0]!r}, on which a shell would act; rename the blob or send other "
+        "text"
     )
 
 
@@ -113,7 +131,7 @@ class PipelineInput(BaseModel):
 
 def _data_path(value: Any) -> str:
     if value is None:
-        raise ValueError("the pipeline needs this data and the trigger binds none")
+        raise ValueError("the pipeline needs this data and nothing is bound to it")
     if not isinstance(value, str) or not value.startswith(
         ("https://", "azureml:", "wasbs://", "abfss://")
     ):
@@ -126,7 +144,7 @@ def _data_path(value: Any) -> str:
 def _literal(value: Any, type: str) -> Literal:
     match type, value:
         case _, None:
-            raise ValueError("the pipeline needs this value and the trigger binds none")
+            raise ValueError("the pipeline needs this value and nothing is bound to it")
         case "boolean", bool():
             return value
         case "boolean", str() if value.lower() in ("true", "false"):

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from shared.blob_state import BlobState, Listed
-from shared.errors import RecordUnreadable
+from shared.errors import RecordUnreadable, places
 from shared.events import Event
 from shared.workspace import JobBody
 
@@ -33,7 +33,8 @@ ABSENT = FUNCTION_TIMEOUT + timedelta(minutes=1)
 GRACE = FUNCTION_TIMEOUT + timedelta(minutes=5)
 #: How long submitting is tried. Event Grid gives up on an event after the same time.
 PATIENCE = timedelta(days=1)
-
+#: Characters of a reason's text: what events, AzureML and definitions say may be long.
+REASON_LENGTH = 2_000
 
 _RUN_ID = re.compile(r"([a-z][a-z0-9_-]{0,62})\.([0-9a-f]{32})")
 
@@ -75,11 +76,15 @@ class _Stored(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= REASON_LENGTH else f"{text[: REASON_LENGTH - 1]}…"
+
+
 class Reason(_Stored):
     """Why: a word to query on, and a sentence for a person."""
 
     code: str
-    text: str
+    text: Annotated[str, AfterValidator(_cut)]
 
 
 class Attempt(_Stored):
@@ -243,7 +248,7 @@ class Ledger:
             record = Record.model_validate_json(blob.data)
         except ValidationError as error:
             raise RecordUnreadable(
-                f"The ledger record of run {trigger}.{key} cannot be read: {error}"
+                f"The ledger record of run {trigger}.{key} cannot be read: {places(error)}"
             ) from None
         return Held(record=record, etag=blob.etag, at=blob.at)
 

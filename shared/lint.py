@@ -9,7 +9,7 @@ from typing import Any
 
 from shared import expressions
 from shared.definitions import Action, TriggerDefinition, TriggerFile
-from shared.errors import Problem
+from shared.errors import Problem, listed
 from shared.events import Event
 from shared.inputs import DataInput, PipelineInput, secret
 from shared.paths import PathPattern
@@ -139,7 +139,7 @@ def _action(trigger: TriggerDefinition, pipelines: Pipelines) -> _Problems:
     for reference in action.pipelines:
         known = pipelines.get(reference)
         if reference not in pipelines:
-            there = ", ".join(sorted(pipelines)) or "none"
+            there = listed(sorted(pipelines))
             place = ("action", "allow" if action.computed else "pipeline")
             yield place, f"no pipeline is named {reference!r}; there are: {there}"
         elif known is not None:
@@ -150,7 +150,7 @@ def _inputs(action: Action, pipeline: str, inputs: Mapping[str, PipelineInput]) 
     for name, value in action.inputs.items():
         place = ("action", "inputs", name)
         if name not in inputs:
-            there = ", ".join(sorted(inputs)) or "none"
+            there = listed(sorted(inputs))
             yield place, f"{pipeline} has no input {name!r}; it has: {there}"
         elif "${{" not in str(value):
             try:

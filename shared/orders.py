@@ -12,7 +12,7 @@ from typing import Any
 from shared import binding
 from shared.binding import Bound, Origin
 from shared.definitions import MANUAL_TRIGGER, Action, TriggerDefinition
-from shared.errors import ExpressionInvalid
+from shared.errors import ExpressionInvalid, listed
 from shared.events import MANUAL, RUN, Event
 from shared.index import Snapshot
 from shared.inputs import redacted
@@ -115,7 +115,7 @@ class Orders:
             return None, Reason(code="pipeline_not_allowed", text=redacted(str(error)))
         pipeline = self._published.resolve(snapshot, name)
         if pipeline is None:
-            there = ", ".join(sorted(snapshot.pipelines)) or "none"
+            there = listed(sorted(snapshot.pipelines))
             text = f"No pipeline named {name!r} is published; publish it. There are: {there}."
             return None, Reason(code="pipeline_missing", text=text)
         origin = Origin(

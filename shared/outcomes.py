@@ -5,7 +5,7 @@ The one room that holds a Service Bus client; functions receive, this sends.
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from azure.core.credentials import TokenCredential
@@ -30,7 +30,11 @@ TOLD = (
 CHAINED = (State.COMPLETED, State.FAILED, State.CANCELED)
 
 #: Seconds.
-_TIMEOUT = 10.0
+_TIMEOUT = 5.0
+#: Seconds for which a topic that did not answer is left alone: a tick has many runs to look at.
+_PAUSE = 45.0
+#: Characters of one outcome; Service Bus takes 256 kB, of a batch as well.
+_LONGEST = 50_000
 
 
 class Outcomes(Protocol):
@@ -100,23 +104,32 @@ class ServiceBusOutcomes:
         connection: str | None,
         namespace: str | None,
         credential: TokenCredential,
+        monotonic: Callable[[], float],
     ) -> None:
         self._topic = topic
         self._connection = connection
         self._namespace = namespace
         self._credential = credential
+        self._monotonic = monotonic
         self._lock = threading.Lock()
+        self._away_until = 0.0
         self._open: tuple[ServiceBusClient, ServiceBusSender] | None = None
 
     def publish(self, events: Sequence[Event]) -> None:
         from azure.servicebus.exceptions import ServiceBusError
 
         with self._lock:
+            if self._monotonic() < self._away_until:
+                raise MessagingUnavailable(
+                    f"Service Bus did not answer lately; the topic {self._topic!r} is tried again "
+                    "in a while"
+                )
             try:
                 # A new link costs half a second, so one is kept open.
                 _, sender = self._open = self._open or self._connect()
                 sender.send_messages([_message(event) for event in events], timeout=_TIMEOUT)
             except (ServiceBusError, OSError, ValueError) as error:
+                self._away_until = self._monotonic() + _PAUSE
                 self._close()
                 raise MessagingUnavailable(
                     f"Service Bus did not take outcomes for the topic {self._topic!r}: {error}"
@@ -143,6 +156,9 @@ def _message(event: Event) -> "ServiceBusMessage":
     from azure.servicebus import ServiceBusMessage
 
     content = {"specversion": "1.0", **event.model_dump(mode="json", exclude={"via"})}
+    if len(json.dumps(content)) > _LONGEST:
+        # What it was given may be as large as an event; who needs it finds it by the run's id.
+        content["data"] = {**content["data"], "inputs": None, "outputs": None}
     return ServiceBusMessage(
         json.dumps(content),
         content_type="application/cloudevents+json",

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
 
+from shared import envelopes
 from shared.definitions import TriggerDefinition
 from shared.errors import EventInvalid, NotFound, RequestInvalid
-from shared.events import HTTP, RUN, Event
+from shared.events import HTTP, MESSAGE, RUN, Event
 from shared.index import Index, IndexedTrigger, Snapshot
 from shared.lakes import Lakes
 from shared.ledger import Ledger, Reason
@@ -22,6 +24,12 @@ from shared.workspace import JobBody
 MAX_BLOBS = 200
 
 _THREADS = 16
+
+#: What an event without an envelope may say besides its data.
+_ATTRIBUTES = frozenset({"id", "source", "type", "subject"})
+
+#: No chain of runs is longer; see `Policies.max_depth`.
+_DEPTHS = range(101)
 
 
 class Place(Shown):
@@ -72,9 +80,9 @@ class Previews:
         self._variables = variables
 
     def against(self, trigger: str, event: Event) -> Preview:
-        """What a trigger would make of an event that came to it.
+        """What a trigger would make of an event; see `arriving` for one that has not come.
 
-        Raises NotFound, RequestInvalid, EventInvalid, StorageUnavailable.
+        Raises NotFound, EventInvalid, StorageUnavailable.
         """
         snapshot = self._index.read().snapshot
         return self._preview(_named(snapshot, trigger), event, snapshot)
@@ -112,7 +120,7 @@ class Previews:
             return _dead(Preview(event=brief(event), decision="no_match"), {"event": str(error)})
 
     def _preview(self, trigger: IndexedTrigger, event: Event, snapshot: Snapshot) -> Preview:
-        name, event = trigger.definition.name, _arrived(event, trigger.definition)
+        name = trigger.definition.name
         verdict = Matcher({name: trigger}, self._variables).judge(trigger, event)
         told = Preview(event=brief(event), decision="no_match", passed=list(verdict.passed))
         if isinstance(verdict, Near):
@@ -150,23 +158,72 @@ def _named(snapshot: Snapshot, name: str) -> IndexedTrigger:
     return found
 
 
-def _arrived(event: Event, trigger: TriggerDefinition) -> Event:
-    """The event as if it had come the way that a trigger waits for, when it says no way."""
-    spec, update = trigger.spec, dict[str, Any]()
+def arriving(
+    trigger: TriggerDefinition, content: Mapping[str, Any], *, id: str, source: str, now: datetime
+) -> Event:
+    """An event as it would have come the way that a trigger waits for.
+
+    `content` is an event in an envelope or, unless the trigger is for uploads, {"data": …} and, if
+    it likes, an id, source, type and subject; what it does not say is as given, and as the trigger
+    wants it. Raises RequestInvalid, EventInvalid.
+    """
+    spec, enveloped = trigger.spec, envelopes.is_enveloped(content)
+    loose = "data" in content and content.keys() <= {"data", *_ATTRIBUTES} and not spec.blob
+    if not (enveloped or loose):
+        raise RequestInvalid(
+            "This is no event",
+            {
+                "event": "must be a CloudEvent or an event of Event Grid; all triggers but those "
+                'of uploads also take {"data": …} with an id, source, type and subject if you like'
+            },
+        )
+    if spec.run:
+        content = {**content, "data": _end(content.get("data"))}
+    data = content.get("data")
+    via = _via(trigger, data)
+    if not enveloped:
+        wanted = spec.event.source if spec.event else None
+        said: dict[str, Any] = {
+            "id": id,
+            "source": wanted or source,
+            "type": _type(trigger, data),
+            "subject": "",
+            **{name: value for name, value in content.items() if name in _ATTRIBUTES},
+        }
+        return envelopes.request(data, via=via, now=now, **said)
+    found = envelopes.parse(content, via=via, now=now)
+    if not found:
+        why = "is a write to storage that is not finished"
+        raise RequestInvalid("This is no event yet", {"event": why})
+    return found[0]
+
+
+def _via(trigger: TriggerDefinition, data: Any) -> str:
+    spec = trigger.spec
     if spec.service_bus:
-        update["via"] = event.via or spec.service_bus.via
-    elif spec.http:
-        update["via"] = event.via or f"{HTTP}{trigger.name}"
-    elif spec.run:
-        if not isinstance(event.data, dict):
-            raise RequestInvalid(
-                "This is not the end of a run",
-                {"event.data": "is no object; give it run, pipeline, trigger, status and depth"},
-            )
-        update["via"] = event.via or f"{RUN}{event.data.get('pipeline') or ''}"
-        depth = event.data.get("depth")
-        update["data"] = {**event.data, "depth": depth if isinstance(depth, int) else 0}
-    return event.model_copy(update=update)
+        return spec.service_bus.via
+    if spec.http:
+        return f"{HTTP}{trigger.name}"
+    return f"{RUN}{data.get('pipeline') or ''}" if spec.run else ""
+
+
+def _type(trigger: TriggerDefinition, data: Any) -> str:
+    if trigger.spec.service_bus:
+        return MESSAGE
+    if trigger.spec.event:
+        return trigger.spec.event.type
+    return f"signalbox.run.{data['status']}" if trigger.spec.run else "signalbox.http"
+
+
+def _end(data: Any) -> dict[str, Any]:
+    """What the end of a run says of itself, with the depth that it always has."""
+    depth = data.get("depth", 0) if isinstance(data, dict) else None
+    if type(depth) is not int or depth not in _DEPTHS:
+        raise RequestInvalid(
+            "This is not the end of a run",
+            {"event.data": "must be an object; its depth is 0 to 100"},
+        )
+    return {"pipeline": None, "trigger": None, "status": None, **data, "depth": depth}
 
 
 def _job(body: JobBody) -> dict[str, Any]:

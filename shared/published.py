@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.blob_state import BlobState
-from shared.errors import RecordUnreadable
+from shared.errors import RecordUnreadable, listed, places
 from shared.index import Snapshot
 from shared.inputs import DataInput, Literal, PipelineInput, compute_input
 
@@ -47,7 +47,7 @@ class PublishedPipeline(BaseModel):
         """A job's inputs from the values a trigger found, and what is wrong, by input."""
         bound: dict[str, DataInput | Literal] = {}
         problems = {
-            name: f"the pipeline has no such input; it has {', '.join(sorted(self.inputs))}"
+            name: f"the pipeline has no such input; it has {listed(sorted(self.inputs))}"
             for name in values.keys() - self.inputs.keys()
         }
         for name, declared in self.inputs.items():
@@ -109,4 +109,4 @@ def _parse(validate: Callable[[Any], PublishedPipeline], content: Any) -> Publis
     try:
         return validate(content)
     except ValidationError as error:
-        raise RecordUnreadable(f"A published pipeline cannot be read: {error}") from None
+        raise RecordUnreadable(f"A published pipeline cannot be read: {places(error)}") from None

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain, islice, takewhile
 from typing import Any, Literal
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from shared.definitions import NAME, RESERVED
 from shared.errors import NotFound, RecordUnreadable, RequestInvalid, SignalboxError
@@ -25,7 +25,6 @@ from shared.summaries import (
     RunDetail,
     RunSummary,
     Shown,
-    completed,
     detail,
     event_told,
     has_job,
@@ -39,14 +38,14 @@ log = logging.getLogger(__name__)
 
 #: The most that one page holds.
 MAX_PAGE = 200
+#: Triggers whose history is looked at for one answer, each by a listing of its own.
+MAX_TRIGGERS = 200
 
 #: Records and entries that are read for one page; what it does not find among them is on the next.
 _LOOKS = 1_000
 #: Read at once when not every one of them fits the question.
 _LOOK_AHEAD = 32
-#: Names of other decisions between two looks …
-_PASSED_OVER = 5_000
-#: … and how often a page looks on after so many.
+#: How often a page looks on after it passed over as many other decisions as it may at once.
 _PAUSES = 4
 _THREADS = 16
 
@@ -64,6 +63,8 @@ class RunPage(Shown):
     #: Hand it back for what follows; None when nothing does. A page may be short, or even empty,
     #: and yet have one: so many were looked at that did not fit the question.
     cursor: str | None = None
+    #: Triggers that were not looked at, as there are too many; name one of them.
+    left_out: int = 0
 
 
 class Decided(Shown):
@@ -76,10 +77,11 @@ class Decided(Shown):
     decision: str
     #: The check that said no.
     check: str | None = None
+    #: The checks before it.
+    passed: list[str] = Field(default_factory=list)
     #: None for an event that was filtered.
     run: RunSummary | None = None
-    #: None when an older version told too little of it.
-    event: EventBrief | None = None
+    event: EventBrief
 
 
 class Decisions(Shown):
@@ -129,12 +131,20 @@ class Runs:
     """Reads what the ledger and history have of runs. Changes nothing."""
 
     def __init__(
-        self, *, ledger: Ledger, history: History, workspace: Workspace, index: Index
+        self,
+        *,
+        ledger: Ledger,
+        history: History,
+        workspace: Workspace,
+        index: Index,
+        passed_over: int = 5_000,
     ) -> None:
         self._ledger = ledger
         self._history = history
         self._workspace = workspace
         self._index = index
+        #: Names of other decisions that are passed over at once.
+        self._passed_over = passed_over
 
     def get(self, run_id: str) -> RunDetail:
         """One run. Raises NotFound, StorageUnavailable, RecordUnreadable."""
@@ -173,25 +183,39 @@ class Runs:
             )
         found = [*islice(entries, limit + 1)]
         with ThreadPoolExecutor(_THREADS) as pool:
-            items = [item for item in pool.map(self.decided, found[:limit]) if item is not None]
+            items = [item for item in pool.map(self._readable, found[:limit]) if item is not None]
         return Decisions(items=items, more=len(found) > limit)
 
     def decided(self, entry: Entry) -> Decided | None:
-        """What an entry of history says; None when it has expired meanwhile."""
+        """What an entry of history says; None when it has expired meanwhile.
+
+        Raises StorageUnavailable, RecordUnreadable.
+        """
         content = self._history.read(entry)
         if content is None:
             return None
         over = entry.decision in _FINAL
         run = self._summary(entry, content) if over else None
+        event = run.event if run else event_told(content)
+        if event is None:
+            raise _unreadable(entry)
         return Decided(
             trigger=entry.trigger,
             key=entry.key,
             at=entry.at,
             decision=entry.decision or str(content.get("decision")),
             check=None if over else str(content.get("check")),
+            passed=() if over else _texts(content.get("passed")),
             run=run,
-            event=run.event if run else event_told(content),
+            event=event,
         )
+
+    def _readable(self, entry: Entry) -> Decided | None:
+        try:
+            return self.decided(entry)
+        except RecordUnreadable as error:
+            log.warning("A decision is left out: %s", error)
+            return None
 
     def list(
         self,
@@ -201,16 +225,21 @@ class Runs:
         pipeline: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
+        cut: bool = False,
     ) -> RunPage:
         """Runs: those that are open by name, then those that are over, newest first.
 
         `pipeline` is a name, or name@version. A run that ends while pages are read may be on two
-        of them, never on none. Raises RequestInvalid, NotFound for a trigger that never was,
-        StorageUnavailable.
+        of them, never on none. With more than MAX_TRIGGERS triggers one must be named, unless only
+        open runs are asked for, or `cut` leaves the others out. Raises RequestInvalid, NotFound
+        for a trigger that never was, StorageUnavailable.
         """
         wanted, after = _checked(state, limit, cursor)
         known = {*self._index.read().snapshot.triggers, *RESERVED}
-        names = sorted(known) if trigger is None else [trigger]
+        names, left_out = ([trigger], 0) if trigger is not None else first(sorted(known))
+        if left_out and not cut and (wanted is None or wanted.final):
+            why = f"name one: there are {len(known):,}, and {MAX_TRIGGERS} are looked at for a list"
+            raise RequestInvalid("This list cannot be given", {"trigger": why})
         if trigger is not None and not NAME.fullmatch(trigger):
             raise _no_trigger(trigger, known)
 
@@ -245,7 +274,8 @@ class Runs:
             more = more or next(candidates, None) is not None
         if trigger is not None and trigger not in known and not (found or more or after):
             raise _no_trigger(trigger, known)
-        return RunPage(items=[*found.values()], cursor=last.cursor if more and last else None)
+        further = last.cursor if more and last else None
+        return RunPage(items=[*found.values()], cursor=further, left_out=left_out if cut else 0)
 
     def _open(
         self, trigger: str | None, wanted: State | None, after: _Position | None
@@ -288,7 +318,7 @@ class Runs:
         passed = 0
         for entry in self._history.entries(trigger, after=after):
             passed += 1
-            if entry.decision in decisions or passed == _PASSED_OVER:
+            if entry.decision in decisions or passed == self._passed_over:
                 passed = 0
                 yield entry
 
@@ -316,15 +346,20 @@ class Runs:
             return None
 
     def _summary(self, entry: Entry, content: Mapping[str, Any]) -> RunSummary:
-        if found := told(content, self._workspace.studio_url):
-            return found
-        # Older versions told less; the record has it, unless it has expired.
-        held = self._ledger.read(entry.trigger, entry.key)
-        if held is not None:
-            return summary(held.record, self._workspace.studio_url)
-        if found := told(completed(content, entry), self._workspace.studio_url):
-            return found
-        raise RecordUnreadable(f"{entry.name!r} is no decision that Signalbox wrote.")
+        found = told(content, self._workspace.studio_url)
+        if found is None:
+            raise _unreadable(entry)
+        return found
+
+
+def first(triggers: Iterable[str]) -> tuple[builtins.list[str], int]:
+    """So many triggers as are looked at for one answer, and how many that leaves out.
+
+    What no trigger decided is never left out.
+    """
+    others = [name for name in triggers if name not in RESERVED]
+    room = MAX_TRIGGERS - len(RESERVED)
+    return sorted([*others[:room], *RESERVED]), max(len(others) - room, 0)
 
 
 def _checked(
@@ -361,5 +396,13 @@ def _begun(entries: Iterator[Entry]) -> Iterator[Entry]:
     return chain([first], entries) if first is not None else iter(())
 
 
+def _unreadable(entry: Entry) -> RecordUnreadable:
+    return RecordUnreadable(f"{entry.name!r} is no decision that Signalbox wrote.")
+
+
 def _no_trigger(name: str, known: Iterable[str]) -> NotFound:
     return NotFound(f"There is no trigger {shown(name)!r}. There are: {', '.join(sorted(known))}.")
+
+
+def _texts(found: Any) -> tuple[str, ...]:
+    return tuple(str(text) for text in found) if isinstance(found, list) else ()

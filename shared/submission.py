@@ -66,23 +66,30 @@ class Submission:
         """The first PUT of a record that this worker has just created."""
         self._put(held, first=True)
 
-    def resume(self, trigger: str, key: str) -> Record | None:
-        """Do whatever is left undone for a record; as it was found, None when there is none."""
+    def resume(self, trigger: str, key: str, *, in_a_hurry: bool = False) -> Record | None:
+        """Do whatever is left undone for a record; as it was found, None when there is none.
+
+        An event that waits for its answer is in a hurry: how its compute and its job fare is for
+        the tick to see.
+        """
         held = self._ledger.read(trigger, key)
         if held is None:
             return None
         match held.record.state:
             case State.WAITING_COMPUTE:
-                self._await_compute(held)
+                if not in_a_hurry:
+                    self._await_compute(held)
             case State.SUBMITTING:
                 if held.at - held.record.attempt.submitting_at > LEASE:
                     self._take_over(held)
             case State.SUBMITTED | State.RUNNING:
-                self._observe(held)
+                if not in_a_hurry:
+                    self._observe(held)
             case State.FAILED if not held.record.cause_sought and held.record.attempts:
-                self._unexplained(held)
+                if not in_a_hurry:
+                    self._unexplained(held)
             case _:
-                self.finish(held)
+                self.finish(held, in_a_hurry=in_a_hurry)
         return held.record
 
     def request_cancel(self, trigger: str, key: str) -> bool:
@@ -126,6 +133,9 @@ class Submission:
             self._outcomes.publish(
                 [outcomes.outcome(record, state, self._deployment) for state in untold]
             )
+            # What is delivered once more after this tells nobody again.
+            told = (*record.announced, *untold)
+            self._ledger.swap(held, record.model_copy(update={"announced": told}))
         self._ledger.close(record.trigger, record.key)
         if record.reason is None:
             level, why = logging.INFO, ""
@@ -299,7 +309,7 @@ class Submission:
             self._ledger.swap(held, seen)
 
     def _told(self, record: Record) -> Record:
-        """The record once others know how far it is; an outage of theirs keeps nothing up."""
+        """The record once others know how far it is; while they are away, it goes on without."""
         untold = outcomes.untold(record) if self._outcomes else []
         if not self._outcomes or not untold:
             return record

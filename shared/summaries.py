@@ -8,8 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from shared.compute import COMPUTE_PATIENCE
 from shared.events import Event
-from shared.history import Entry
-from shared.inputs import DataInput, redacted
+from shared.inputs import DataInput, redacted, secret
 from shared.ledger import GRACE, LEASE, PATIENCE, Marker, Reason, Record, State, Transition
 from shared.workspace import FailedStep, JobBody, Step
 
@@ -140,7 +139,7 @@ def summary(record: Record, studio_url: Callable[[str], str]) -> RunSummary:
 
 
 def told(content: Mapping[str, Any], studio_url: Callable[[str], str]) -> RunSummary | None:
-    """A run that is over, as history has it; None when an older version told too little."""
+    """A run that is over, as history has it; None when that is nothing we wrote."""
     job, state = content.get("job"), str(content.get("decision"))
     try:
         reason = content["reason"] and Reason.model_validate(content["reason"])
@@ -160,32 +159,11 @@ def told(content: Mapping[str, Any], studio_url: Callable[[str], str]) -> RunSum
 
 
 def event_told(content: Mapping[str, Any]) -> EventBrief | None:
-    """The event of an entry of history; None when an older version told too little of it."""
+    """The event of an entry of history; None when that is nothing we wrote."""
     try:
         return EventBrief.model_validate(content["event"])
     except (KeyError, ValueError):
         return None
-
-
-def completed(content: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
-    """An entry of history that an older version wrote, with what it does not tell left open."""
-    at = entry.at.isoformat()
-    given = content.get("event")
-    event = {"id": "", "source": "", "subject": ""} | (given if isinstance(given, dict) else {})
-    return {
-        "trigger": entry.trigger,
-        "run": f"{entry.trigger}.{entry.key}",
-        "pipeline": None,
-        "reason": None,
-        "at": at,
-        "created_at": at,
-        "attempt": 0,
-        "cancel_requested": False,
-        "replay_of": None,
-        "depth": 0,
-        **content,
-        "event": {"type": "", "time": at, **event},
-    }
 
 
 def has_job(state: State, reason: Reason | None) -> bool:
@@ -302,13 +280,19 @@ def stamp(at: datetime) -> str:
 
 
 def clean(value: Any) -> Any:
-    """JSON without the secrets in its texts."""
+    """JSON without the secrets in its texts and names."""
     if isinstance(value, str):
         return redacted(value)
     if isinstance(value, list):
         return [clean(item) for item in value]
     if isinstance(value, dict):
-        return {name: clean(item) for name, item in value.items()}
+        return {
+            # A key is known by its name too: {"AccountKey": "…"} says it in two texts.
+            redacted(str(name)): "[secret]"
+            if isinstance(item, str) and secret(f"{name}={item}")
+            else clean(item)
+            for name, item in value.items()
+        }
     return value
 
 

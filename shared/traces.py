@@ -89,7 +89,7 @@ class Traces:
             )
             return Trace(
                 trigger=trigger,
-                decided=[item for item in trace.decided if item.event and fits(item.event.id)],
+                decided=[item for item in trace.decided if fits(item.event.id)],
                 open=[record for record in trace.open if fits(record.event.id)],
                 more=trace.more,
             )

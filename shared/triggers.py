@@ -1,4 +1,4 @@
-"""Which triggers an event is for: an index by source and literal prefix, then small checks."""
+"""Which triggers an event is for: an index by source, filter and prefix, then small checks."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared import expressions, filters
-from shared.definitions import TriggerDefinition
+from shared.definitions import Filter, TriggerDefinition
 from shared.events import HTTP, RUN, Event
 from shared.index import IndexedTrigger
 from shared.paths import PathPattern
 
-#: Where a trigger stands in the index: the kind of its source, and what names it exactly.
+#: Where a trigger stands in the index: the kind of its source, what names it exactly, and the
+#: attribute and value that its filter wants, if it is looked up by one.
 _Source = tuple[str, ...]
+
+#: Attributes that an `exact` filter is looked up by, the first of them that it names. Every event
+#: has these as text.
+_LOOKED_UP = ("type", "subject", "source")
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Matcher:
         )
         for name, trigger in triggers.items():
             source, prefix = _place(trigger.definition)
+            source += _wanted(trigger.definition.spec.filter)
             self._by_source[source][prefix].append(name)
         self._prefix_lengths = {
             source: sorted({len(prefix) for prefix in by_prefix})
@@ -74,7 +80,8 @@ class Matcher:
     def _candidates(self, event: Event) -> set[str]:
         return {
             name
-            for source, text in _sources(event)
+            for base, text in _sources(event)
+            for source in (base, *((*base, name, getattr(event, name)) for name in _LOOKED_UP))
             for length in self._prefix_lengths.get(source, ())
             if length <= len(text)
             for name in self._by_source[source].get(text[:length], ())
@@ -112,7 +119,7 @@ def roots(
 ) -> dict[str, Any]:
     """What expressions find at their root."""
     return {
-        "event": event.model_dump(mode="json"),
+        "event": event.content,
         "captures": dict(captures),
         "settings": dict(variables),
     }
@@ -131,6 +138,11 @@ def _place(trigger: TriggerDefinition) -> tuple[_Source, str]:
     if spec.event:
         return ("type", spec.event.type), prefix
     return ("via", f"{HTTP}{trigger.name}"), prefix
+
+
+def _wanted(filter: Filter) -> tuple[str, ...]:
+    """The attribute and value that an event must have to be looked at; none: any event is."""
+    return next(((name, filter.exact[name]) for name in _LOOKED_UP if name in filter.exact), ())
 
 
 def _sources(event: Event) -> Iterator[tuple[_Source, str]]:

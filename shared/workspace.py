@@ -204,7 +204,7 @@ class AzureWorkspace:
             status = str(getattr(job.status, "value", job.status))
             outputs = {
                 key: str(path)
-                for key, output in (job.outputs or {}).items()
+                for key, output in (getattr(job, "outputs", None) or {}).items()
                 if (path := getattr(output, "path", None))
             }
             return Job(name=name, status=status, tags=dict(job.tags or {}), outputs=outputs)

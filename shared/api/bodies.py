@@ -1,22 +1,16 @@
-"""What clients send: JSON as RFC 8259 has it, and the shapes that are asked for."""
+"""What clients send: JSON, and the shapes that are asked for."""
 
-import json
-import math
 import re
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
+from shared import envelopes
 from shared.api import problems
 from shared.api.door import call_of
 from shared.api.problems import Refused
 from shared.inputs import Literal
-
-#: Lists and objects inside one another.
-MAX_DEPTH = 50
-
-_DIGITS = 300
 
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.-]+\+)?json|text/json")
 
@@ -82,33 +76,6 @@ class TestRequest(Body):
     blobs: BlobsThere | None = None
 
 
-def parse(body: bytes) -> Any:
-    """JSON from outside, which nothing that reads it later understands differently.
-
-    Raises Refused.
-    """
-    try:
-        content = json.loads(
-            # Given bytes, json would take UTF-16 as well.
-            body.decode(),
-            parse_constant=_refuse,
-            parse_float=_finite,
-            parse_int=_integer,
-            object_pairs_hook=_object,
-        )
-    except RecursionError:
-        raise Refused(400, "The body is nested too deeply.") from None
-    except UnicodeDecodeError:
-        raise Refused(400, "The body is not UTF-8.") from None
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise Refused(400, f"The body is not JSON: {error.msg} at {where}.") from None
-    except ValueError as error:
-        raise Refused(400, f"The body is not JSON that can be read: {error}.") from None
-    _require_plain(content)
-    return content
-
-
 def of[M: BaseModel](model: type[M]) -> Any:
     """The dependency that reads a body of this shape; a plain function, so off the event loop."""
 
@@ -123,12 +90,12 @@ def of[M: BaseModel](model: type[M]) -> Any:
 
 
 def content_of(request: Request) -> Any:
-    """The body as JSON; no body is an empty object. Raises Refused."""
+    """The body as JSON; no body is an empty object. Raises Refused, EventInvalid."""
     body = call_of(request).body
     if not body:
         return {}
     require_json(request)
-    return parse(body)
+    return envelopes.decode(body)
 
 
 def require_json(request: Request) -> None:
@@ -136,52 +103,3 @@ def require_json(request: Request) -> None:
     said = request.headers.get("content-type", "application/json").partition(";")[0]
     if not _JSON_TYPE.fullmatch(said.strip().lower()):
         raise Refused(415, "Bodies are JSON here: send Content-Type: application/json.")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError("a number in it is too large")
-    return value
-
-
-def _integer(text: str) -> int:
-    if len(text) > _DIGITS:
-        raise ValueError("a number in it is too large")
-    return int(text)
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("an object in it has one name twice")
-    return found
-
-
-def _require_plain(content: Any) -> None:
-    """Nothing too deep to be written down again, and no half of a character."""
-    level = [content]
-    for _ in range(MAX_DEPTH):
-        if not level:
-            return
-        inner: list[Any] = []
-        for value in level:
-            if isinstance(value, dict):
-                inner += [*value, *value.values()]
-            elif isinstance(value, list):
-                inner += value
-            elif isinstance(value, str):
-                _require_unicode(value)
-        level = inner
-    raise Refused(400, f"The body is nested more than {MAX_DEPTH} deep.")
-
-
-def _require_unicode(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise Refused(400, "The body holds half of a surrogate pair, which is no text.") from None

@@ -1,5 +1,6 @@
 """The API as an OpenAPI document, written for somebody who has never seen it."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Path, Query, Request
@@ -80,6 +81,12 @@ Cursor = Annotated[
     str | None,
     Query(max_length=4096, description="The `cursor` of the page before this one."),
 ]
+NameCursor = Annotated[
+    str | None,
+    Query(
+        pattern=f"^{NAME.pattern}$", description="The `cursor` of the page before: its last name."
+    ),
+]
 Called = Annotated[Call, Depends(call_of)]
 
 
@@ -97,6 +104,12 @@ def body(model: type[BaseModel], *, required: bool, **examples: Any) -> dict[str
     schema = {"$ref": _REFERENCE.format(model=model.__name__)}
     content = {"schema": schema, "examples": {k: {"value": v} for k, v in examples.items()}}
     return {"requestBody": {"required": required, "content": {"application/json": content}}}
+
+
+def page(names: Iterable[str], limit: int, cursor: str | None) -> tuple[list[str], str | None]:
+    """The names behind a cursor, in order, and the cursor for what follows them."""
+    rest = sorted(name for name in names if cursor is None or name > cursor)
+    return rest[:limit], rest[limit - 1] if len(rest) > limit else None
 
 
 def known_query(request: Request) -> None:

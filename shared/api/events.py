@@ -13,6 +13,8 @@ from shared.api.contract import Called, NamePath
 from shared.api.door import Call, call_of
 from shared.api.keys import Key
 from shared.api.problems import Refused
+from shared.dispatcher import same_request
+from shared.errors import StorageUnavailable
 from shared.events import HTTP, Event
 from shared.ledger import Reason, State
 
@@ -152,7 +154,9 @@ def send_event_to_trigger(
     )
     found = call.app.dispatcher.handle(event, only=name)
     for decision in found:
-        if decision.duplicate and decision.record and decision.record.event.data != event.data:
+        if decision.duplicate and decision.record is None:
+            raise StorageUnavailable("Whether this was sent before cannot be read now; try again.")
+        if decision.record and not same_request(decision.record.event, event):
             raise Refused(
                 422,
                 "This Idempotency-Key was used for another body; choose a new one for each event.",

@@ -1,9 +1,9 @@
 """Why something ran, or did not."""
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
 
 from shared.api import contract
 from shared.api.contract import Called, NameQuery
@@ -35,7 +35,11 @@ def explain(
     ] = None,
     trigger: Annotated[NameQuery, Query(description="What this trigger decided.")] = None,
     at: Annotated[
-        AwareDatetime | None, Query(description="With `trigger`: around this time.")
+        datetime | None,
+        Query(
+            description="With `trigger`: around this time. UTC when it says no zone; a date is its "
+            "midnight."
+        ),
     ] = None,
 ) -> Explanation:
     """Ask about one thing: `blob`, `message`, `run` or `trigger`."""

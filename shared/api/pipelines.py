@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from shared import lint
 from shared.api import contract
-from shared.api.contract import Called, ReferencePath
+from shared.api.contract import Called, Limit, NameCursor, ReferencePath
 from shared.bootstrap import App
 from shared.errors import NotFound
 from shared.index import Snapshot
@@ -50,20 +50,26 @@ class PipelineShown(BaseModel):
 
 
 class PipelineList(BaseModel):
+    """Some pipelines by name, and where to go on."""
+
     items: list[PipelineShown]
+    #: Hand it back for what follows; None when nothing does.
+    cursor: str | None = None
 
 
 @router.get(
     "/api/pipelines",
     operation_id="list_pipelines",
-    summary="The latest version of every pipeline",
+    summary="The latest version of every pipeline, by name",
     responses=contract.refusals(),
 )
-def list_pipelines(call: Called) -> PipelineList:
+def list_pipelines(call: Called, limit: Limit = 50, cursor: NameCursor = None) -> PipelineList:
     snapshot = call.app.index.read().snapshot
     known = ports(call.app, snapshot)
-    found = [latest(snapshot, name) for name in sorted(snapshot.pipelines)]
-    return PipelineList(items=[_shown(each, snapshot, known) for each in found if each])
+    names, further = contract.page(snapshot.pipelines, limit, cursor)
+    found = [latest(snapshot, name) for name in names]
+    items = [_shown(each, snapshot, known) for each in found if each]
+    return PipelineList(items=items, cursor=further)
 
 
 @router.get(

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from shared.definitions import NAME, NAME_IN_WORDS
 from shared.errors import (
     Conflict,
     EventInvalid,
@@ -33,6 +34,19 @@ _COME_AGAIN = 5
 
 #: Characters. What is wrong with a request is said in a line, not by repeating it.
 _TEXT, _PLACE, _PLACES = 2_000, 200, 100
+
+#: Pattern -> what is said of a text that does not fit it.
+_FORMS = {
+    rf"^{NAME.pattern}$": f"is no name: {NAME_IN_WORDS}",
+    rf"^{NAME.pattern}(@[A-Za-z0-9_.-]{{1,64}})?$": "is no pipeline: name, or name@version",
+    rf"^{NAME.pattern}\.[0-9a-f]{{32}}$": "is no run id: <trigger>.<32 hexadecimal digits>",
+    r"^[A-Za-z][A-Za-z0-9_-]{0,62}$": "is no compute's name: letters, digits, '_' and '-', at most "
+    "63, beginning with a letter",
+    r"^[A-Za-z_][A-Za-z0-9_]{0,254}$": "is no name of an input: letters, digits and '_', at most "
+    "255, beginning with no digit",
+    r"^[A-Za-z_][A-Za-z0-9_.-]{0,254}$": "is no name of a tag: letters, digits, '_', '.' and '-', "
+    "at most 255, beginning with a letter or '_'",
+}
 
 _STATUSES: Mapping[type[SignalboxError], int] = {
     EventInvalid: 400,
@@ -117,10 +131,17 @@ def places(error: ValidationError | RequestValidationError) -> list[Place]:
     return [
         Place(
             place=_place(item["loc"]),
-            message=_line(str(item["msg"]).removeprefix("Value error, "), _TEXT),
+            message=_line(_FORMS.get(_pattern(item)) or str(item["msg"]), _TEXT).removeprefix(
+                "Value error, "
+            ),
         )
         for item in error.errors()
     ]
+
+
+def _pattern(item: Mapping[str, Any]) -> str:
+    """The pattern that a text did not fit, if it is that."""
+    return str((item.get("ctx") or {}).get("pattern", ""))
 
 
 def of(error: Exception, id: str) -> Response:

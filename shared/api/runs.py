@@ -96,7 +96,8 @@ def list_runs(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> RunPage:
-    """Runs that clients started have the trigger `manual`."""
+    """Runs that clients started have the trigger `manual`. Where there are more than 200 triggers,
+    name one, or ask for runs that are open."""
     return call.app.runs.list(
         trigger=trigger, pipeline=pipeline, state=state, limit=limit, cursor=cursor
     )
@@ -111,8 +112,11 @@ def list_runs(
 def list_dead_letters(
     call: Called, trigger: NameQuery = None, limit: Limit = 50, cursor: Cursor = None
 ) -> RunPage:
-    """What arrived and was no event is here as well, under the trigger `unreadable`."""
-    return call.app.runs.list(trigger=trigger, state=State.DEAD_LETTER, limit=limit, cursor=cursor)
+    """What arrived and was no event is here as well, under the trigger `unreadable`. Without
+    `trigger`, 200 triggers are looked at; `left_out` says how many were not."""
+    return call.app.runs.list(
+        trigger=trigger, state=State.DEAD_LETTER, limit=limit, cursor=cursor, cut=True
+    )
 
 
 @router.get(

@@ -5,23 +5,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel
 
-from shared import envelopes, lint
+from shared import lint, previews
 from shared.api import bodies, contract, pipelines
 from shared.api.bodies import TestRequest
-from shared.api.contract import Called, NamePath
-from shared.api.door import Call
-from shared.api.problems import Place, Refused
+from shared.api.contract import Called, Limit, NameCursor, NamePath
+from shared.api.problems import Refused
 from shared.bootstrap import App
-from shared.definitions import Spec, TriggerDefinition
+from shared.definitions import Spec
 from shared.errors import NotFound
-from shared.events import HTTP, MESSAGE, RUN, Event
 from shared.index import IndexedTrigger, Snapshot
 from shared.previews import Preview
 
 router = APIRouter(tags=["triggers"])
-
-#: No chain of runs is longer; see `Policies.max_depth`.
-_DEPTHS = range(101)
 
 
 class TriggerShown(BaseModel):
@@ -49,7 +44,11 @@ class TriggerDetail(TriggerShown):
 
 
 class TriggerList(BaseModel):
+    """Some triggers by name, and where to go on."""
+
     items: list[TriggerShown]
+    #: Hand it back for what follows; None when nothing does.
+    cursor: str | None = None
 
 
 class PreviewList(BaseModel):
@@ -59,18 +58,15 @@ class PreviewList(BaseModel):
 @router.get(
     "/api/triggers",
     operation_id="list_triggers",
-    summary="Every trigger",
+    summary="Every trigger, by name",
     responses=contract.refusals(),
 )
-def list_triggers(call: Called) -> TriggerList:
+def list_triggers(call: Called, limit: Limit = 50, cursor: NameCursor = None) -> TriggerList:
     snapshot = call.app.index.read().snapshot
     known = pipelines.ports(call.app, snapshot)
-    return TriggerList(
-        items=[
-            TriggerShown(**_shown(trigger, known))
-            for _, trigger in sorted(snapshot.triggers.items())
-        ]
-    )
+    names, further = contract.page(snapshot.triggers, limit, cursor)
+    items = [TriggerShown(**_shown(snapshot.triggers[name], known)) for name in names]
+    return TriggerList(items=items, cursor=further)
 
 
 @router.get(
@@ -118,7 +114,13 @@ def test_trigger(
         limit, prefix = given.blobs.limit, given.blobs.prefix
         return PreviewList(items=call.app.previews.against_blobs(name, limit, prefix))
     assert given.event is not None
-    event = _tried(call, trigger.definition, given.event)
+    event = previews.arriving(
+        trigger.definition,
+        given.event,
+        id=call.new_id(),
+        source=f"/http/{call.principal}",
+        now=call.now(),
+    )
     return PreviewList(items=[call.app.previews.against(name, event)])
 
 
@@ -130,63 +132,6 @@ def named(app: App, name: str) -> tuple[IndexedTrigger, Snapshot]:
         there = ", ".join(sorted(snapshot.triggers)) or "none"
         raise NotFound(f"There is no trigger {name!r}; there are: {there}.")
     return found, snapshot
-
-
-def _tried(call: Call, trigger: TriggerDefinition, content: dict[str, Any]) -> Event:
-    """The event as it would have come to the trigger."""
-    spec, enveloped = trigger.spec, envelopes.is_enveloped(content)
-    if not enveloped and (content.keys() != {"data"} or spec.blob or spec.event):
-        raise Refused(
-            422,
-            "This is no event.",
-            errors=[
-                Place(
-                    place="event",
-                    message="must be a CloudEvent or an event of Event Grid; triggers of messages, "
-                    'HTTP and runs also take {"data": …}',
-                )
-            ],
-        )
-    if spec.run:
-        content = {**content, "data": _run_data(content.get("data"))}
-    via = _via(trigger, content.get("data"))
-    if enveloped:
-        found = envelopes.parse(content, via=via, now=call.now())
-        if not found:
-            raise Refused(422, "The write that this event is about is not finished.")
-        return found[0]
-    return envelopes.request(
-        content["data"],
-        id=call.new_id(),
-        source=f"/http/{call.principal}",
-        type=_type(spec, content["data"]),
-        via=via,
-        now=call.now(),
-    )
-
-
-def _via(trigger: TriggerDefinition, data: Any) -> str:
-    spec = trigger.spec
-    if spec.service_bus:
-        return spec.service_bus.via
-    if spec.http:
-        return f"{HTTP}{trigger.name}"
-    return f"{RUN}{data.get('pipeline') or ''}" if spec.run else ""
-
-
-def _type(spec: Spec, data: Any) -> str:
-    if spec.service_bus:
-        return MESSAGE
-    return f"signalbox.run.{data['status']}" if spec.run else "signalbox.http"
-
-
-def _run_data(data: Any) -> dict[str, Any]:
-    """What the end of a run says of itself, with the depth that it always has."""
-    depth = data.get("depth", 0) if isinstance(data, dict) else None
-    if type(depth) is not int or depth not in _DEPTHS:
-        place = Place(place="event.data", message="must be an object; its depth is 0 to 100")
-        raise Refused(422, "This is not the end of a run.", errors=[place])
-    return {"pipeline": None, "trigger": None, "status": None, **data, "depth": depth}
 
 
 def _shown(trigger: IndexedTrigger, known: lint.Pipelines) -> dict[str, Any]:

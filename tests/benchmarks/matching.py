@@ -72,7 +72,9 @@ def _spec(kind: str, number: int) -> dict[str, Any]:
             path = f"customers/{number:05}/{{day}}/{{file}}.csv"
             return {"blob": {"account": "lake", "container": "landing", "path": path}}
         case "message":
-            return {"service_bus": {"queue": f"queue-{number}"}}
+            # As an app listens to one queue, all triggers share it.
+            wanted = {"exact": {"subject": f"shops/{number:05}"}}
+            return {"service_bus": {"queue": "inbox"}, "filter": wanted}
         case _:
             return {"event": {"type": "com.contoso.sold", "subject": f"shops/{number:05}/{{item}}"}}
 
@@ -80,7 +82,11 @@ def _spec(kind: str, number: int) -> dict[str, Any]:
 def _event(kind: str) -> Event:
     if kind == "message":
         [event] = envelopes.message(
-            b'{"x": 1}', via="queue/queue-7", sequence_number=1, enqueued=_NOW
+            b'{"x": 1}',
+            via="queue/inbox",
+            sequence_number=1,
+            enqueued=_NOW,
+            subject="shops/00007",
         )
         return event
     path = "customers/00007/monday/sales.csv"

@@ -245,8 +245,9 @@ class RunningSignalbox:
             yield
         finally:
             self.state.create_container()
-            for name, data, metadata in kept:
-                self.state.upload_blob(name, data, metadata=metadata)
+            # The index first: whoever finds none makes an empty one.
+            for name, data, metadata in sorted(kept, key=lambda blob: blob[0] != "index.json"):
+                self.state.upload_blob(name, data, metadata=metadata, overwrite=True)
 
 
 def subject_of(path: str) -> str:

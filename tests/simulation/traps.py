@@ -23,11 +23,11 @@ from tests.simulation.simulation import Parts
 class FinalIsDone(Submission):
     """A second delivery of what is final repeats nothing (F1): its marker stays."""
 
-    def resume(self, trigger: str, key: str) -> Record | None:
+    def resume(self, trigger: str, key: str, *, in_a_hurry: bool = False) -> Record | None:
         held = self._ledger.read(trigger, key)
         if held and held.record.state.final:
             return held.record
-        return super().resume(trigger, key)
+        return super().resume(trigger, key, in_a_hurry=in_a_hurry)
 
 
 class MarkerWithoutRecordIsRubbish(Ledger):

@@ -109,7 +109,6 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
         settings=settings,
         dispatcher=scene.dispatcher,
         submission=scene.submission,
-        observer=nobody,
         tick=scene.tick,
         publishing=nobody,
         index=scene.index,

@@ -101,6 +101,10 @@ def indexed(*triggers: TriggerDefinition) -> dict[str, IndexedTrigger]:
     }
 
 
+class Killed(BaseException):
+    """The end of a process; no code of ours may catch it."""
+
+
 class Scene:
     """A deployment whose surroundings a test holds in its hand."""
 

@@ -2,10 +2,12 @@
 
 import json
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import Field, TypeAdapter, ValidationError
 
+from shared.api import problems
 from shared.api.application import create_app
 from shared.bootstrap import App
 from shared.errors import (
@@ -57,6 +59,56 @@ def test_names_have_a_form(api: Api, path: str) -> None:
     [error] = problem(api.get(path), 422)["errors"]
 
     assert error["place"].startswith("path.")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/runs/nonsense", "is no run id: <trigger>.<32 hexadecimal digits>"),
+        ("/explain?run=nonsense", "is no run id: <trigger>.<32 hexadecimal digits>"),
+        ("/triggers/A", "is no name: lower-case letters"),
+        ("/pipelines/a@", "is no pipeline: name, or name@version"),
+        ("/computes/1", "is no compute's name: letters, digits"),
+        ("/runs?pipeline=A", "is no pipeline: name, or name@version"),
+    ],
+)
+def test_a_form_is_told_in_words(api: Api, path: str, said: str) -> None:
+    [error] = problem(api.get(path), 422)["errors"]
+
+    assert error["message"].startswith(said)
+
+
+def test_every_form_there_is_has_words(api: Api) -> None:
+    found = {
+        kind["pattern"]
+        for item in api.get("/openapi.json").json()["paths"].values()
+        for operation in item.values()
+        for parameter in operation.get("parameters", [])
+        for kind in (parameter["schema"], *parameter["schema"].get("anyOf", []))
+        if parameter["in"] != "header" and "pattern" in kind
+    }
+    assert len(found) == 4
+    for pattern in found:
+        with pytest.raises(ValidationError) as caught:
+            TypeAdapter(Annotated[str, Field(pattern=pattern)]).validate_python("!")
+        assert problems.places(caught.value)[0].message.startswith("is no "), pattern
+
+
+@pytest.mark.parametrize(
+    ("at", "moment"),
+    [
+        ("2026-03-01", "2026-03-01 00:00"),
+        ("2026-03-01T12:30", "2026-03-01 12:30"),
+        ("2026-03-01T12:30:00%2B02:00", "2026-03-01 10:30"),
+    ],
+)
+def test_a_time_without_a_zone_is_utc_and_a_date_its_midnight(
+    api: Api, at: str, moment: str
+) -> None:
+    answer = api.get(f"/explain?trigger=on-upload&at={at}")
+
+    assert answer.status_code == 200, answer.text
+    assert f"around {moment}" in answer.json()["question"]
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,47 @@ def test_triggers_are_listed_with_where_they_listen(api: Api) -> None:
     assert all(item["problems"] == [] for item in found.values())
 
 
+@pytest.mark.parametrize("noun", ["triggers", "pipelines"])
+@pytest.mark.parametrize("limit", [1, 2, 5, 200])
+def test_lists_by_name_are_told_page_by_page(api: Api, noun: str, limit: int) -> None:
+    whole = [item["name"] for item in api.get(f"/{noun}").json()["items"]]
+    found: list[str] = []
+    cursor = None
+    while True:
+        more = f"&cursor={cursor}" if cursor else ""
+        page = api.get(f"/{noun}?limit={limit}{more}").json()
+        assert len(page["items"]) <= limit
+        found += [item["name"] for item in page["items"]]
+        if (cursor := page["cursor"]) is None:
+            break
+        assert len(page["items"]) == limit
+
+    assert found == whole == sorted(whole)
+    assert len(whole) == {"triggers": 5, "pipelines": 2}[noun]
+
+
+@pytest.mark.parametrize("noun", ["triggers", "pipelines"])
+def test_a_list_by_name_goes_on_where_a_name_is_gone_and_has_its_bounds(
+    api: Api, noun: str
+) -> None:
+    assert [item["name"] for item in api.get(f"/{noun}?cursor=on-a").json()["items"]] == (
+        ["on-call", "on-end", "on-event", "on-message", "on-upload"]
+        if noun == "triggers"
+        else ["scoring"]
+    )
+    assert api.get(f"/{noun}?cursor=z").json() == {"items": [], "cursor": None}
+    for wrong in ("limit=0", "limit=201", "limit=x", "cursor=", "cursor=A%20b"):
+        problem(api.get(f"/{noun}?{wrong}"), 422)
+
+
+def test_of_many_triggers_fifty_are_told_at_once(api: Api) -> None:
+    api.scene.publish(*[trigger(f"t{number:03}") for number in range(51)])
+    page = api.get("/triggers").json()
+
+    assert len(page["items"]) == 50
+    assert page["cursor"] == "t049"
+
+
 def test_a_trigger_is_shown_with_its_definition(api: Api) -> None:
     found = api.get("/triggers/on-call").json()
 

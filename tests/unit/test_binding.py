@@ -149,10 +149,10 @@ def test_a_secret_of_the_wrong_type_is_not_repeated(secret: str, type: str) -> N
         happened({"a": secret}),
         takes={"x": {"type": type}, "y": {"type": type}},
         inputs={"x": "${{ event.data.a }}", "y": "of ${{ event.data.a }}"},
-        tags={"t": "${{ length(event.data) < event.data.a }}"},
+        tags={"t": "${{ length(event.data) < event.data.a }}", "u": "${{ abs(event.data.a) }}"},
     )
 
-    assert found.keys() == {"inputs.x", "inputs.y", "tags.t"}
+    assert found.keys() == {"inputs.x", "inputs.y", "tags.t", "tags.u"}
     assert "c2Vj" not in str(found)
 
 

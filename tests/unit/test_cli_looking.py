@@ -73,6 +73,23 @@ def test_triggers_are_listed_with_what_is_wrong_with_them(
     assert "! retrain" not in told.stdout
 
 
+@pytest.mark.parametrize(
+    ("noun", "item"),
+    [("triggers", TRIGGER), ("pipelines", PIPELINE)],
+    ids=["triggers", "pipelines"],
+)
+def test_lists_by_name_are_asked_for_page_by_page(
+    signalbox: FakeApi, noun: str, item: dict[str, Any]
+) -> None:
+    signalbox.at(f"GET {noun}", {"items": [item], "cursor": "next"})
+    told = signalbox(noun, "--limit", "1", "--cursor", "before")
+
+    assert signalbox.asked == [f"GET {noun}?limit=1&cursor=before"]
+    assert told.exit_code == 0
+    assert "There may be more: --cursor next" in told.stderr
+    assert "--cursor" not in told.stdout
+
+
 def test_a_trigger_is_shown_as_it_was_written(signalbox: FakeApi) -> None:
     definition = {"name": "retrain", "spec": {"http": {}}, "action": {"pipeline": "churn"}}
     signalbox.at("GET triggers/retrain", {**TRIGGER, "definition": definition})

@@ -377,6 +377,14 @@ def test_dead_letters_have_their_reasons(signalbox: FakeApi) -> None:
     assert "The input rows was not bound." in told.stdout
 
 
+def test_dead_letters_that_were_not_looked_for_are_told(signalbox: FakeApi) -> None:
+    signalbox.at("GET dead-letters", {"items": [], "cursor": None, "left_out": 12})
+    told = signalbox("dead-letters")
+
+    assert told.stdout == "no dead letters\n"
+    assert "12 triggers were not looked at: --trigger NAME" in told.stderr
+
+
 def test_a_run_is_shown_with_all_that_is_known(signalbox: FakeApi) -> None:
     signalbox.at(
         f"GET runs/{RUN_ID}",

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shared import envelopes
 from shared.definitions import MANUAL_TRIGGER, UNREADABLE_TRIGGER, TriggerDefinition
-from shared.dispatcher import SUBMIT_BUDGET, Decision
+from shared.dispatcher import SUBMIT_BUDGET, Decision, same_request
 from shared.errors import (
     Conflict,
     EventInvalid,
@@ -22,6 +22,7 @@ from shared.errors import (
     StorageUnavailable,
     WorkspaceUnavailable,
 )
+from shared.events import Event, about
 from shared.inputs import DataInput
 from shared.ledger import LEASE, State, job_name, run_key
 from tests.fakes import World
@@ -30,6 +31,7 @@ from tests.unit.scene import (
     DEPLOYMENT,
     PIPELINE,
     TRIGGER,
+    Killed,
     Scene,
     event,
     fail,
@@ -826,7 +828,7 @@ def test_a_refused_request_says_everything_by_its_place(here: Scene) -> None:
 
 @pytest.mark.parametrize("applied", [False, True])
 @pytest.mark.parametrize(
-    "call", ["get_if_changed index", "get ledger/", "put open/", "create ledger/", "swap ledger/"]
+    "call", ["get_if_changed index", "put open/", "create ledger/", "swap ledger/"]
 )
 def test_a_request_that_failed_anywhere_is_one_run_when_it_is_made_again(
     here: Scene, call: str, applied: bool
@@ -980,8 +982,8 @@ def test_a_retry_that_failed_anywhere_is_one_run_when_it_is_asked_for_again(
 ) -> None:
     here.dispatcher.handle(event())
     name, key = ended(here, "Failed")
-    fail(here.world, call, KeyboardInterrupt("killed"), applied=applied)
-    with pytest.raises(KeyboardInterrupt):
+    fail(here.world, call, Killed(), applied=applied)
+    with pytest.raises(Killed):
         retried(here, name, key)
     retried(here, name, key)
     for _ in range(2):
@@ -1018,6 +1020,12 @@ def test_what_is_no_event_is_a_dead_letter_with_its_text(here: Scene) -> None:
     assert (record.event.id, record.event.via) == ("7@2026", "queue/inbox")
     assert here.markers() == []
     assert [told["trigger"] for told in here.decisions()] == [UNREADABLE_TRIGGER]
+
+
+def test_a_secret_is_kept_neither_in_the_text_nor_in_the_reason(here: Scene) -> None:
+    refuse(here, f"{{ {SECRET}", why=f"{SECRET} is not JSON")
+
+    assert "c2VjcmV0" not in here.record(UNREADABLE_TRIGGER).model_dump_json()
 
 
 def test_what_is_delivered_twice_is_one_dead_letter_and_other_content_is_another(
@@ -1128,7 +1136,7 @@ def test_a_worker_killed_at_any_call_of_any_way_in_leaves_one_job(
         nonlocal left
         left -= 1
         if left == -1:
-            raise KeyboardInterrupt("killed")
+            raise Killed
 
     if applied:
         here.world.after = kill
@@ -1136,7 +1144,7 @@ def test_a_worker_killed_at_any_call_of_any_way_in_leaves_one_job(
         here.world.before = kill
     try:
         deliver()
-    except KeyboardInterrupt:
+    except Killed:
         deliver()
     here.world.before = here.world.after = lambda _call: None
     for _ in range(3):
@@ -1273,3 +1281,92 @@ def test_a_hostile_request_is_a_run_or_refused_and_shows_no_secret(
     else:
         assert here.record(MANUAL_TRIGGER).state is State.SUBMITTED
     assert "c2VjcmV0c2VjcmV0" not in seen_by_others(here, caplog.records)
+
+
+def test_of_two_requests_with_one_key_that_differ_one_is_told_so(here: Scene) -> None:
+    interject(here.world, "create ledger/", lambda: asked(here, inputs={"data": "azureml:a:1"}))
+    with pytest.raises(Conflict):
+        asked(here, inputs={"data": "azureml:b:1"})
+
+    record = here.record(MANUAL_TRIGGER)
+    assert record.event.data["inputs"] == {"data": "azureml:a:1"}
+
+
+def test_true_and_one_are_not_the_same_request() -> None:
+    one, true = (request("k", PIPELINE, inputs={"n": value}) for value in (1, True))
+
+    assert not same_request(one, true)
+    assert same_request(one, Event.model_validate_json(one.model_dump_json()))
+
+
+def test_what_is_delivered_again_tells_nobody_again() -> None:
+    told: list[str] = []
+
+    class Topic:
+        def publish(self, events: Sequence[Event]) -> None:
+            told.extend(event.id for event in events)
+
+    here = Scene(outcomes=Topic())
+    here.publish(trigger())
+    here.dispatcher.handle(event())
+    here.workspace.end(here.record().attempt.job_name, "Completed")
+    here.world.pass_time(60)
+    here.tick.run()
+    before = list(told)
+    here.calls()
+    for _ in range(3):
+        here.dispatcher.handle(event())
+
+    assert len(before) == 2
+    assert told == before
+    assert here.markers() == []
+
+
+def test_what_is_delivered_again_does_not_ask_azureml(here: Scene) -> None:
+    here.publish(trigger())
+    here.dispatcher.handle(event())
+    here.calls()
+    here.dispatcher.handle(event())
+
+    assert not {"GET", "PUT"} & set(here.calls())
+
+
+def test_many_events_share_one_time_for_submitting(here: Scene) -> None:
+    here.publish(trigger())
+    here.world.after = lambda call: (
+        setattr(here, "stopwatch", here.stopwatch + 4) if call.startswith("PUT") else None
+    )
+    here.dispatcher.handle(*(event(f"sales/north/{n}.csv") for n in range(6)))
+
+    states = [
+        json.loads(blob.data)["state"]
+        for name, blob in here.blobs.stored.items()
+        if name.startswith("ledger/")
+    ]
+    assert states.count(State.SUBMITTED) == 3
+    assert states.count(State.SUBMITTING) == 3
+
+
+def test_what_could_not_be_read_is_found_by_its_sender_s_id_and_not_tried_again(
+    here: Scene,
+) -> None:
+    here.dispatcher.refuse(
+        "no JSON", id="9@now", source="q", via="queue/q", at=World().now, why="w", message_id="m-1"
+    )
+    record = here.record(UNREADABLE_TRIGGER)
+
+    assert record.event.message_id == "m-1"
+    assert [marker.about for marker in here.ledger.open()] in ([about("m-1")], [])
+    assert any(f"-{about('m-1')}-" in name for name in here.blobs.stored)
+    with pytest.raises(Conflict, match="send it anew"):
+        here.dispatcher.retry(UNREADABLE_TRIGGER, record.key)
+
+
+def test_a_refusal_says_what_had_been_asked_before(here: Scene) -> None:
+    here.publish(trigger(filters={"suffix": {"subject": ".txt"}}))
+    here.dispatcher.handle(event())
+    [decision] = here.decisions()
+
+    assert decision["check"] == "filter suffix subject .txt"
+    assert decision["passed"][0] == "uploaded to contosolake/landing"
+    assert len(decision["passed"]) == 2

@@ -246,11 +246,13 @@ def test_the_way_an_event_came_is_never_what_its_sender_says() -> None:
     assert one(said, properties=said).via == "queue/inbox"
 
 
-def test_of_a_name_that_stands_twice_the_last_one_counts() -> None:
-    raw = b'{"specversion":"1.0","id":"1","id":"2","source":"/x","type":"t","type":"u"}'
-    event = parsed(envelopes.decode(raw))
-
-    assert (event.id, event.type) == ("2", "u")
+def test_a_name_stands_once_so_that_nobody_reads_another_value() -> None:
+    for raw in (
+        b'{"specversion":"1.0","id":"1","id":"2","source":"/x","type":"t"}',
+        b'{"specversion":"1.0","id":"1","source":"/x","type":"t","data":[{"a":1,"a":1}]}',
+    ):
+        with pytest.raises(EventInvalid, match="one name twice"):
+            envelopes.decode(raw)
 
 
 # data_base64.
@@ -351,7 +353,8 @@ def test_a_body_has_a_size() -> None:
         (b"-Infinity", "-Infinity is not JSON"),
         (b"[" * 200_000, "nested too deeply"),
         (b'{"a":' * 200_000, "nested too deeply"),
-        (b"1" * 5000, "not JSON"),
+        (b"1" * 5000, "too large to be kept"),
+        (b"[1] x", "at line 1, column 5"),
         (b"{} {}", "not JSON"),
     ],
 )
@@ -371,10 +374,11 @@ def nested(depth: int) -> Any:
 
 
 def test_data_is_nested_so_deep_and_no_deeper() -> None:
-    assert parsed({**CLOUD, "data": nested(99)}).data == nested(99)
-    assert "nested more than 100 deep" in refused({**CLOUD, "data": nested(101)})
-    with pytest.raises(EventInvalid, match="nested"):
-        one(nested(101))
+    assert parsed({**CLOUD, "data": nested(49)}).data == nested(49)
+    assert one(nested(49)).data == nested(49)
+    assert "nested more than 50 deep" in refused({**CLOUD, "data": nested(50)})
+    with pytest.raises(EventInvalid, match="nested more than 50 deep"):
+        one(nested(50))
 
 
 @pytest.mark.parametrize(
@@ -396,14 +400,42 @@ def test_half_a_character_is_refused(changed: dict[str, Any]) -> None:
     said.encode()
 
 
-@pytest.mark.parametrize("number", ["1e999", "-1e999", '[1, {"a": 2e308}]'])
+@pytest.mark.parametrize("raw", [r'"\ud800"', r'{"\udfff": 1}', r'[["a", "\ude00\ud83d"]]'])
+def test_half_a_character_is_refused_where_it_is_read(raw: str) -> None:
+    with pytest.raises(EventInvalid, match="surrogate pair, which is not Unicode"):
+        envelopes.decode(raw.encode())
+    assert envelopes.decode(rb'"\ud83d\ude00"') == "\N{GRINNING FACE}"
+
+
+@pytest.mark.parametrize(
+    "number", ["1e999", "-1e999", '[1, {"a": 2e308}]', "1" * 310, "-" + "9" * 4000, "1" * 5000]
+)
 def test_a_number_beyond_all_numbers_is_refused_and_not_kept_as_another(number: str) -> None:
     raw = json.dumps({**CLOUD, "data": "here"}).replace('"here"', number).encode()
 
-    assert "too large to be kept" in refused(envelopes.decode(raw))
+    with pytest.raises(EventInvalid, match="too large to be kept"):
+        envelopes.decode(raw)
 
 
-@pytest.mark.parametrize("data", [10**4000, 2**63, -(2**70), 5e-324, 1.7976931348623157e308])
+@pytest.mark.parametrize(
+    "data", [float("inf"), float("-inf"), float("nan"), {"a": [10**310]}, [-(10**5000)]]
+)
+def test_what_came_another_way_than_as_text_keeps_the_same_rules(data: Any) -> None:
+    assert "too large to be kept" in refused({**CLOUD, "data": data})
+    assert "too large to be kept" in refused({**GRID, "data": data})
+
+
+def test_a_large_number_is_no_extension_attribute_either() -> None:
+    assert "too large to be kept" in refused({**CLOUD, "tenant": 10**400})
+
+
+def test_a_byte_order_mark_is_not_taken_for_text() -> None:
+    assert envelopes.decode(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+    with pytest.raises(EventInvalid, match="not UTF-8"):
+        envelopes.decode('{"a": 1}'.encode("utf-16"))
+
+
+@pytest.mark.parametrize("data", [10**300, 2**63, -(2**70), 5e-324, 1.7976931348623157e308])
 def test_numbers_are_kept_to_the_last_digit(data: float) -> None:
     event = parsed({**CLOUD, "data": data})
 

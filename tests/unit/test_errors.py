@@ -16,6 +16,7 @@ from shared.errors import (
     StorageUnavailable,
     Transient,
     WorkspaceUnavailable,
+    listed,
 )
 
 
@@ -33,6 +34,15 @@ def test_problems_are_told_in_the_order_of_files_and_lines() -> None:
         "triggers/b.yml: whole document",
         "triggers/b.yml:2: second",
     ]
+
+
+def test_names_in_a_sentence_are_twenty_at_most() -> None:
+    names = [f"n{number}" for number in range(25)]
+
+    assert listed([]) == "none"
+    assert listed(["b", "a"]) == "b, a"
+    assert listed(names[:20]).endswith("n18, n19")
+    assert listed(names).endswith("n18, n19 and 5 more")
 
 
 def test_a_caller_can_tell_what_is_worth_repeating() -> None:

@@ -255,3 +255,38 @@ def test_a_path_that_leads_elsewhere_is_refused(path: str) -> None:
             subject=f"/blobServices/default/containers/landing/blobs/{path}",
             data={**DATA, "url": f"https://contosolake.blob.core.windows.net/landing/{path}"},
         )
+
+
+def test_an_etag_is_the_same_in_quotes_and_without() -> None:
+    assert (
+        made(data={**DATA, "eTag": '"0x9"'}).dedupe_key()
+        == made(data={**DATA, "eTag": "0x9"}).dedupe_key()
+    )
+    with pytest.raises(EventInvalid, match="eTag"):
+        made(data={**DATA, "eTag": '""'})
+
+
+def test_what_an_event_keeps_of_itself_is_no_part_of_it() -> None:
+    asked, never = made(), made()
+    assert asked.blob is asked.blob
+    assert asked.content is asked.content
+    assert asked.content == never.model_dump(mode="json")
+
+    assert asked == never
+    assert asked.model_dump() == never.model_dump()
+    assert asked.model_dump_json() == never.model_dump_json()
+    assert repr(asked) == repr(never)
+    assert asked.model_extra == never.model_extra
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_a_changed_copy_looks_at_itself_anew(deep: bool) -> None:
+    asked = made()
+    assert asked.blob is not None
+    assert asked.content["subject"] == SUBJECT
+    moved = {"subject": SUBJECT + "x", "data": {**DATA, "url": URL + "x"}}
+    copied = asked.model_copy(update=moved, deep=deep)
+
+    assert copied.blob == BlobPlace(account="contosolake", container="landing", path="sales/a.csvx")
+    assert copied.content["subject"] == SUBJECT + "x"
+    assert asked.model_copy(update={"type": "other"}).blob is None

@@ -1,8 +1,9 @@
 import json
+import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared import expressions
@@ -73,7 +74,7 @@ def test_what_is_not_text_holds_no_expression(value: object) -> None:
 
 
 def test_finding_nothing_is_an_error_that_offers_a_default() -> None:
-    with pytest.raises(ExpressionInvalid, match=r"event\.data\.none \|\| `…`"):
+    with pytest.raises(ExpressionInvalid, match=r"event\.data\.none.*`…`"):
         expressions.evaluate("${{ event.data.none }}", KNOWN)
     with pytest.raises(ExpressionInvalid, match="found nothing"):
         expressions.evaluate("a ${{ event.data.nothing }}", KNOWN)
@@ -215,6 +216,136 @@ def test_check_tells_everything_at_once() -> None:
 )
 def test_check_knows_that_a_field_behind_an_ampersand_is_no_root(template: str) -> None:
     assert expressions.check(template, ROOTS) == []
+
+
+# What they may cost.
+
+HOSTILE = [
+    pytest.param("[@,@]" + "|[@,@][]" * 18, id="a list of two lists, made flat"),
+    pytest.param("[@,@]" + "|[@,@]" * 60, id="lists that grow only when they are written down"),
+    pytest.param("{a:@,b:@}.*|" * 20 + "@", id="objects"),
+    pytest.param("join('',[@,@])|" * 20 + "@", id="text"),
+    pytest.param("[to_string(@)]|" * 25 + "@", id="backslashes"),
+    pytest.param("map(&[@,@],@)|[]|" * 20 + "@", id="a function of each"),
+    pytest.param("map(&`[0,0,0]`,@)|[]|" * 12 + "@", id="literals"),
+    pytest.param("[*].[@,@][]|" * 20 + "@", id="projections"),
+    pytest.param("event[?" + "[@,@][]|" * 20 + "a]", id="within a filter"),
+    pytest.param("event && " + "[@,@][]|" * 20 + "a", id="within a condition"),
+    pytest.param("join(event.data.glue, event.data.list)", id="glue from the event"),
+    pytest.param("join('" + "-" * 200 + "', event.data.list)", id="long glue"),
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_an_expression_that_multiplies_what_it_finds_is_refused_unevaluated(text: str) -> None:
+    # An object that may not be looked at.
+    known: Any = object()
+
+    [problem] = expressions.check("${{" + text + "}}", {"event": None})
+    assert "more than 100 times as much" in problem
+    assert "more than 100 times" in (expressions.unmet(text, known) or "")
+    with pytest.raises(ExpressionInvalid, match="more than 100 times"):
+        expressions.evaluate("${{" + text + "}}", known)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" + ", ".join(f"event.data.a{n}" for n in range(30)) + "]",
+        "{" + ", ".join(f"a{n}: event.a{n}" for n in range(30)) + "}",
+        " || ".join(f"event.data.a == '{n}'" for n in range(20)),
+        "contains(`" + json.dumps([f"a{n}" for n in range(50)]) + "`, event.data.a)",
+        "join(', ', event.data.list[*].name)",
+        "join(event.glue, [event.subject, event.id])",
+        "sort_by(event.data.list, &size)[-1].[name, size] | join('=', [[0], to_string([1])])",
+        "not_null(event.data.a, event.data.b, event.data.c, `0`)",
+    ],
+)
+def test_an_honest_expression_is_not_taken_for_a_hostile_one(text: str) -> None:
+    assert expressions.check("${{ " + text + " }}", {"event": None}) == []
+
+
+STAGES = """
+    [@,@] [@,@][] [*].[@,@] [*].[@,@][] {a:@,b:@} values({a:@,b:@}) [*].{a:@,b:[@]}.* [] [0] [::-1]
+    map(&[@,@],@) map(&`[0,0]`,@) [to_string(@)] join('--',[to_string(@),to_string(@)]) [@] @
+    keys(@) [?@] [?[@,@]] (@||[@,@]) not_null(@,[@,@]) reverse(@) to_array(@) {a:@}.[a,a]
+"""
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(STAGES.split()), max_size=9).map("|".join))
+def test_what_an_expression_makes_is_bounded_by_what_it_was_given(text: str) -> None:
+    known = {"a": ["x" * 50, '"' * 50, [1, 2, 3] * 20, {"b": [["\\"] * 50]}]}
+    try:
+        found = expressions.evaluate("${{" + (text or "@") + "}}", known)
+    except ExpressionInvalid:
+        return
+
+    # Brackets, commas and names of its own come on top.
+    assert len(json.dumps(found)) <= 6 * expressions.MAX_GROWTH * len(json.dumps(known))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "join('-', rows[*].name)",
+        "sort_by(rows, &name)[0].name",
+        "map(&name, rows) | length(@)",
+        "rows[?size > `5`].name | [0]",
+        "sort(rows[*].name) | [-1]",
+        "contains(to_string(rows), 'zzz')",
+        "max_by(rows, &size).name",
+    ],
+)
+def test_a_long_event_costs_an_expression_what_it_is_long(text: str) -> None:
+    def seconds(count: int) -> float:
+        rows = [{"name": f"{n % 997:x}" + "x" * 20, "size": n % 89} for n in range(count)]
+        started = time.process_time()
+        expressions.evaluate("${{" + text + "}}", {"rows": rows})
+        return time.process_time() - started
+
+    assert seconds(20_000) <= 8 * seconds(5_000) + 0.3
+
+
+def test_why_an_expression_cannot_be_worked_out_is_short_and_shows_no_secret() -> None:
+    known = {"list": ["x" * 100_000, "AccountKey=c2VjcmV0c2VjcmV0"]}
+    for text in ("abs(list)", "abs(list[0])", "abs(list[1])"):
+        with pytest.raises(ExpressionInvalid) as raised:
+            expressions.evaluate("${{" + text + "}}", known)
+        assert len(str(raised.value)) < 400
+        assert "c2Vj" not in str(raised.value)
+
+
+# What looks as if it negated more than it does.
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("!event.data.x", "write '!(event.data.x)'"),
+        ("!event.data.x == `1`", "write '!(event.data.x)'"),
+        ("event.id == 'a' && !event.data.x", "write '!(event.data.x)'"),
+        ("contains(event.data.list[::2], !event.data.x)", "write '!(event.data.x)'"),
+        ("event.data.list[? !event.y]", "write '!(event.y)'"),
+        ("!event.data.list[0]", "write '!(…)'"),
+        ("!event.*", "write '!(…)'"),
+        ("!event[?id].x", "write '!(…)'"),
+    ],
+)
+def test_a_member_of_what_is_negated_is_a_mistake_with_a_remedy(text: str, remedy: str) -> None:
+    for problems in (
+        expressions.check_condition(text, ROOTS),
+        expressions.check("${{" + text + "}}", ROOTS),
+    ):
+        [problem] = problems
+        assert remedy in problem
+
+
+@pytest.mark.parametrize(
+    "text", ["!(event.data.x)", "!event", "!contains(event.id, 'x')", "!event[0]", "!!(event.x)"]
+)
+def test_what_is_negated_as_a_whole_is_well(text: str) -> None:
+    assert expressions.check_condition(text, ROOTS) == []
 
 
 # Conditions.

@@ -299,6 +299,26 @@ def test_a_record_that_cannot_be_read_says_which(
         ledger.read("on-upload", "k1")
 
 
+def test_a_record_that_cannot_be_read_shows_nothing_of_what_it_holds(
+    ledger: Ledger, blobs: MemoryBlobs
+) -> None:
+    content = record().model_dump(mode="json", by_alias=True)
+    content |= {"state": "xyzzy", "transitions": [{"state": "plugh", "at": "plover"}]}
+    blobs.put("ledger/on-upload/k1.json", json.dumps(content).encode())
+    with pytest.raises(RecordUnreadable) as raised:
+        ledger.read("on-upload", "k1")
+
+    said = str(raised.value)
+    assert said.endswith("3 errors, at state, transitions.0.state, transitions.0.at")
+    assert not re.search("xyzzy|plugh|plover", said)
+
+
+def test_a_reason_says_only_so_much() -> None:
+    assert Reason(code="c", text="x" * 2_000).text == "x" * 2_000
+    assert Reason(code="c", text="x" * 900_000).text == "x" * 1_999 + "…"
+    assert Reason.model_validate({"code": "c", "text": "x" * 2_001}).text == "x" * 1_999 + "…"
+
+
 def test_open_lists_what_is_marked_until_it_is_closed(ledger: Ledger) -> None:
     for trigger, key in [("b", "2"), ("a", "1"), ("a-b", "3")]:
         assert ledger.mark_open(trigger, key, scene.event()) == NOW

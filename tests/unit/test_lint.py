@@ -104,6 +104,20 @@ def test_every_text_of_a_trigger_is_looked_at() -> None:
     assert "captures has no 'regoin', only file, region" in problems[-1].message
 
 
+def test_an_expression_that_could_take_for_ever_has_its_line() -> None:
+    [found] = messages(file(tags={"note": "${{ [@,@]" + "|[@,@][]" * 18 + " }}"}))
+
+    assert found.startswith("9: ")
+    assert "more than 100 times as much" in found
+
+
+def test_a_condition_that_negates_too_little_has_its_line_and_remedy() -> None:
+    [found] = messages(made({"http": {}, "where": "!event.data.x"}))
+
+    assert found.startswith("4: ")
+    assert found.endswith("write '!(event.data.x)'")
+
+
 def test_a_wrong_path_has_its_line() -> None:
     assert check(file(path="sales/{region")) == [
         Problem(

@@ -1,5 +1,6 @@
 """The runs that are wanted, and what each would run."""
 
+import re
 from typing import Any
 
 import pytest
@@ -125,6 +126,25 @@ def test_an_event_that_names_a_pipeline_it_may_not_is_a_reason(here: Scene) -> N
     _, why = bound(here, matched(here, event()))
     assert isinstance(why, Reason)
     assert why.code == "pipeline_missing"
+
+
+@pytest.mark.parametrize("parts", ["x" * 900_000, ["x" * 900_000], [5], "azureml:"])
+def test_a_reason_is_not_as_long_as_what_an_event_says(here: Scene, parts: Any) -> None:
+    here.publish(trigger(pipeline="${{ join('-', event.data.parts) }}", allow=[PIPELINE]))
+    found, why = bound(here, matched(here, event(data={"parts": parts})))
+
+    assert found is None
+    assert isinstance(why, Reason)
+    assert why.code == "pipeline_not_allowed"
+    assert len(why.text) < 600
+
+
+def test_not_all_pipelines_are_named_when_there_are_many(here: Scene) -> None:
+    here.publish(pipelines=[pipeline(name=f"p{number:03}") for number in range(100)])
+    _, why = bound(here, here.orders.requested(request(name="other")))
+
+    assert isinstance(why, Reason)
+    assert re.search(r"p000, p001, .*p01\d and 8\d more\.$", why.text)
 
 
 # What a client asks for.

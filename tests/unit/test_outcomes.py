@@ -1,5 +1,6 @@
 """What becomes of runs, told to others."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -341,10 +342,16 @@ def test_a_message_is_a_cloud_event_with_what_subscriptions_filter_on(
 )
 def test_a_connection_that_is_none_is_no_more_than_that(here: Scene, connection: str) -> None:
     here.dispatcher.handle(event())
+    clock = [0.0]
     sender = ServiceBusOutcomes(
-        "told", connection=connection, namespace=None, credential=Anonymous()
+        "told",
+        connection=connection,
+        namespace=None,
+        credential=Anonymous(),
+        monotonic=lambda: clock[-1],
     )
-    for _ in range(2):
+    for time in (100.0, 200.0):
+        clock.append(time)
         with pytest.raises(MessagingUnavailable, match="outcomes for the topic 'told'") as caught:
             sender.publish([outcome(here.record(), State.SUBMITTED, DEPLOYMENT)])
         assert "c2Vj" not in str(caught.value)
@@ -355,3 +362,32 @@ class Anonymous:
 
     def get_token(self, *scopes: str, **_: Any) -> AccessToken:
         raise AssertionError(scopes)
+
+
+def test_a_topic_that_does_not_answer_is_left_alone_for_a_while(here: Scene) -> None:
+    here.dispatcher.handle(event())
+    told, clock = [outcome(here.record(), State.SUBMITTED, DEPLOYMENT)], [0.0]
+    sender = ServiceBusOutcomes(
+        "told", connection="x", namespace=None, credential=Anonymous(), monotonic=lambda: clock[-1]
+    )
+    says = []
+    for time in (100.0, 101.0, 200.0):
+        clock.append(time)
+        with pytest.raises(MessagingUnavailable) as caught:
+            sender.publish(told)
+        says.append("lately" in str(caught.value))
+
+    assert says == [False, True, False]
+
+
+def test_an_outcome_is_never_larger_than_a_message_may_be(here: Scene) -> None:
+    here.dispatcher.handle(event())
+    record = here.record()
+    assert record.body is not None
+    body = record.body.model_copy(update={"inputs": {"text": "x" * 300_000}})
+    large = outcome(record.model_copy(update={"body": body}), State.SUBMITTED, DEPLOYMENT)
+    content = json.loads(str(outcomes._message(large)))
+
+    assert len(json.dumps(content)) < 60_000
+    assert content["data"]["run"] == record.run_id
+    assert content["data"]["inputs"] is None

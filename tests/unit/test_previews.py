@@ -4,12 +4,16 @@ from typing import Any
 import pytest
 
 from shared.definitions import TriggerDefinition
-from shared.errors import NotFound, RequestInvalid, StorageUnavailable
-from shared.events import Event
+from shared.errors import EventInvalid, NotFound, RequestInvalid, StorageUnavailable
+from shared.events import BLOB_CREATED, MESSAGE, Event
 from shared.lakes import Upload
-from shared.previews import Previews
+from shared.previews import Previews, arriving
 from tests.fakes import MemoryLakes
 from tests.unit.scene import TRIGGER, Scene, event, pipeline, trigger
+
+#: What a CloudEvent needs.
+ENVELOPE = {"specversion": "1.0", "id": "1", "source": "me", "type": "test"}
+BLOBS = {"blob": {"account": "contosolake", "container": "landing", "path": "{file}"}}
 
 
 @pytest.fixture
@@ -37,6 +41,12 @@ def upload(here: Scene, path: str, **changes: Any) -> Upload:
 def plain(**changes: Any) -> Event:
     given = {"id": "1", "source": "me", "type": "test", "time": "2026-03-01T12:00:00Z", **changes}
     return Event.model_validate(given)
+
+
+def arrived(here: Scene, name: str, content: dict[str, Any]) -> Event:
+    """An event as it would have come to a trigger that is published."""
+    trigger = here.index.read().snapshot.triggers[name].definition
+    return arriving(trigger, content, id="made", source="/http/key", now=here.world.now)
 
 
 def definition(name: str, spec: dict[str, Any], **action: Any) -> TriggerDefinition:
@@ -127,27 +137,112 @@ def test_an_event_counts_as_come_the_way_its_trigger_waits_for(
 ) -> None:
     here.publish(definition("any", spec), pipelines=[pipeline("train", inputs={})])
 
-    assert previews(here).against("any", plain(data=data)).decision == "would_run"
+    come = arrived(here, "any", {**ENVELOPE, "data": data})
+    assert previews(here).against("any", come).decision == "would_run"
     other = plain(data=data, via="queue/elsewhere")
     expected = "would_run" if "event" in spec else "no_match"
     assert previews(here).against("any", other).decision == expected
 
 
+@pytest.mark.parametrize(
+    ("spec", "data", "type", "via"),
+    [
+        ({"service_bus": {"queue": "orders"}}, 1, MESSAGE, "queue/orders"),
+        ({"http": {}}, [], "signalbox.http", "http/any"),
+        ({"run": {}}, {"status": "failed"}, "signalbox.run.failed", "run/"),
+        ({"run": {}}, {"pipeline": "first"}, "signalbox.run.None", "run/first"),
+        ({"event": {"type": "test"}}, 1, "test", ""),
+    ],
+)
+def test_data_alone_is_an_event_where_no_envelope_comes(
+    here: Scene, spec: dict[str, Any], data: Any, type: str, via: str
+) -> None:
+    here.publish(definition("any", spec), pipelines=[pipeline("train", inputs={})])
+    event = arrived(here, "any", {"data": data})
+
+    assert (event.id, event.source, event.time) == ("made", "/http/key", here.world.now)
+    assert (event.type, event.via) == (type, via)
+    if "run" not in spec:
+        assert event.data == data
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"service_bus": {"queue": "orders"}, "filter": {"exact": {"subject": "count"}}},
+        {"http": {}, "filter": {"exact": {"source": "till"}}},
+        {"event": {"type": "sold", "source": "till", "subject": "cou{rest}"}},
+        {"run": {}, "filter": {"exact": {"id": "7"}}},
+    ],
+)
+def test_data_may_have_what_its_trigger_asks_for_beside_it(
+    here: Scene, spec: dict[str, Any]
+) -> None:
+    here.publish(definition("any", spec), pipelines=[pipeline("train", inputs={})])
+    said = {"subject": "count", "type": "sold", "source": "till", "id": "7"}
+    come = arrived(here, "any", {**said, "data": {"status": "completed"}})
+
+    assert said == {name: getattr(come, name) for name in said}
+    assert previews(here).against("any", come).decision == "would_run"
+    with pytest.raises(EventInvalid, match="unusable attributes: subject"):
+        arrived(here, "any", {"subject": 7, "data": {}})
+
+
+def test_data_for_a_trigger_of_one_sender_is_from_there(here: Scene) -> None:
+    here.publish(definition("any", {"event": {"type": "sold", "source": "till"}}))
+
+    assert arrived(here, "any", {"data": 1}).source == "till"
+
+
+@pytest.mark.parametrize(
+    ("spec", "content"),
+    [
+        (BLOBS, {"data": 1}),
+        (BLOBS, {}),
+        ({"event": {"type": "test"}}, {"subject": "a"}),
+        ({"event": {"type": "test"}}, {"data": 1, "more": 2}),
+        ({"service_bus": {"queue": "orders"}}, {"data": 1, "via": "queue/other"}),
+    ],
+)
+def test_what_is_no_event_and_not_like_one_is_refused(
+    here: Scene, spec: dict[str, Any], content: dict[str, Any]
+) -> None:
+    here.publish(definition("any", spec), pipelines=[pipeline("train", inputs={})])
+    with pytest.raises(RequestInvalid) as refused:
+        arrived(here, "any", content)
+    assert list(refused.value.problems) == ["event"]
+
+
+def test_a_write_that_is_not_finished_is_no_event_yet(here: Scene) -> None:
+    begun = {
+        **ENVELOPE,
+        "type": BLOB_CREATED,
+        "subject": event().subject,
+        "data": {**event().data, "api": "CreateFile"},
+    }
+    with pytest.raises(RequestInvalid) as refused:
+        arrived(here, TRIGGER, begun)
+    assert list(refused.value.problems) == ["event"]
+
+
 def test_a_chain_that_is_too_long_is_told(here: Scene) -> None:
     here.publish(definition("next", {"run": {}}), pipelines=[pipeline("train", inputs={})])
     data = {"pipeline": "first", "status": "completed", "depth": 5}
-    found = previews(here).against("next", plain(data=data))
+    found = previews(here).against("next", arrived(here, "next", {"data": data}))
 
     assert found.decision == "would_be_dead_letter"
     assert found.problems[0].place == "policies.max_depth"
-    assert previews(here).against("next", plain(data={**data, "depth": 4})).problems == []
+    shorter = arrived(here, "next", {"data": {**data, "depth": 4}})
+    assert previews(here).against("next", shorter).problems == []
 
 
-@pytest.mark.parametrize("data", [None, [], "text"])
+@pytest.mark.parametrize(
+    "data", [None, [], "text", {"depth": True}, {"depth": -1}, {"depth": 101}, {"depth": "1"}]
+)
 def test_the_end_of_a_run_says_of_what(here: Scene, data: Any) -> None:
     here.publish(definition("next", {"run": {}}), pipelines=[pipeline("train", inputs={})])
     with pytest.raises(RequestInvalid) as refused:
-        previews(here).against("next", plain(data=data))
+        arrived(here, "next", {"data": data})
     assert list(refused.value.problems) == ["event.data"]
 
 

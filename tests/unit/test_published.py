@@ -78,6 +78,21 @@ def test_a_version_that_cannot_be_read_says_so(data: bytes) -> None:
         Published(blobs).read("churn", "v1")
 
 
+def test_what_cannot_be_read_is_told_by_its_place_and_never_by_its_value() -> None:
+    content = pipeline().model_dump(mode="json", by_alias=True) | {"tags": {"note": ["xyzzy"]}}
+    with pytest.raises(RecordUnreadable, match=r"1 error, at tags\.note$") as raised:
+        latest(Snapshot(pipelines={"churn": content}), "churn")
+
+    assert "xyzzy" not in str(raised.value)
+
+
+def test_the_inputs_there_are_are_not_all_named_when_there_are_many() -> None:
+    made = pipeline(inputs={f"i{n:03}": {"type": "string", "default": "x"} for n in range(500)})
+    _, problems = made.bind({"x": 1})
+
+    assert problems["x"].endswith("i018, i019 and 480 more")
+
+
 def test_fields_of_a_newer_version_survive() -> None:
     content = pipeline().model_dump(mode="json", by_alias=True) | {"newer": 1}
     content["inputs"]["data"]["newer"] = 2

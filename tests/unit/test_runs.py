@@ -7,9 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import NotFound, RequestInvalid, StorageUnavailable, WorkspaceUnavailable
+from shared.definitions import RESERVED, TriggerDefinition
+from shared.errors import (
+    NotFound,
+    RecordUnreadable,
+    RequestInvalid,
+    StorageUnavailable,
+    WorkspaceUnavailable,
+)
 from shared.ledger import LEASE
-from shared.runs import Runs
+from shared.runs import MAX_TRIGGERS, Runs
 from shared.summaries import RunSummary
 from shared.workspace import FailedStep, Step
 from tests.unit.scene import TRIGGER, Scene, event, fail, pipeline, trigger
@@ -28,9 +35,13 @@ def here() -> Scene:
     return scene
 
 
-def runs(here: Scene) -> Runs:
+def runs(here: Scene, passed_over: int = 5_000) -> Runs:
     return Runs(
-        ledger=here.ledger, history=here.history, workspace=here.workspace, index=here.index
+        ledger=here.ledger,
+        history=here.history,
+        workspace=here.workspace,
+        index=here.index,
+        passed_over=passed_over,
     )
 
 
@@ -192,18 +203,59 @@ def test_one_record_that_cannot_be_read_does_not_hide_the_others(here: Scene) ->
     assert broken not in listed
 
 
-def test_what_an_older_version_told_is_completed_from_the_record(here: Scene) -> None:
-    done = upload(here, status="Completed")
-    [entry] = here.history.entries(TRIGGER)
-    [told] = here.decisions()
-    old = {key: told[key] for key in ("at", "decision", "reason", "run", "pipeline", "job")}
-    here.blobs.put(entry.name, json.dumps(old).encode(), metadata={"decision": "completed"})
+@pytest.mark.parametrize("state", ["completed", "no_match"])
+def test_one_decision_that_cannot_be_read_does_not_hide_the_others(here: Scene, state: str) -> None:
+    upload(here, "sales/a/1.csv", "Completed")
+    here.world.pass_time(600)
+    whole = upload(here, "sales/a/2.csv", "Completed")
+    *_, entry = here.history.entries(TRIGGER)
+    odd = {"decision": state, "run": 7, "event": "none"}
+    here.blobs.put(entry.name, json.dumps(odd).encode(), metadata={"decision": state})
 
-    [line] = runs(here).list().items
-    assert (line.id, line.attempt, line.event.id) == (done, 1, event().id)
-    here.blobs.delete(f"ledger/{done.replace('.', '/')}.json")
-    [line] = runs(here).list().items
-    assert (line.id, line.state, line.attempt) == (done, "completed", 0)
+    [found] = runs(here).decisions(TRIGGER).items
+    assert found.run is not None
+    assert found.run.id == whole
+    assert ids(runs(here).list().items) == [whole]
+    with pytest.raises(RecordUnreadable):
+        runs(here).decided(entry)
+
+
+def many(count: int) -> list[TriggerDefinition]:
+    return [trigger(f"t{number:04}", path=f"p{number}/{{file}}.csv") for number in range(count)]
+
+
+def test_with_too_many_triggers_one_must_be_named(here: Scene) -> None:
+    room = MAX_TRIGGERS - len(RESERVED)
+    here.publish(*many(room))
+    assert runs(here).list().items == []
+
+    here.publish(*many(2_000))
+    for state in (None, "completed", "dead_letter"):
+        here.world.calls.clear()
+        with pytest.raises(RequestInvalid) as refused:
+            runs(here).list(state=state)
+        assert "there are 2,00" in refused.value.problems["trigger"]
+        assert len(here.world.calls) < 5
+    # What is open is one listing, and one trigger is one as well.
+    here.dispatcher.handle(event("p7/a.csv"))
+    assert [run.trigger for run in runs(here).list(state="submitted").items] == ["t0007"]
+    assert [run.trigger for run in runs(here).list(trigger="t0007").items] == ["t0007"]
+
+
+def test_a_list_that_is_cut_says_what_it_leaves_out(here: Scene) -> None:
+    room = MAX_TRIGGERS - len(RESERVED)
+    here.publish(*many(room + 3), pipelines=[])
+    here.dispatcher.handle(event("p7/a.csv"))
+    here.dispatcher.refuse(
+        "no event", id="1", source="s", via="queue/q", at=here.world.now, why="it is none"
+    )
+    here.world.calls.clear()
+    found = runs(here).list(state="dead_letter", cut=True)
+
+    assert {run.trigger for run in found.items} == {"t0007", "unreadable"}
+    assert found.left_out == 3
+    assert len(here.world.calls) < MAX_TRIGGERS + 10
+    assert runs(here).list(trigger="t0007", cut=True).left_out == 0
 
 
 def test_a_page_looks_at_so_many_runs_and_says_where_to_go_on(here: Scene) -> None:
@@ -215,6 +267,22 @@ def test_a_page_looks_at_so_many_runs_and_says_where_to_go_on(here: Scene) -> No
     assert first.items == []
     assert first.cursor is not None
     assert ids(runs(here).list(pipeline="scoring", cursor=first.cursor).items) == [wanted]
+
+
+def test_a_page_passes_over_so_many_other_decisions_and_says_where_to_go_on(here: Scene) -> None:
+    done = upload(here, status="Completed")
+    here.world.pass_time(60)
+    for number in range(250):
+        here.history.filtered(
+            TRIGGER, f"k{number}", event().model_copy(update={"time": here.world.now}), "path x"
+        )
+    impatient = runs(here, passed_over=50)
+    first = impatient.list(trigger=TRIGGER)
+    assert first.items == []
+    assert first.cursor is not None
+
+    assert ids(impatient.list(trigger=TRIGGER, cursor=first.cursor).items) == [done]
+    assert ids(runs(here).list(trigger=TRIGGER).items) == [done]
 
 
 @pytest.mark.parametrize(
@@ -331,7 +399,6 @@ def test_decisions_are_told_newest_first_with_what_was_filtered(here: Scene) -> 
 
     assert [item.decision for item in told.items] == ["no_match", "completed"]
     assert told.items[0].check == "path sales/{region}/{file}.csv"
-    assert told.items[0].event is not None
     assert told.items[0].event.subject.endswith("not-a-csv")
     assert told.items[1].run is not None
     assert told.items[1].run.id == done

@@ -4,7 +4,7 @@ import pytest
 
 from shared.errors import WorkspaceUnavailable
 from shared.ledger import GRACE, LEASE, Reason, Record, State
-from shared.summaries import completed, detail, shown, summary, told, waiting
+from shared.summaries import clean, detail, shown, summary, told, waiting
 from tests.unit.scene import TRIGGER, Scene, event, fail, trigger
 
 
@@ -75,21 +75,6 @@ def test_a_dead_letter_has_no_job_in_studio() -> None:
     assert told(content, studio) == line
 
 
-def test_an_entry_of_an_older_version_is_told_as_far_as_it_goes(here: Scene) -> None:
-    end(here, "Completed")
-    [content] = here.decisions()
-    for later in ("created_at", "attempt", "cancel_requested", "replay_of", "depth"):
-        del content[later]
-    content["event"] = {name: content["event"][name] for name in ("id", "source", "subject")}
-    [entry] = here.history.entries(TRIGGER)
-
-    assert told(content, studio) is None
-    line = told(completed(content, entry), studio)
-    assert line is not None
-    assert (line.id, line.state, line.ended_at) == (here.record().run_id, "completed", entry.at)
-    assert (line.event.id, line.event.time) == (event().id, entry.at)
-
-
 @pytest.mark.parametrize("content", [{}, {"decision": "no_match"}, {"decision": 7, "event": []}])
 def test_what_is_no_run_is_told_as_none(content: dict[str, object]) -> None:
     assert told(content, studio) is None
@@ -109,6 +94,22 @@ def test_a_run_in_full_shows_data_as_paths_and_hides_secrets() -> None:
     assert found.event.data["sure"] is True
     assert found.tags["signalbox_trigger"] == TRIGGER
     assert (found.steps, found.steps_error) == (None, "not asked")
+
+
+def test_names_in_an_event_s_data_hide_secrets_and_say_what_is_one() -> None:
+    data = {
+        "https://x/y?sig=" + "a" * 40: 1,
+        "keys": [{"AccountKey": "a" * 40, "Authorization": "Basic " + "a" * 40}],
+        "account": "a" * 40,
+        "signature": {"AccountKey": 5},
+    }
+
+    assert clean(data) == {
+        "https://x/y[secret]": 1,
+        "keys": [{"AccountKey": "[secret]", "Authorization": "[secret]"}],
+        "account": "a" * 40,
+        "signature": {"AccountKey": 5},
+    }
 
 
 def unsubmitted(error: WorkspaceUnavailable) -> Scene:

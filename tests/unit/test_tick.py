@@ -5,7 +5,7 @@ import pytest
 from shared.errors import StorageUnavailable, WorkspaceUnavailable
 from shared.ledger import ABSENT, LEASE, State
 from shared.tick import BUDGET
-from tests.unit.scene import TRIGGER, Scene, event, fail, interject, trigger
+from tests.unit.scene import TRIGGER, Killed, Scene, event, fail, interject, trigger
 
 BUSY = WorkspaceUnavailable("AzureML answered 503")
 LEASE_OVER = LEASE.total_seconds() + 1
@@ -64,8 +64,8 @@ def test_what_is_not_due_is_not_even_read(here: Scene) -> None:
 def test_a_host_killed_at_any_call_leaves_one_job_and_one_end(
     here: Scene, call: str, applied: bool
 ) -> None:
-    fail(here.world, call, KeyboardInterrupt("killed"), applied=applied)
-    with pytest.raises(KeyboardInterrupt):
+    fail(here.world, call, Killed(), applied=applied)
+    with pytest.raises(Killed):
         here.dispatcher.handle(event())
     here.world.pass_time(30)
     here.dispatcher.handle(event())

@@ -193,6 +193,10 @@ def test_an_event_is_for_the_triggers_of_its_source(event: Event, names: list[st
     assert met(event) == names
 
 
+def test_the_end_of_a_run_is_no_candidate_for_what_waits_for_other_events() -> None:
+    assert {v.trigger.name for v in EVERYTHING.match(COMPLETED)} == {"run", "run-of", "run-by"}
+
+
 def test_an_upload_within_a_message_is_an_upload_and_a_message() -> None:
     upload = scene.event("sales/a.csv").model_copy(update={"via": "queue/inbox"})
 
@@ -354,6 +358,7 @@ SOURCES_WITH_PATTERN = st.sampled_from(["blob", "event"])
 patterns = st.sampled_from(
     ["", "{x}", "sales/{x}", "sal{x}", "sales/a.csv", "orders/{x}", "o{x}/7"]
 )
+ATTRIBUTES = st.sampled_from(["type", "subject", "source", "id", "tenant"])
 
 
 @st.composite
@@ -364,8 +369,13 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
         spec["blob"] = {**spec["blob"], "path": pattern}
     if pattern and "event" in spec:
         spec["event"] = {**spec["event"], "subject": pattern}
+    wanted: dict[str, Any] = {}
     if draw(st.booleans()):
-        spec["filter"] = {"not": {"prefix": {"subject": draw(words)}}}
+        wanted["not"] = {"prefix": {"subject": draw(words)}}
+    if draw(st.booleans()):
+        wanted["exact"] = draw(st.dictionaries(ATTRIBUTES, words, max_size=3))
+    if wanted:
+        spec["filter"] = wanted
     if draw(st.booleans()):
         spec["where"] = "event.id == '1'"
     return spec
@@ -392,8 +402,74 @@ def test_an_event_meets_exactly_the_triggers_that_a_scan_finds(
     assert list(by_index) == sorted(by_index)
     for name, verdict in by_index.items():
         assert verdict == by_scan[name]
-    # What the index leaves out fails by its source or its pattern, and by nothing that comes later.
+    # What the index leaves out fails by its source, its pattern, or the attribute that it is
+    # looked up by, and by nothing that comes later.
     for name in by_scan.keys() - by_index.keys():
         verdict = by_scan[name]
         assert isinstance(verdict, Near)
-        assert not verdict.check.startswith(("filter", "where", "not before"))
+        assert not verdict.check.startswith(("where", "not before"))
+        if verdict.check.startswith("filter"):
+            assert not looked_up(found[name].definition, event)
+    for name in by_index:
+        assert looked_up(found[name].definition, event)
+
+
+def looked_up(trigger: TriggerDefinition, event: Event) -> bool:
+    """Whether an event has what the filter of a trigger is looked up by."""
+    exact = trigger.spec.filter.exact
+    for name in ("type", "subject", "source"):
+        if name in exact:
+            return event.attribute(name) == exact[name]
+    return True
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+@pytest.mark.parametrize("attribute", ["type", "subject", "source"])
+def test_a_trigger_with_an_exact_filter_is_a_candidate_for_that_value_only(
+    spec: dict[str, Any], attribute: str
+) -> None:
+    for event in (COMPLETED, message(), cloud_event(subject="orders/7", via="http/t")):
+        value = event.attribute(attribute)
+        plain, same, other = (
+            {v.trigger.name: v for v in matcher(listening("t", {**spec, **more})).match(event)}
+            for more in (
+                {},
+                {"filter": {"exact": {attribute: value}}},
+                {"filter": {"exact": {attribute: f"{value}x"}}},
+            )
+        )
+
+        assert same.keys() == plain.keys()
+        assert not other
+
+
+def test_of_several_exact_attributes_the_first_is_looked_up_and_the_others_are_asked() -> None:
+    exact = {"tenant": "north", "source": "/orders", "type": "order.placed"}
+    one = matcher(listening("t", {"event": {"type": "order.placed"}, "filter": {"exact": exact}}))
+
+    [verdict] = one.match(cloud_event(source="/other", tenant="north"))
+    assert isinstance(verdict, Near)
+    assert verdict.check == "filter exact source /orders"
+    assert [type(v) for v in one.match(cloud_event(tenant="north"))] == [Match]
+
+
+def test_an_event_is_written_down_once_for_all_conditions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times = []
+    dump = Event.model_dump
+
+    def counted(self: Event, **how: Any) -> dict[str, Any]:
+        times.append(how)
+        return dump(self, **how)
+
+    monkeypatch.setattr(Event, "model_dump", counted)
+    where = [f"event.data.kind == '{number}'" for number in range(5)]
+    triggers = [
+        listening(f"t{at}", {"service_bus": {"queue": "inbox"}, "where": text})
+        for at, text in enumerate(where)
+    ]
+    found = list(matcher(*triggers).match(message(b'{"kind": "3"}')))
+
+    assert [type(verdict) for verdict in found] == [Near, Near, Near, Match, Near]
+    assert len(times) == 1

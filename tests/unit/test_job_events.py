@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared import job_events
 from shared.binding import DEPLOYMENT_TAG, RUN_TAG
 from shared.definitions import TriggerDefinition
 from shared.errors import RecordUnreadable, StorageUnavailable, WorkspaceUnavailable
 from shared.events import Event
 from shared.ledger import State
-from shared.observer import Observer
 from tests.fakes import World
 from tests.unit.scene import DEPLOYMENT, PIPELINE, Scene, event, fail, trigger
 
@@ -38,10 +38,6 @@ def here() -> Scene:
     here.dispatcher.handle(event())
     here.workspace.end(here.record().attempt.job_name, "Completed")
     return here
-
-
-def observer(here: Scene, deployment: str = DEPLOYMENT) -> Observer:
-    return Observer(deployment=deployment, dispatcher=here.dispatcher, submission=here.submission)
 
 
 def said(here: Scene, type: str = COMPLETED, **data: Any) -> Event:
@@ -71,7 +67,7 @@ def started(here: Scene) -> set[str]:
 
 @pytest.mark.parametrize("type", [COMPLETED, CHANGED])
 def test_the_end_of_our_job_makes_its_run_be_looked_at_now(here: Scene, type: str) -> None:
-    observer(here).handle(said(here, type))
+    here.dispatcher.handle(said(here, type))
 
     assert here.record().state is State.COMPLETED
     assert here.markers() == []
@@ -79,22 +75,31 @@ def test_the_end_of_our_job_makes_its_run_be_looked_at_now(here: Scene, type: st
 
 def test_azureml_s_word_is_a_hint_and_its_get_decides(here: Scene) -> None:
     here.workspace.end(here.record().attempt.job_name, "Running")
-    observer(here).handle(said(here, runStatus="Completed"))
+    here.dispatcher.handle(said(here, runStatus="Completed"))
 
     assert here.record().state is State.RUNNING
 
 
 def test_hints_come_twice_late_and_in_no_order(here: Scene) -> None:
     for type in (COMPLETED, CHANGED, COMPLETED):
-        observer(here).handle(said(here, type, runStatus="Running"))
+        here.dispatcher.handle(said(here, type, runStatus="completed"))
+    here.dispatcher.handle(said(here, runStatus="Running"))
 
     assert here.record().state is State.COMPLETED
     assert len(here.decisions()) == 1
 
 
+def test_how_far_a_job_is_costs_no_request(here: Scene) -> None:
+    here.calls()
+    for status in ("Queued", "Preparing", "Running", "Finalizing"):
+        here.dispatcher.handle(said(here, CHANGED, runStatus=status))
+
+    assert here.calls() == []
+
+
 def test_our_own_runs_start_nothing_a_second_way(here: Scene) -> None:
     # What waits for any run's end is told of ours by the ledger: here it would start itself.
-    observer(here).handle(said(here))
+    here.dispatcher.handle(said(here))
 
     assert started(here) == {"on-upload"}
 
@@ -109,7 +114,7 @@ def test_what_is_said_of_a_step_of_ours_is_left_out(here: Scene) -> None:
         "ParentRunId",
     ):
         step = said(here, runId="0f8fad5b-d9cb", runTags={}, runProperties={name: job})
-        observer(here).handle(step)
+        here.dispatcher.handle(step)
 
     assert here.calls() == []
     assert started(here) == {"on-upload"}
@@ -117,8 +122,8 @@ def test_what_is_said_of_a_step_of_ours_is_left_out(here: Scene) -> None:
 
 def test_another_deployment_s_runs_are_its_own_business(here: Scene) -> None:
     here.calls()
-    observer(here, "other").handle(said(here))
-    observer(here).handle(said(here, runTags={RUN_TAG: here.record().run_id}))
+    assert job_events.ended_run(said(here), "other") is None
+    here.dispatcher.handle(said(here, runTags={RUN_TAG: here.record().run_id}))
 
     assert here.calls() == []
     assert here.record().state is State.SUBMITTED
@@ -126,13 +131,13 @@ def test_another_deployment_s_runs_are_its_own_business(here: Scene) -> None:
 
 
 def test_the_end_of_anybody_else_s_run_is_an_event(here: Scene) -> None:
-    observer(here).handle(said(here, runId="calm_river_7", runTags={}))
+    here.dispatcher.handle(said(here, runId="calm_river_7", runTags={}))
 
     assert started(here) == {"on-upload", "anybody"}
 
 
 def test_whatever_else_azureml_says_is_an_event(here: Scene) -> None:
-    observer(here).handle(said(here, MODEL))
+    here.dispatcher.handle(said(here, MODEL))
 
     assert "models" in started(here)
     assert here.record().state is State.SUBMITTED
@@ -155,7 +160,7 @@ def test_whatever_else_azureml_says_is_an_event(here: Scene) -> None:
 )
 def test_a_forged_run_harms_nothing(here: Scene, run: Any) -> None:
     before = {name: blob.data for name, blob in here.blobs.stored.items()}
-    observer(here).handle(said(here, runTags={RUN_TAG: run, DEPLOYMENT_TAG: DEPLOYMENT}))
+    here.dispatcher.handle(said(here, runTags={RUN_TAG: run, DEPLOYMENT_TAG: DEPLOYMENT}))
 
     assert {name: blob.data for name, blob in here.blobs.stored.items()} == before
 
@@ -163,7 +168,7 @@ def test_a_forged_run_harms_nothing(here: Scene, run: Any) -> None:
 def test_a_forged_hint_for_a_real_run_only_makes_it_be_looked_at(here: Scene) -> None:
     here.workspace.end(here.record().attempt.job_name, "Running")
     forged = said(here, runId="on-upload-0123456789abcdef-a1", runStatus="Failed")
-    observer(here).handle(forged)
+    here.dispatcher.handle(forged)
 
     assert here.record().state is State.RUNNING
 
@@ -182,7 +187,7 @@ def test_what_cannot_be_looked_at_now_is_left_to_the_timer(
 ) -> None:
     hint = said(here)
     fail(here.world, call, error)
-    observer(here).handle(hint)
+    here.dispatcher.handle(hint)
     assert here.record().state is State.SUBMITTED
 
     here.tick.run()
@@ -192,7 +197,7 @@ def test_what_cannot_be_looked_at_now_is_left_to_the_timer(
 def test_an_event_that_cannot_be_written_down_is_asked_for_again(here: Scene) -> None:
     fail(here.world, "create ledger/", StorageUnavailable("storage is down"))
     with pytest.raises(StorageUnavailable):
-        observer(here).handle(said(here, runId="calm_river_7", runTags={}))
+        here.dispatcher.handle(said(here, runId="calm_river_7", runTags={}))
 
 
 values = st.recursive(
@@ -214,6 +219,14 @@ def test_whatever_is_said_of_a_run_is_taken_or_left(type: str, data: Any) -> Non
     here = Scene()
     here.publish(trigger())
     given = Event(id="e", source="/ml", type=type, time=World().now, data=data)
-    observer(here).handle(given)
+    here.dispatcher.handle(given)
 
     assert here.workspace.jobs == {}
+
+
+@pytest.mark.parametrize("via", ["", "queue/signalbox-events", "topic/news/signalbox"])
+def test_our_own_runs_start_nothing_whatever_way_they_are_told(here: Scene, via: str) -> None:
+    here.dispatcher.handle(said(here).model_copy(update={"via": via}))
+
+    assert started(here) == {"on-upload"}
+    assert here.record().state is State.COMPLETED
