@@ -6,10 +6,12 @@ the line to each of its findings, and the findings it leaves to the service.
 
 import difflib
 import json
+import logging
 import re
 import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,12 @@ _PIPELINE_KEYS = frozenset(_KEYS | {"$schema", "settings", "jobs"})
 _STEP_KEYS = frozenset(
     _KEYS
     | {"command", "code", "environment", "environment_variables", "resources", "limits"}
-    | {"distribution", "queue_settings", "is_deterministic"}
+    | {"distribution", "queue_settings", "is_deterministic", "comment"}
+)
+
+#: Source: azure.ai.ml's PipelineJobSettingsSchema, without what is in private preview.
+_SETTINGS = frozenset(
+    {"default_datastore", "default_compute", "continue_on_step_failure", "force_rerun"}
 )
 
 _PARENT_INPUT = re.compile(r"\$\{\{\s*parent\.inputs\.([\w-]+)\s*\}\}")
@@ -97,8 +104,12 @@ def load(document: Document) -> Graph:
         graph = Graph(document=document, nodes=_nodes(document))
     except DefinitionsInvalid as error:
         # The SDK follows references to learn types, and trips over what was found already.
-        told = {problem.line for problem in problems}
-        problems += [problem for problem in error.problems if not told or problem.line > 1]
+        told = {(problem.file, problem.line) for problem in problems}
+        problems += [
+            problem
+            for problem in error.problems
+            if not told or (problem.line > 1 and (problem.file, problem.line) not in told)
+        ]
     if graph:
         problems += _misfits(graph)
     if problems or graph is None:
@@ -186,6 +197,7 @@ def _unsupported(document: Document) -> Iterator[Problem]:
     if content.get("type", "pipeline") != "pipeline":
         yield document.problem(("type",), f"type is {content['type']!r}; only 'pipeline' is taken")
     yield from _typos(document, (), content, _PIPELINE_KEYS)
+    yield from _typos(document, ("settings",), mapping(content.get("settings")), _SETTINGS)
     if "component" in content:
         yield document.problem(("component",), "a job of one component is not taken yet")
     if not mapping(content.get("jobs")):
@@ -241,10 +253,11 @@ def _unsupported_node(document: Document, node: str, value: Any) -> Iterator[Pro
 def _typos(
     document: Document, place: Place, content: dict[str, Any], known: frozenset[str]
 ) -> Iterator[Problem]:
-    """Keys that look like others; the SDK takes unknown ones in silence."""
+    """Keys that are not known; the SDK warns of some, and takes others in silence."""
     for key in content.keys() - known:
-        if meant := difflib.get_close_matches(key, known, n=1, cutoff=0.8):
-            yield document.problem((*place, key), f"{key!r} is not known; {meant[0]!r} is")
+        meant = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
+        said = f"{meant[0]!r} is" if meant else f"known are {', '.join(sorted(known))}"
+        yield document.problem((*place, key), f"{key!r} is not known; {said}")
 
 
 def _missing(document: Document, place: Place, step: dict[str, Any]) -> Iterator[Problem]:
@@ -275,7 +288,8 @@ def _nodes(document: Document) -> dict[str, dict[str, Any]]:
     from azure.ai.ml.entities import PipelineComponent, PipelineJob
 
     try:
-        job = load_job(document.path)
+        with _without_warnings():
+            job = load_job(document.path)
         assert isinstance(job, PipelineJob)
         assert isinstance(job.component, PipelineComponent)
         with tempfile.TemporaryDirectory() as folder:
@@ -287,12 +301,38 @@ def _nodes(document: Document) -> dict[str, dict[str, Any]]:
     return {node: nodes[node] for node in document.content["jobs"]}
 
 
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keeps the SDK from printing the findings that its report has as well."""
+    log = logging.getLogger("azure.ai.ml.entities._validation.core")
+    log.addFilter(_no_warning)
+    try:
+        yield
+    finally:
+        log.removeFilter(_no_warning)
+
+
+def _no_warning(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.WARNING
+
+
 def _text(bound: Any) -> str:
     return str(bound.get("path", "") if isinstance(bound, dict) else bound)
 
 
 def _short_text(text: str) -> str:
     return textwrap.shorten(text, 280)
+
+
+def _follows(document: Document, place: Place) -> bool:
+    """Whether a finding only follows from an unknown key, which is told as that.
+
+    A step with such a key is none to the SDK, which then asks for a component.
+    """
+    if place[:1] != ("jobs",) or place[2:] != ("component",):
+        return False
+    step = mapping(mapping(document.content.get("jobs")).get(str(place[1])))
+    return "component" not in step and not step.keys() <= _STEP_KEYS
 
 
 def _sdk_problems(document: Document, error: Exception) -> list[Problem]:
@@ -310,6 +350,7 @@ def _sdk_problems(document: Document, error: Exception) -> list[Problem]:
         where = str(finding.get("path", "*"))
         place = tuple(where.split(".")) if where != "*" else ()
         message = _short_text(str(finding.get("message", "")))
-        problems.append(document.problem(place, f"{where}: {message}" if place else message))
+        if not _follows(document, place):
+            problems.append(document.problem(place, f"{where}: {message}" if place else message))
     said = f"the AzureML SDK cannot read it: {type(error).__name__}: {text}"
     return problems or [document.problem((), _short_text(said))]

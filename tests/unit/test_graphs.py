@@ -1,5 +1,7 @@
 """Everything wrong with a pipeline is found before anything is registered, each at its line."""
 
+import logging
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -312,10 +314,10 @@ def test_files_that_would_be_left_behind_are_told(tmp_path: Path) -> None:
 
 def test_a_component_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     text = "type: pipeline\njobs:\n  own: {type: command, component: ../gone.yml}\n"
-    found = problems(tmp_path, text)
+    [problem] = problems(tmp_path, text)
 
-    assert {problem.line for problem in found} == {3}
-    assert any("there is no file or folder '../gone.yml'" in problem.message for problem in found)
+    assert problem.line == 3
+    assert problem.message == "there is no file or folder '../gone.yml'"
 
 
 @pytest.mark.parametrize(
@@ -379,6 +381,53 @@ def test_an_unknown_key_is_found_at_its_line(tmp_path: Path) -> None:
     [problem] = problems(tmp_path, text)
 
     assert problem.line == line_of(text, "expriment_name")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("type: pipeline\n", "type: pipeline\nexperimnt_name: x\n", "'experiment_name' is"),
+        ("type: pipeline\n", "type: pipeline\nzzz: x\n", "known are $schema, "),
+        ("  use:\n", "  use:\n    inptus: {}\n", "'inputs' is"),
+        ("  use:\n", "  use:\n    zzz: 1\n", "known are code, "),
+        (
+            "type: pipeline\n",
+            "type: pipeline\nsettings: {default_compte: azureml:cpu}\n",
+            "'default_compute' is",
+        ),
+        (
+            "type: pipeline\n",
+            "type: pipeline\nsettings:\n  zzz: 1\n",
+            "known are continue_on_step_failure, default_compute, ",
+        ),
+    ],
+)
+def test_an_unknown_key_is_told_once_and_nothing_is_printed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], old: str, new: str, said: str
+) -> None:
+    with_a_warning = logging.StreamHandler(sys.stderr)
+    logging.getLogger("azure.ai.ml").addHandler(with_a_warning)
+    try:
+        [problem] = problems(tmp_path, INLINE.replace(old, new, 1))
+    finally:
+        logging.getLogger("azure.ai.ml").removeHandler(with_a_warning)
+
+    assert said in problem.message
+    assert "Unknown field" not in capfd.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore:The .context. parameter")
+def test_what_is_known_is_what_the_sdk_knows() -> None:
+    from azure.ai.ml._schema.pipeline.component_job import CommandSchema
+    from azure.ai.ml._schema.pipeline.pipeline_job import PipelineJobSchema
+    from azure.ai.ml._schema.pipeline.settings import PipelineJobSettingsSchema
+
+    for schema, known in (
+        (PipelineJobSchema, graphs._PIPELINE_KEYS),
+        (CommandSchema, graphs._STEP_KEYS),
+        (PipelineJobSettingsSchema, graphs._SETTINGS),
+    ):
+        assert set(schema(context={"base_path": "."}).load_fields) <= known
 
 
 @pytest.mark.parametrize(
