@@ -21,6 +21,7 @@ Exit codes:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
+@click.version_option(package_name="signalbox", prog_name="signalbox")
 def main() -> None:
     """Start Azure Machine Learning pipelines because something happened."""
 

@@ -5,6 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -28,7 +29,7 @@ _PLANNED = {"created": "create", "updated": "update", _UNCHANGED: _UNCHANGED}
 @click.command(short_help="Register pipelines and switch triggers on.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Say what would change; register and write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print the changes as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the changes, or errors, as JSON.")
 def publish(folder: Path, dry_run: bool, as_json: bool) -> None:
     """Register the pipelines in FOLDER and switch their triggers on.
 
@@ -54,6 +55,9 @@ def publish(folder: Path, dry_run: bool, as_json: bool) -> None:
             with contextlib.redirect_stderr(_WithoutBlankLines(sys.stderr)):
                 changes = found.publish(folder, lambda step: errors.line(f"  {step}"), planned)
     except DefinitionsInvalid as error:
+        if as_json:
+            print_json({"errors": [asdict(problem) for problem in error.problems]})
+            sys.exit(WRONG)
         count = len(error.problems)
         raise CommandFailed(
             f"{error}\n\nNothing was published: {count} problem{'s' * (count > 1)}.", WRONG

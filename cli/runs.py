@@ -6,7 +6,7 @@ from cli import running
 from cli.client import Surroundings, pass_surroundings
 from cli.groups import NounGroup, as_json, page, say_more
 from cli.output import Output, print_json
-from cli.text import Json, about, state_of, when
+from cli.text import Json, about, state_of, unreadable, when
 from cli.watching import show_failed_steps, steps_of
 
 
@@ -31,7 +31,7 @@ def list_runs(
     cursor: str | None,
     as_json: bool,
 ) -> None:
-    """Runs: those that are open first, then the others, newest first."""
+    """Runs: those that are open first, then the others, newest end first."""
     answer = surroundings.api().get(
         "runs",
         parameters={
@@ -60,6 +60,7 @@ def show(surroundings: Surroundings, id: str, as_json: bool) -> None:
         return
     output = Output()
     more = {
+        "text": unreadable(run),
         "experiment": run.get("experiment_name"),
         "waits for": (run.get("waiting_for") or {}).get("text"),
     }
@@ -146,13 +147,14 @@ def _show_page(answer: Json, nothing: str, *, reasons: bool = False) -> None:
             item.get("id"),
             state_of(item),
             when(item.get("created_at")),
+            when(item.get("ended_at")),
             about(item.get("event") or {}),
             *([(item.get("reason") or {}).get("text")] if reasons else [item.get("pipeline")]),
         ]
         for item in items
     ]
     if rows:
-        columns = ("run", "state", "created", "event", "reason" if reasons else "pipeline")
+        columns = ("run", "state", "created", "ended", "event", "reason" if reasons else "pipeline")
         output.table(columns, rows)
     if not rows:
         output.line(nothing if answer.get("cursor") is None else f"{nothing} so far")

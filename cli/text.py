@@ -6,6 +6,9 @@ from typing import Any
 
 Json = dict[str, Any]
 
+#: Characters.
+_BEGINNING = 300
+
 _BLOBS = "/blobServices/default/containers/"
 
 
@@ -47,6 +50,14 @@ def about(event: Json) -> str:
         container, _, path = subject.removeprefix(_BLOBS).partition("/blobs/")
         return f"{container}/{path}"
     return subject or str(event.get("id") or "")
+
+
+def unreadable(run: Json) -> str | None:
+    """The beginning of what came and was no event; None of any other run."""
+    data = (run.get("event") or {}).get("data")
+    if run.get("trigger") != "unreadable" or not isinstance(data, dict):
+        return None
+    return visible(data.get("text") or "")[:_BEGINNING]
 
 
 def reason_of(item: Json) -> str:

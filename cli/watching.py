@@ -86,12 +86,16 @@ class _Lines:
         self._told: set[tuple[str, ...]] = set()
 
     def __call__(self, run: Json) -> None:
-        self._tell("run", state_of(run))
+        over = run.get("state") in FINAL
+        if not over:
+            self._tell("run", state_of(run))
         for waiting in (run.get("waiting_for") or {}).get("text"), run.get("steps_error"):
             if waiting:
                 self._tell("", str(waiting))
         for name, status in steps_of(run):
             self._tell(name, status)
+        if over:
+            self._tell("run", state_of(run))
 
     def _tell(self, *said: str) -> None:
         if said not in self._told:

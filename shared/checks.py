@@ -57,7 +57,7 @@ def after(document: Document, written: Document, nodes: Mapping[str, Node]) -> I
 
 
 def warnings(document: Document, written: Document, nodes: Mapping[str, Node]) -> Iterator[Problem]:
-    """What AzureML takes in silence: keys that look like others, inputs that nobody has."""
+    """What AzureML takes in silence: keys that are not known, inputs that nobody has."""
     content = document.content
     for bound in bound_in(written.content):
         # An input of a group is written group.input.
@@ -66,11 +66,11 @@ def warnings(document: Document, written: Document, nodes: Mapping[str, Node]) -
             yield from _unless(written, bound.place, "input of the component:", port, ports)
     for place, message in _unfit(document, written, nodes, literals.doubt):
         yield document.problem(place, message)
-    yield from _typos(document, (), content, PIPELINE_KEYS)
-    yield from _typos(document, ("settings",), mapping(content.get("settings")), _SETTINGS)
+    yield from _ignored(document, (), content, PIPELINE_KEYS)
+    yield from _ignored(document, ("settings",), mapping(content.get("settings")), _SETTINGS)
     for node, value in mapping(content.get("jobs")).items():
         if mapping(value).get("type", "command") == "command":
-            yield from _typos(document, ("jobs", node), mapping(value), _STEP_KEYS)
+            yield from _ignored(document, ("jobs", node), mapping(value), _STEP_KEYS)
 
 
 def _shape(document: Document) -> Iterator[Problem]:
@@ -89,6 +89,9 @@ def _shape(document: Document) -> Iterator[Problem]:
             yield document.problem(("jobs", node), f"jobs.{node} is not a mapping")
             continue
         yield from _missing(document, ("jobs", node), value)
+        for key in unknown_keys(value):
+            message = f"{key!r} is not known; {_instead(key, _STEP_KEYS)}"
+            yield document.problem(("jobs", node, key), message)
         for port, given in mapping(value.get("inputs")).items():
             yield from _data(document, ("jobs", node, "inputs", port), given)
     for name, value in mapping(content.get("inputs")).items():
@@ -139,13 +142,24 @@ def _missing(document: Document, place: Place, step: dict[str, Any]) -> Iterator
                 yield from _missing(component, ("jobs", child), mapping(content))
 
 
-def _typos(
+def unknown_keys(step: dict[str, Any]) -> set[str]:
+    """Keys of a command spelled out in its step that are not known: the SDK refuses the step."""
+    spelled = step.get("type", "command") == "command" and "component" not in step
+    return step.keys() - _STEP_KEYS if spelled else set()
+
+
+def _ignored(
     document: Document, place: Place, content: dict[str, Any], known: frozenset[str]
 ) -> Iterator[Problem]:
+    """Keys that are not known and that the SDK leaves out."""
     for key in content.keys() - known:
-        if meant := difflib.get_close_matches(key, known, n=1, cutoff=0.8):
-            message = f"{key!r} is not known and ignored by AzureML; {meant[0]!r} is"
-            yield document.problem((*place, key), message)
+        message = f"{key!r} is not known and ignored by AzureML; {_instead(key, known)}"
+        yield document.problem((*place, key), message)
+
+
+def _instead(key: str, known: frozenset[str]) -> str:
+    meant = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
+    return f"{meant[0]!r} is" if meant else f"known are {', '.join(sorted(known))}"
 
 
 def _dangling(document: Document) -> Iterator[Problem]:

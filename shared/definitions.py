@@ -1,9 +1,11 @@
 """What users write: a folder with pipelines/, triggers/ and computes/, a YAML file for each."""
 
+import difflib
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, get_args
 from typing import Literal as TypingLiteral
 
 from pydantic import (
@@ -374,8 +376,10 @@ def _trigger(document: Document) -> TriggerDefinition:
     if name != document.path.stem:
         message = f"name is {name!r}; it must equal the file name, {document.path.stem!r}"
         problems.append(document.problem(("name",), message))
+    content, hollow = _filled(document)
+    problems += hollow
     try:
-        trigger = TriggerDefinition.model_validate(document.content)
+        trigger = TriggerDefinition.model_validate(content)
     except ValidationError as error:
         problems += [document.problem(item["loc"], _in_words(item)) for item in error.errors()]
     if problems:
@@ -383,16 +387,56 @@ def _trigger(document: Document) -> TriggerDefinition:
     return trigger
 
 
+def _filled(document: Document) -> tuple[dict[str, Any], list[Problem]]:
+    """A trigger's content with `{}` for a source that has nothing below it, as it is meant."""
+    content, spec = document.content, document.content.get("spec")
+    bare = [name for name in SOURCES if isinstance(spec, dict) and spec.get(name, 0) is None]
+    if not (bare and isinstance(spec, dict)):
+        return content, []
+    problems = [
+        document.problem(("spec", name), f"spec.{name} has nothing in it; write `{name}: {{}}`")
+        for name in bare
+        # What the others need is told as missing.
+        if name in ("http", "run")
+    ]
+    return {**content, "spec": {**spec, **{name: {} for name in bare}}}, problems
+
+
 def _in_words(item: Any) -> str:
     """A pydantic error as a sentence with the remedy."""
     place = ".".join(str(part) for part in item["loc"]) or "the document"
     match item["type"]:
         case "extra_forbidden":
-            return f"{place} is not a key that is known here; check its spelling"
+            *parts, key = item["loc"]
+            meant = difflib.get_close_matches(str(key), _keys(parts), n=1)
+            hint = f"did you mean {meant[0]!r}?" if meant else "check its spelling"
+            return f"{place} is not a key that is known here; {hint}"
         case "missing":
             return f"{place} is missing"
+        case "string_pattern_mismatch":
+            return f"{place} {_FORMS.get(item['ctx']['pattern']) or item['msg']}"
+        case "model_type":
+            return f"{place} is not a mapping (key: value)"
         case _:
-            return f"{place}: {item['msg']}"
+            return f"{place}: {item['msg'].removeprefix('Value error, ')}"
+
+
+def _keys(place: Sequence[str | int]) -> list[str]:
+    """The keys that a part of a trigger's document may have."""
+    part: type[BaseModel] = TriggerDefinition
+    for name in place:
+        fields = {field.alias or key: field for key, field in part.model_fields.items()}
+        if name in fields:
+            part = next(_models(fields[str(name)].annotation), part)
+    return [field.alias or key for key, field in part.model_fields.items()]
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that a field may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
 
 
 def _clashes(pipelines: list[PipelineDefinition]) -> list[Problem]:

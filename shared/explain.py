@@ -203,6 +203,9 @@ def _beginning(found: RunDetail) -> list[str]:
     elif found.trigger == UNREADABLE_TRIGGER:
         came = f" from {wording.entity(found.event.via)}" if found.event.via else ""
         lines = [f"Something came{came} that is no event Signalbox understands; it was kept."]
+        text = found.event.data.get("text") if isinstance(found.event.data, dict) else None
+        if text:
+            lines.append(f"It begins: {shown(str(text))}")
     else:
         what = wording.happening(found.event)
         lines = [f"{stamp(found.event.time)}: {what}; trigger {found.trigger} took it."]

@@ -5,14 +5,16 @@ the line to each of its findings, and the findings it leaves to the service.
 """
 
 import json
+import logging
 import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared import checks, documents, nodes, wrapping
 from shared.bindings import PARENT_INPUT, PARENT_OUTPUT, Bound, bound_in
-from shared.documents import Document
+from shared.documents import Document, Place
 from shared.errors import DefinitionsInvalid, Problem
 from shared.nodes import Node, mapping
 
@@ -67,8 +69,13 @@ def load(document: Document) -> Graph:
             graph = _graph(document)
         except DefinitionsInvalid as error:
             # The SDK follows references to learn types, and trips over what was found already.
-            told = {problem.line for problem in problems}
-            problems += [problem for problem in error.problems if not told or problem.line > 1]
+            told = {(problem.file, problem.line) for problem in problems}
+            whole = document.line(())
+            problems += [
+                problem
+                for problem in error.problems
+                if not told or (problem.line > whole and (problem.file, problem.line) not in told)
+            ]
     if graph:
         problems += checks.after(graph.document, graph.jobs_document, graph.nodes)
     if problems or graph is None:
@@ -79,7 +86,8 @@ def load(document: Document) -> Graph:
 
 def _graph(document: Document) -> Graph:
     try:
-        job = nodes.load(document)
+        with _without_warnings():
+            job = nodes.load(document)
     except Exception as error:  # noqa: BLE001 - the SDK has many, and lets Python's own through
         raise DefinitionsInvalid(_sdk_problems(document, error)) from None
     component = job.component
@@ -87,6 +95,32 @@ def _graph(document: Document) -> Graph:
     if component and component.file:
         written = documents.read(component.file, root=document.root)
     return Graph(document=document, jobs_document=written, nodes=job.nodes, component=component)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keeps the SDK from printing the findings that its report has as well."""
+    log = logging.getLogger("azure.ai.ml.entities._validation.core")
+    log.addFilter(_no_warning)
+    try:
+        yield
+    finally:
+        log.removeFilter(_no_warning)
+
+
+def _no_warning(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.WARNING
+
+
+def _follows(document: Document, place: Place) -> bool:
+    """Whether a finding only follows from an unknown key, which is told as that.
+
+    A step with such a key is none to the SDK, which then asks for a component.
+    """
+    if place[:1] != ("jobs",) or place[2:] != ("component",):
+        return False
+    step = mapping(mapping(document.content.get("jobs")).get(str(place[1])))
+    return bool(checks.unknown_keys(step))
 
 
 def _sdk_problems(document: Document, error: Exception) -> list[Problem]:
@@ -104,7 +138,8 @@ def _sdk_problems(document: Document, error: Exception) -> list[Problem]:
         where = str(finding.get("path", "*"))
         place = tuple(where.split(".")) if where != "*" else ()
         message = _short_text(str(finding.get("message", "")))
-        problems.append(document.problem(place, f"{where}: {message}" if place else message))
+        if not _follows(document, place):
+            problems.append(document.problem(place, f"{where}: {message}" if place else message))
     said = f"the AzureML SDK cannot read it: {type(error).__name__}: {text}"
     return problems or [document.problem((), _short_text(said))]
 

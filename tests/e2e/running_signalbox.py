@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 from azure.ai.ml import MLClient
 from azure.core import MatchConditions
+from azure.core.exceptions import ResourceNotFoundError
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import ContainerClient
 
@@ -236,10 +237,12 @@ class RunningSignalbox:
     @contextmanager
     def state_lost(self) -> Iterator[None]:
         """While it lasts, the state container is not there."""
-        kept = [
-            (blob.name, self.state.download_blob(blob.name).readall(), blob.metadata or {})
-            for blob in self.state.list_blobs(include=["metadata"])
-        ]
+        kept = []
+        for blob in self.state.list_blobs(include=["metadata"]):
+            # The app goes on, and closes markers.
+            with suppress(ResourceNotFoundError):
+                data = self.state.download_blob(blob.name).readall()
+                kept.append((blob.name, data, blob.metadata or {}))
         self.state.delete_container()
         try:
             yield

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -111,7 +112,7 @@ def test_a_long_problem_is_one_line(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("account: contosolake", "account: Contoso", "[a-z0-9]"),
+        ("account: contosolake", "account: Contoso", "is no storage account's name"),
         ("event.data.url", "event[/red]", "[/red]"),
         ("event.data.url", "evnt[bold]", "[bold]"),
     ],
@@ -143,6 +144,25 @@ def test_a_dry_run_tells_the_same_problems(folder: Path) -> None:
     assert told.exit_code == 1
     assert "triggers/retrain.yml:7: " in told.stderr
     assert told.stdout == ""
+
+
+def test_problems_are_told_to_programs_as_json(folder: Path) -> None:
+    edit(folder, "triggers/retrain.yml", "event.data", "evnt.data")
+    for words in ([], ["--dry-run"]):
+        told = signalbox("publish", folder, "--json", *words)
+
+        assert told.exit_code == 1
+        [error] = json.loads(told.stdout)["errors"]
+        assert (error["file"], error["line"]) == ("triggers/retrain.yml", 7)
+        assert "evnt" in error["message"]
+        assert told.stderr == ""
+
+
+def test_the_version_is_told() -> None:
+    told = signalbox("--version")
+
+    assert told.exit_code == 0
+    assert told.output == f"signalbox, version {version('signalbox')}\n"
 
 
 def test_the_exit_codes_are_told() -> None:

@@ -200,8 +200,8 @@ def test_waiting_tells_each_step_once_and_how_it_ended(signalbox: FakeApi) -> No
         "prepare Running",
         "prepare Completed",
         "train Running",
-        "run completed",
         "train Completed",
+        "run completed",
         f"run {RUN_ID} is completed",
         "model azureml://model",
         "studio https://ml.azure.com/runs/retrain-1-a1",
@@ -316,7 +316,7 @@ def test_runs_are_listed_with_what_was_asked(signalbox: FakeApi, list_: list[str
     long = "very/" * 40 + "long.csv"
     subject = f"/blobServices/default/containers/landing/blobs/{long}"
     failed = run("dead_letter", reason={"code": "input_missing", "text": "…"},
-                 event={"subject": subject})  # fmt: skip
+                 ended_at="2026-03-01T12:07:00Z", event={"subject": subject})  # fmt: skip
     signalbox.at("GET runs", {"items": [run(), failed], "cursor": "abc"})
     told = signalbox("runs", *list_, "--trigger", "retrain", "--state", "failed",
                      "--pipeline", "churn", "--limit", "7", "--cursor", "x")  # fmt: skip
@@ -326,12 +326,13 @@ def test_runs_are_listed_with_what_was_asked(signalbox: FakeApi, list_: list[str
         "GET runs?trigger=retrain&pipeline=churn&state=failed&limit=7&cursor=x"
     ]
     first, one, other = told.stdout.splitlines()
-    assert first.split() == ["run", "state", "created", "event", "pipeline"]
+    assert first.split() == ["run", "state", "created", "ended", "event", "pipeline"]
     assert one.split() == [
         RUN_ID, "submitted", *CREATED.split(), "landing/north/2026.csv",
         "churn@16241775f2e0e725",
     ]  # fmt: skip
     assert "dead_letter (input_missing)" in other
+    assert f"{CREATED}  {when('2026-03-01T12:07:00Z')}" in other
     assert f"landing/{long}" in other
     assert "--cursor abc" in told.stderr
 
@@ -402,6 +403,18 @@ def test_a_run_is_shown_with_all_that_is_known(signalbox: FakeApi) -> None:
         f"{CREATED}  submitting",
     ):
         assert words in told.stdout
+
+
+def test_what_was_no_event_is_shown_with_its_beginning_on_a_line(signalbox: FakeApi) -> None:
+    data = {"text": "{\n\x1b[2J" + "x" * 1000}
+    event = {"id": "7@x", "source": "servicebus:queue/a", "time": "2026-03-01T12:00:00Z"}
+    over = detail("dead_letter", trigger="unreadable", event={**event, "data": data})
+    signalbox.at(f"GET runs/{RUN_ID}", over)
+    told = signalbox("runs", "show", RUN_ID)
+
+    [line] = [line for line in told.stdout.splitlines() if line.startswith("text ")]
+    assert line.split(maxsplit=1)[1].startswith("{\\n\\x1b[2Jxxx")
+    assert len(line) < 400
 
 
 def test_a_failed_run_that_is_shown_is_no_failure_of_the_command(signalbox: FakeApi) -> None:

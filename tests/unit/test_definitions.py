@@ -135,15 +135,15 @@ def test_what_is_well_comes_along_with_the_problems(tmp_path: Path) -> None:
     [
         ("name: on-upload\n", "", "on-upload.yml:1: name is missing"),
         ("  pipeline: churn-training", "  pipelines: x", "on-upload.yml:6: action.pipeline is"),
-        ("pipeline: churn-training", "pipeline: Churn", "on-upload.yml:7: action.pipeline:"),
-        ("pipeline: churn-training", "pipeline: churn@", "on-upload.yml:7: action.pipeline:"),
-        ("account: contosolake", "account: Contoso", "on-upload.yml:3: spec.blob.account:"),
-        ("container: landing", "container: la--nding", "on-upload.yml:3: spec.blob.container:"),
+        ("pipeline: churn-training", "pipeline: Churn", "on-upload.yml:7: action.pipeline is no"),
+        ("pipeline: churn-training", "pipeline: churn@", "action.pipeline is no pipeline: name,"),
+        ("account: contosolake", "account: Contoso", "spec.blob.account is no storage account's"),
+        ("container: landing", "container: la--nding", "spec.blob.container is no container's"),
         ('path: "sales/{file}.csv"', 'path: ""', "on-upload.yml:3: spec.blob.path:"),
         ("prefix:", "nto:", "on-upload.yml:5: spec.filter.nto is not a key"),
         ("prefix:", "not:", "on-upload.yml:5: spec.filter.not.subject is not a key"),
         ("{subject:", "{data.url:", "'data.url' is no attribute of an event; use id, source, type"),
-        ("spec:", "spec: 5\nx:", "on-upload.yml:2: spec:"),
+        ("spec:", "spec: 5\nx:", "on-upload.yml:2: spec is not a mapping"),
     ],
 )
 def test_names_the_line_of_a_mistake(tmp_path: Path, old: str, new: str, place: str) -> None:
@@ -152,6 +152,53 @@ def test_names_the_line_of_a_mistake(tmp_path: Path, old: str, new: str, place: 
     assert any(
         place in problem for problem in trigger_problems(tmp_path, TRIGGER.replace(old, new))
     )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("filter:", "filtr:", "spec.filtr is not a key that is known here; did you mean 'filter'?"),
+        ("path:", "pth:", "spec.blob.pth is not a key that is known here; did you mean 'path'?"),
+        ("prefix:", "all: [{exct: {}}]\n    prefix:", "did you mean 'exact'?"),
+        ("prefix:", "not: {ot: {}}\n    prefix:", "did you mean 'not'?"),
+        ("action:", "polices: {}\naction:", "did you mean 'policies'?"),
+        ("action:", "policies: {maxdepth: 2}\naction:", "did you mean 'max_depth'?"),
+        ("inputs:", "input: {}\n  inputs:", "did you mean 'inputs'?"),
+        ("action:", "zzz: {}\naction:", "zzz is not a key that is known here; check its spelling"),
+    ],
+)
+def test_a_wrong_key_is_told_with_what_was_meant(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    found = trigger_problems(tmp_path, TRIGGER.replace(old, new, 1))
+
+    assert any(problem.endswith(said) for problem in found), found
+
+
+def test_mistakes_of_all_parts_of_a_trigger_are_told_at_once(tmp_path: Path) -> None:
+    text = TRIGGER.replace("filter:", "were: x\n  fliter:").replace("inputs:", "inptus:")
+    found = trigger_problems(tmp_path, text.replace("account: contosolake", "account: A"))
+
+    for said in ("letters and digits", "mean 'where'?", "mean 'filter'?", "mean 'inputs'?"):
+        assert sum(problem.endswith(said) for problem in found) == 1, found
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("http", "on-upload.yml:3: spec.http has nothing in it; write `http: {}`"),
+        ("run", "on-upload.yml:3: spec.run has nothing in it; write `run: {}`"),
+        ("event", "on-upload.yml:3: spec.event.type is missing"),
+        ("service_bus", "spec.service_bus: name a queue, or a topic and its subscription"),
+    ],
+)
+def test_a_source_with_nothing_in_it_is_told_with_its_remedy(
+    tmp_path: Path, source: str, said: str
+) -> None:
+    text = f"name: on-upload\nspec:\n  {source}:\naction: {{pipeline: churn-training}}\n"
+    [found] = trigger_problems(tmp_path, text)
+
+    assert found.endswith(said)
 
 
 @pytest.mark.parametrize("name", ["A", "1a", "-a", "a.b", "a" * 64, "ä", "a b"])
@@ -256,7 +303,7 @@ def test_a_queue_and_a_subscription_are_named_as_events_come(tmp_path: Path) -> 
             "name exactly one of blob, service_bus, http, run, event; there is",
         ),
         ("where: x", "there is none"),
-        ("http:", "there is none"),
+        ("http:", "write `http: {}`"),
         ("service_bus: {}", "name a queue, or a topic and its subscription"),
         ("service_bus: {topic: news}", "name a queue, or a topic and its subscription"),
         ("service_bus: {subscription: all}", "name a queue, or a topic and its subscription"),

@@ -188,11 +188,18 @@ def test_a_retry_names_the_run_that_it_tries_again(here: Asked) -> None:
 
 def test_what_was_no_event_has_its_story(here: Asked) -> None:
     here.dispatcher.refuse(
-        "{", id="7@x", source="servicebus:queue/a", via="queue/a", at=here.world.now, why="No JSON."
+        "{\n\x1b[2J" + "x" * 1000,
+        id="7@x",
+        source="servicebus:queue/a",
+        via="queue/a",
+        at=here.world.now,
+        why="No JSON.",
     )
     answer = here.explain.run(here.record("unreadable").run_id)
 
     assert "from queue a that is no event" in answer.lines[0]
+    assert answer.lines[1].startswith("It begins: {\\n\\x1b[2Jxxx")
+    assert len(answer.lines[1]) < 400
     assert "Why: No JSON." in answer.lines
 
 

@@ -1,5 +1,7 @@
 """Everything wrong with a pipeline is found before anything is registered, each at its line."""
 
+import logging
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from shared import documents, graphs
+from shared import checks, documents, graphs, nodes
 from shared.errors import DefinitionsInvalid, Problem
 from shared.graphs import Graph
 
@@ -96,6 +98,14 @@ def problems(folder: Path, text: str, **files: str) -> list[Problem]:
         *(f"{name}.yml" for name in files),
     }
     return caught.value.problems
+
+
+def told_of(folder: Path, text: str) -> list[Problem]:
+    """The warnings of a pipeline that is taken, the problems of one that is not."""
+    try:
+        return list(load(folder, text).warnings)
+    except DefinitionsInvalid as error:
+        return error.problems
 
 
 def line_of(text: str, part: str) -> int:
@@ -304,10 +314,10 @@ def test_files_are_told_by_the_folder_that_was_given(
 
 def test_a_component_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     text = "type: pipeline\njobs:\n  own: {type: command, component: ../gone.yml}\n"
-    found = problems(tmp_path, text)
+    [problem] = problems(tmp_path, text)
 
-    assert {problem.line for problem in found} == {3}
-    assert any("there is no file or folder '../gone.yml'" in problem.message for problem in found)
+    assert problem.line == 3
+    assert problem.message == "there is no file or folder '../gone.yml'"
 
 
 @pytest.mark.parametrize(
@@ -422,6 +432,71 @@ def test_what_azureml_takes_and_nobody_means_is_a_warning(tmp_path: Path, what: 
     [warning] = load(tmp_path, text).warnings
 
     assert (warning.line, said in warning.message) == (line_of(text, place), True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("type: pipeline\n", "type: pipeline\nexperimnt_name: x\n", "'experiment_name' is"),
+        ("type: pipeline\n", "type: pipeline\nzzz: x\n", "known are $schema, "),
+        ("  use:\n", "  use:\n    inptus: {}\n", "'inputs' is"),
+        ("  use:\n", "  use:\n    zzz: 1\n", "known are code, "),
+        (
+            "type: pipeline\n",
+            "type: pipeline\nsettings: {default_compte: azureml:cpu}\n",
+            "'default_compute' is",
+        ),
+        (
+            "type: pipeline\n",
+            "type: pipeline\nsettings:\n  zzz: 1\n",
+            "known are continue_on_step_failure, default_compute, ",
+        ),
+    ],
+)
+def test_an_unknown_key_is_told_once_and_nothing_is_printed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], old: str, new: str, said: str
+) -> None:
+    with_a_warning = logging.StreamHandler(sys.stderr)
+    logging.getLogger("azure.ai.ml").addHandler(with_a_warning)
+    try:
+        [told] = told_of(tmp_path, INLINE.replace(old, new, 1))
+    finally:
+        logging.getLogger("azure.ai.ml").removeHandler(with_a_warning)
+
+    assert said in told.message
+    assert "Unknown field" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("settings", ["", "settings: {default_compute: azureml:cpu}\n"])
+@pytest.mark.parametrize("text", [INLINE, FILED], ids=["inline", "filed"])
+def test_an_unknown_key_below_a_comment_is_told_once(
+    tmp_path: Path, text: str, settings: str
+) -> None:
+    tags = "tags: {level: '2'}\nexperimnt_name: x\ndisplay_name: y\n"
+    [told] = told_of(tmp_path, f"# One of ours.\n{settings}{tags}{text}")
+
+    assert told.message.endswith("; 'experiment_name' is")
+
+
+def test_an_unknown_key_of_a_step_below_a_comment_is_told_once(tmp_path: Path) -> None:
+    text = INLINE.replace("  use:\n", "  use:\n    inptus: {}\n")
+    [problem] = problems(tmp_path, f"# One of ours.\n{text}")
+
+    assert problem.message == "'inptus' is not known; 'inputs' is"
+
+
+@pytest.mark.filterwarnings("ignore:The .context. parameter")
+def test_what_is_known_is_what_the_sdk_knows() -> None:
+    from azure.ai.ml._schema.pipeline.component_job import CommandSchema
+    from azure.ai.ml._schema.pipeline.pipeline_job import PipelineJobSchema
+    from azure.ai.ml._schema.pipeline.settings import PipelineJobSettingsSchema
+
+    for schema, known in (
+        (PipelineJobSchema, nodes.PIPELINE_KEYS),
+        (CommandSchema, checks._STEP_KEYS),
+        (PipelineJobSettingsSchema, checks._SETTINGS),
+    ):
+        assert set(schema(context={"base_path": "."}).load_fields) <= known
 
 
 @pytest.mark.parametrize(
