@@ -105,10 +105,11 @@ def load(document: Document) -> Graph:
     except DefinitionsInvalid as error:
         # The SDK follows references to learn types, and trips over what was found already.
         told = {(problem.file, problem.line) for problem in problems}
+        whole = document.line(())
         problems += [
             problem
             for problem in error.problems
-            if not told or (problem.line > 1 and (problem.file, problem.line) not in told)
+            if not told or (problem.line > whole and (problem.file, problem.line) not in told)
         ]
     if graph:
         problems += _misfits(graph)

@@ -416,6 +416,17 @@ def test_an_unknown_key_is_told_once_and_nothing_is_printed(
     assert "Unknown field" not in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("settings", ["", "settings: {default_compute: azureml:cpu}\n"])
+@pytest.mark.parametrize("text", [INLINE, FILED], ids=["inline", "filed"])
+def test_an_unknown_key_below_a_comment_is_told_once(
+    tmp_path: Path, text: str, settings: str
+) -> None:
+    tags = "tags: {level: '2'}\nexperimnt_name: x\ndisplay_name: y\n"
+    [problem] = problems(tmp_path, f"# One of ours.\n{settings}{tags}{text}")
+
+    assert problem.message == "'experimnt_name' is not known; 'experiment_name' is"
+
+
 @pytest.mark.filterwarnings("ignore:The .context. parameter")
 def test_what_is_known_is_what_the_sdk_knows() -> None:
     from azure.ai.ml._schema.pipeline.component_job import CommandSchema
