@@ -4,7 +4,7 @@ Expressions that cannot find anything, pipelines and inputs that are not there, 
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from shared import expressions
@@ -188,6 +188,56 @@ def _loops(trigger: TriggerDefinition, pipelines: Pipelines) -> _Problems:
                         f"{reference} writes its output {name!r} to {output.path}, where this "
                         "trigger watches: each run would start the next; write it elsewhere",
                     )
+
+
+def circles(files: Sequence[TriggerFile]) -> list[Problem]:
+    """Triggers that start one another in a circle, each by the end of the other's run.
+
+    One that starts itself is told by `check`. One with a `where` may end the circle.
+    """
+    starts = {
+        file.trigger.name: [
+            other.trigger.name for other in files if _follows(other.trigger, file.trigger)
+        ]
+        for file in files
+    }
+    problems, told = [], set[str]()
+    for file in files:
+        name = file.trigger.name
+        way = _way_back(name, starts)
+        if name not in told and len(way) > 2:
+            told.update(way)
+            problems.append(
+                file.document.problem(
+                    ("spec", "run"),
+                    f"{' -> '.join(way)}: each run would start the next, and the last one the "
+                    "first, until policies.max_depth; say in a `where` when to go on",
+                )
+            )
+    return problems
+
+
+def _follows(next: TriggerDefinition, trigger: TriggerDefinition) -> bool:
+    """Whether runs of a trigger start the other one whatever comes of them."""
+    run = next.spec.run
+    if run is None or next.spec.where is not None:
+        return False
+    pipelines = [name.partition("@")[0] for name in trigger.action.pipelines]
+    return run.trigger in (None, trigger.name) and (run.pipeline in (None, *pipelines))
+
+
+def _way_back(name: str, starts: Mapping[str, Sequence[str]]) -> list[str]:
+    """The shortest way from a trigger to itself; [] when there is none."""
+    ways, seen = [[name]], set[str]()
+    while ways:
+        way = ways.pop(0)
+        for following in starts[way[-1]]:
+            if following == name:
+                return [*way, name]
+            if following not in seen:
+                seen.add(following)
+                ways.append([*way, following])
+    return []
 
 
 _HTTPS = re.compile(r"https://([a-z0-9]+)(?:\.z\d+)?\.(?:blob|dfs)\.[^/]+/([^/]+)(?:/(.*))?")

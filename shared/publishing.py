@@ -261,6 +261,7 @@ def _checked(
             problems.append(definition.document.problem(place, message))
     for file in found.triggers:
         problems.extend(lint.check(file, known, listens))
+    problems.extend(lint.circles(found.triggers))
     if problems:
         raise DefinitionsInvalid(problems)
     return compiled

@@ -440,3 +440,45 @@ def test_a_trigger_for_the_end_of_its_own_runs_is_a_loop(
 )
 def test_a_trigger_for_the_end_of_other_runs_is_none(run: dict[str, Any]) -> None:
     assert check(made({"run": run})) == []
+
+
+def follower(name: str, runs: str, /, **spec: Any) -> TriggerFile:
+    """A trigger for the end of a run, which runs a pipeline."""
+    where = {"where": spec.pop("where")} if "where" in spec else {}
+    return written(
+        TriggerDefinition.model_validate(
+            {"name": name, "spec": {"run": spec, **where}, "action": {"pipeline": runs}}
+        )
+    )
+
+
+def test_triggers_that_start_one_another_in_a_circle_are_told_once() -> None:
+    first = follower("announce", "tell", pipeline="count")
+    second = follower("again", "count", trigger="announce")
+    [problem] = lint.circles([first, second])
+
+    assert "announce -> again -> announce" in problem.message
+    assert "where" in problem.message
+
+
+def test_a_long_circle_is_found_through_the_pipelines_that_run() -> None:
+    files = [follower(f"t{n}", f"p{n}", pipeline=f"p{(n - 1) % 4}") for n in range(4)]
+
+    assert len(lint.circles(files)) == 1
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        [follower("announce", "tell", pipeline="count"), follower("next", "sum", trigger="x")],
+        [
+            follower("announce", "tell", pipeline="count", where="event.data.depth < `3`"),
+            follower("again", "count", trigger="announce"),
+        ],
+        # A trigger that starts itself is told by its own check.
+        [follower("same", "tell", pipeline="tell")],
+        [],
+    ],
+)
+def test_what_is_no_circle_is_left_alone(files: list[TriggerFile]) -> None:
+    assert lint.circles(files) == []
