@@ -259,7 +259,8 @@ _FAIR = Odds(
 _LATE_OR_REFUSED = replace(_FAIR, put_late=0.6, put_rejected=0.4)
 _REFUSED_AT_TIMES = replace(_FAIR, put_rejected=0.5)
 _LATE_AND_CANCELED = replace(_FAIR, put_late=0.7, cancel=0.06)
-_CANCELED_OFTEN = replace(_FAIR, cancel=0.2)
+# Oftener, and what waits is canceled long before its compute is there.
+_CANCELED_AT_TIMES = replace(_FAIR, cancel=0.05)
 _UNSEEN = replace(_FAIR, put_late=0.3, put_applied_unanswered=0.4, get_stale=0.6)
 
 TRAPS: dict[str, Trap] = {
@@ -273,7 +274,10 @@ TRAPS: dict[str, Trap] = {
     "cancel is final": Trap(Parts(submission=CancelIsFinal)),
     "names at random": Trap(Parts(submission=NamesAtRandom)),
     "submitted before the wait is over": Trap(
-        Parts(submission=SubmittedBeforeTheWaitIsOver), _CANCELED_OFTEN, late_compute=True
+        Parts(submission=SubmittedBeforeTheWaitIsOver),
+        _CANCELED_AT_TIMES,
+        chains=False,
+        late_compute=True,
     ),
     "nobody waits": Trap(Parts(submission=NobodyWaits), late_compute=True),
     "failed PUT is forgotten": Trap(Parts(submission=FailedPutIsForgotten)),

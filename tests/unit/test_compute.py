@@ -125,6 +125,20 @@ def test_a_second_delivery_of_what_waits_submits_nothing(here: Scene) -> None:
     assert here.workspace.jobs == {}
 
 
+def test_a_second_delivery_leaves_it_to_the_tick_that_the_compute_is_there(here: Scene) -> None:
+    adopt(here, CPU)
+    here.dispatcher.handle(event())
+    here.targets.ready("cpu-cluster")
+    here.computes.check()
+    here.calls()
+    here.dispatcher.handle(event())
+
+    assert [call for call in here.calls() if call.startswith(("GET", "PUT"))] == []
+    assert here.record().state is Run.WAITING_COMPUTE
+    minute(here)
+    assert here.record().state is Run.SUBMITTED
+
+
 def test_what_waits_too_long_is_a_dead_letter_that_says_why(here: Scene) -> None:
     here.targets.trouble = WorkspaceUnavailable("403: give it AzureML Compute Operator")
     adopt(here, CPU)
