@@ -29,6 +29,7 @@ assert dead["decision"] == "dead_letter"
 THERE = {
     "/api/pipelines/{name}": {"name": "churn-training"},
     "/api/triggers/{name}": {"name": "on-call"},
+    "/api/computes/{name}": {"name": "cpu-cluster"},
     "/api/runs/{id}/retry": {"id": dead["run"]},
     "/api/runs/{id}": {"id": running.record.run_id},
 }
