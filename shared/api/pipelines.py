@@ -10,7 +10,7 @@ from shared import lint
 from shared.api import contract
 from shared.api.contract import Called, Limit, NameCursor, ReferencePath
 from shared.bootstrap import App
-from shared.errors import NotFound
+from shared.errors import NotFound, listed
 from shared.index import Snapshot
 from shared.inputs import DataInput, Literal
 from shared.published import PublishedPipeline, latest
@@ -82,7 +82,7 @@ def get_pipeline(call: Called, name: ReferencePath) -> PipelineShown:
     snapshot = call.app.index.read().snapshot
     found = call.app.published.resolve(snapshot, name)
     if found is None:
-        there = ", ".join(sorted(snapshot.pipelines)) or "none"
+        there = listed(sorted(snapshot.pipelines))
         raise NotFound(f"There is no pipeline {name!r}; there are: {there}.")
     return _shown(found, snapshot, ports(call.app, snapshot))
 
