@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared import expressions
+from shared.datastores import Datastores, rewritten
 from shared.definitions import Action
-from shared.errors import ExpressionInvalid, listed
+from shared.errors import ExpressionInvalid, NothingFound, listed
 from shared.events import Event
 from shared.inputs import redacted, unsafe
 from shared.published import PublishedPipeline
@@ -76,24 +77,36 @@ def pipeline_of(action: Action, known: Mapping[str, Any]) -> str:
 
 
 def bind(
-    action: Action, pipeline: PublishedPipeline, known: Mapping[str, Any], origin: Origin
+    action: Action,
+    pipeline: PublishedPipeline,
+    known: Mapping[str, Any],
+    origin: Origin,
+    datastores: Datastores,
 ) -> Bound:
     """Evaluate everything, so that all that is wrong is told at once."""
     problems: dict[str, str] = {}
 
-    def found(place: str, template: Any) -> Any:
+    def found(place: str, template: Any, *, optional: bool = False) -> Any:
         try:
             return expressions.evaluate(template, known)
         except ExpressionInvalid as error:
-            problems[place] = str(error)
+            if not (optional and isinstance(error, NothingFound)):
+                problems[place] = str(error)
             return None
 
-    values = {name: found(f"inputs.{name}", value) for name, value in action.inputs.items()}
+    values = {
+        name: _placed(
+            found(f"inputs.{name}", template, optional=name in pipeline.optional),
+            name in pipeline.data,
+            datastores,
+        )
+        for name, template in action.inputs.items()
+    }
     tags = {name: found(f"tags.{name}", value) for name, value in action.tags.items()}
     experiment = found("experiment_name", action.experiment_name)
     compute = found("compute", action.compute)
     for name, template in action.inputs.items():
-        if f"inputs.{name}" not in problems:
+        if f"inputs.{name}" not in problems and values[name] is not None:
             findings = map(expressions.as_text, expressions.findings(template, known))
             whys = [unsafe(text) for text in findings]
             problems |= {f"inputs.{name}": why for why in whys if why}
@@ -123,6 +136,11 @@ def bind(
         },
     )
     return Bound(body=body)
+
+
+def _placed(value: Any, is_data: bool, datastores: Datastores) -> Any:
+    """Data where the workspace has a datastore for it, so that jobs read it with its identity."""
+    return rewritten(value, datastores) if is_data and isinstance(value, str) else value
 
 
 def _settings(action: Action, pipeline: PublishedPipeline, compute: Any) -> dict[str, Any]:

@@ -87,7 +87,12 @@ def build(environment: Mapping[str, str]) -> App:
         chain=lambda event: dispatcher.handle(event),
         outcomes=_outcomes(found, credential),
     )
-    orders = Orders(deployment=found.deployment, variables=found.variables, published=published)
+    orders = Orders(
+        deployment=found.deployment,
+        variables=found.variables,
+        published=published,
+        datastores=found.datastores,
+    )
     dispatcher = Dispatcher(
         deployment=found.deployment,
         variables=found.variables,

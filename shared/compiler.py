@@ -7,14 +7,20 @@ to Azure.
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from shared import graphs, wrapping
+from shared import graphs, literals, wrapping
 from shared.definitions import PipelineDefinition
 from shared.documents import Document
 from shared.errors import Problem
 from shared.graphs import Graph
 from shared.inputs import DATA_TYPES, DataInput, PipelineInput, compute_input
 from shared.nodes import Node, mapping
-from shared.registrations import CompiledAsset, CompiledComponent, Registrations
+from shared.registrations import (
+    CompiledAsset,
+    CompiledComponent,
+    Pin,
+    Registrations,
+    as_written,
+)
 from shared.sources import local, version_of
 
 
@@ -58,15 +64,15 @@ class CompiledPipeline:
         return self.jobs is None and self.registered is None
 
 
-def compile(definition: PipelineDefinition) -> CompiledPipeline:
-    """Compile one pipeline.
+def compile(definition: PipelineDefinition, pin: Pin = as_written) -> CompiledPipeline:
+    """Compile one pipeline; `pin` is asked what each label stands for.
 
     Raises DefinitionsInvalid with everything that is wrong with it.
     """
     document = wrapping.wrapped(definition.document, definition.name)
     graph = graphs.load(document)
     source = document.content
-    registrations = Registrations(definition.component_name)
+    registrations = Registrations(definition.component_name, pin)
     jobs = {name: registrations.job(name, node) for name, node in graph.nodes.items()}
     why = _inline(graph)
     computes = {} if why else _computes(graph)
@@ -94,7 +100,7 @@ def compile(definition: PipelineDefinition) -> CompiledPipeline:
         tags=_texts(source.get("tags")),
         properties=_texts(source.get("properties")),
         identity=source.get("identity"),
-        registered=_reference(graph),
+        registered=_reference(graph, pin),
         warnings=graph.warnings,
     )
     return _versioned(pipeline)
@@ -181,7 +187,10 @@ def _component(
 
 
 def _port(value: PipelineInput) -> dict[str, Any]:
-    return {"type": value.type, **({} if value.default is None else {"default": value.default})}
+    port: dict[str, Any] = {"type": value.type}
+    if value.default is not None:
+        port["default"] = value.default
+    return {**port, "optional": True} if value.optional else port
 
 
 def _names(graph: Graph, kind: str) -> list[str]:
@@ -193,17 +202,26 @@ def _names(graph: Graph, kind: str) -> list[str]:
 def _input(graph: Graph, name: str, registrations: Registrations) -> PipelineInput:
     value = graph.declared("inputs").get(name)
     declared = mapping(graph.component.ports("inputs").get(name)) if graph.component else {}
+    users = [declared] if declared else [graph.port(user) for user in graph.users_of_input(name)]
     kind = declared.get("type")
+    # Whoever is given nothing must do without.
+    optional = bool(users) and all(literals.flag(port.get("optional")) for port in users)
     if isinstance(value, dict) or kind in DATA_TYPES:
         given = value if isinstance(value, dict) else {"path": value}
         kind = str(given.get("type") or kind or "uri_folder")
         path = given.get("path")
         if (place := local(path)) is not None:
             path = registrations.asset(name, kind, graph.document.path.parent / place)
-        return PipelineInput(type=kind, path=path, mode=given.get("mode") or declared.get("mode"))
+        mode = given.get("mode") or declared.get("mode")
+        return PipelineInput(type=kind, path=path, mode=mode, optional=optional and path is None)
     if value is None and declared:
         value = declared.get("default")
-    return PipelineInput(type=kind or _literal_type(graph, name, value), default=value)
+    return PipelineInput(
+        type=kind or _literal_type(graph, name, value),
+        default=value,
+        optional=optional and value is None,
+        **literals.narrowest(users),
+    )
 
 
 def _literal_type(graph: Graph, name: str, value: Any) -> str:
@@ -254,9 +272,9 @@ def _texts(values: Any) -> dict[str, str]:
     return {name: str(value) for name, value in mapping(values).items()}
 
 
-def _reference(graph: Graph) -> str | None:
+def _reference(graph: Graph, pin: Pin) -> str | None:
     component = graph.component.component if graph.component else None
-    return component if isinstance(component, str) else None
+    return pin("component", component) if isinstance(component, str) else None
 
 
 def _versioned(pipeline: CompiledPipeline) -> CompiledPipeline:

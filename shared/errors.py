@@ -4,8 +4,10 @@ SignalboxError
 ├── Permanent            the same input can never succeed: say so, do not try again
 │   ├── SettingsInvalid      app settings are missing or malformed
 │   ├── DefinitionsInvalid   documents with errors, all of them at once
+│   ├── PruneRefused         what would be removed is all there is, or is still named
 │   ├── EventInvalid         what arrived is not an event this app understands
-│   ├── ExpressionInvalid    an expression that cannot be read, or found nothing
+│   ├── ExpressionInvalid    an expression that cannot be read, or that cannot be worked out
+│   │   └── NothingFound         one that found nothing in the event
 │   ├── RecordUnreadable     a blob of ours that a newer or foreign writer left
 │   ├── RequestInvalid       what a client asked for is wrong, all of it at once
 │   ├── NotFound             a client asked for something that is not there
@@ -67,12 +69,20 @@ class DefinitionsInvalid(Permanent):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class PruneRefused(Permanent):
+    """What would be removed is all there is, or is still named; nothing was."""
+
+
 class EventInvalid(Permanent):
     """What arrived is not an event this app understands."""
 
 
 class ExpressionInvalid(Permanent):
-    """An expression that cannot be read, or that found nothing in the event."""
+    """An expression that cannot be read, or that cannot be worked out for the event."""
+
+
+class NothingFound(ExpressionInvalid):
+    """An expression that found nothing in the event, or null."""
 
 
 class RecordUnreadable(Permanent):

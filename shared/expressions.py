@@ -10,7 +10,7 @@ from typing import Any
 import jmespath
 from jmespath.exceptions import JMESPathError
 
-from shared.errors import ExpressionInvalid, listed
+from shared.errors import ExpressionInvalid, NothingFound, listed
 from shared.inputs import redacted
 
 #: Longer than any honest mapping.
@@ -65,7 +65,7 @@ def evaluate(template: Any, known: Mapping[str, Any]) -> Any:
     A string that is one whole expression keeps the type of what was found, so 0, false and ""
     survive; within other text, what was found is written as text.
 
-    Raises ExpressionInvalid when an expression finds nothing (or null).
+    Raises ExpressionInvalid, and NothingFound when an expression finds nothing (or null).
     """
     if not isinstance(template, str):
         return template
@@ -96,7 +96,7 @@ def _found(text: str, known: Mapping[str, Any]) -> Any:
             f"'${{{{{text}}}}}' cannot be worked out: {_cut(str(error), 300)}"
         ) from None
     if found is None:
-        raise ExpressionInvalid(
+        raise NothingFound(
             f"'${{{{{text}}}}}' found nothing; write 'not_null({text.strip()}, `…`)' "
             "to give a default"
         )

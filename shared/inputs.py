@@ -1,11 +1,14 @@
 """What a pipeline takes: its inputs as declared, and the values that fit them."""
 
 import re
+import sys
 from math import isfinite
 from typing import Any
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+
+from shared.errors import listed
 
 Literal = str | bool | int | float
 
@@ -22,8 +25,14 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,300}")
 _NUMBER = re.compile(r"[+-]?([0-9]{1,300}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,5})?")
 
 
-#: A reference to data by label: not the same each time it is read.
-MOVING = re.compile(r"^azureml:(?!//)[^:]*@|/labels/")
+#: A reference by label, which is another version tomorrow; `latest` is the one that is looked up.
+_LABELLED = re.compile(r"azureml:(?!//)[^:]*@|.*/labels/")
+_LATEST = re.compile(r"azureml:([A-Za-z0-9][A-Za-z0-9._-]{0,254})@latest")
+
+#: Integers beyond these do not fit into 64 bits.
+_INTEGERS = range(-(2**63), 2**63)
+#: Integers up to this are numbers that have a floating-point form.
+_FLOATS = int(sys.float_info.max)
 
 #: A quote, as it stands or as JSON within JSON has it.
 _QUOTE = r"\\{0,8}[\"']"
@@ -88,6 +97,12 @@ def unsafe(value: Any) -> str | None:
     )
 
 
+def latest_of(path: str | None) -> str | None:
+    """The asset of which a path names the latest version, as `azureml:name@latest` does."""
+    found = _LATEST.fullmatch(path or "")
+    return found and found[1]
+
+
 class DataInput(BaseModel):
     """A data input or output of a job: where it is and how it is mounted."""
 
@@ -109,24 +124,59 @@ class PipelineInput(BaseModel):
     #: Where a data input comes from when the trigger binds none.
     path: str | None = None
     mode: str | None = None
+    #: A job may leave it out, and its steps do without.
+    optional: bool = False
+    #: What it may be; anything when empty.
+    enum: tuple[Literal, ...] = ()
+    #: The least and the greatest that a number may be.
+    min: int | float | None = None
+    max: int | float | None = None
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the constraints that it does not have: most inputs have none."""
+        unset = {"optional": False, "enum": (), "min": None, "max": None}
+        content: dict[str, Any] = write(self)
+        return {
+            name: value
+            for name, value in content.items()
+            if name not in unset or getattr(self, name) != unset[name]
+        }
 
     @property
     def required(self) -> bool:
-        return self.default is None and self.path is None
+        return self.default is None and self.path is None and not self.optional
 
-    def take(self, value: Any) -> DataInput | Literal:
-        """A bound value, or None for none, as a job's input.
+    def take(self, value: Any) -> DataInput | Literal | None:
+        """A bound value, or None for none, as a job's input; None when the job leaves it out.
 
         Text that comes from paths and messages is read as the input's type. Raises ValueError.
         """
+        if self.optional and value in (None, "") and self.default is None and self.path is None:
+            return None
         if self.type in DATA_TYPES:
-            # A label in the pipeline's own document is looked up when the job is made.
+            # The pipeline's own path may be anything that AzureML takes.
             path = self.path if value is None and self.path else _data_path(value)
             return DataInput(type=self.type, path=path, mode=self.mode)
         if value == "" != self.default:
             # The SDK leaves empty text out of the request, and AzureML takes the default instead.
             raise ValueError("is empty text, which AzureML's SDK does not send; bind something")
-        return _literal(value if value is not None else self.default, self.type)
+        taken = _literal(value if value is not None else self.default, self.type)
+        if why := self._beyond(taken):
+            raise ValueError(f"{taken!r} {why}")
+        return taken
+
+    def _beyond(self, value: Literal) -> str | None:
+        """Why a value of the right type is none that the pipeline takes."""
+        if self.enum and value not in self.enum and str(value) not in map(str, self.enum):
+            return f"is not one of {listed(map(str, self.enum))}"
+        if isinstance(value, str | bool):
+            return None
+        if self.min is not None and value < self.min:
+            return f"is less than {self.min}, the least that the pipeline takes"
+        if self.max is not None and value > self.max:
+            return f"is more than {self.max}, the most that the pipeline takes"
+        return None
 
 
 def _data_path(value: Any) -> str:
@@ -136,8 +186,11 @@ def _data_path(value: Any) -> str:
         ("https://", "azureml:", "wasbs://", "abfss://")
     ):
         raise ValueError(f"{value!r} is not an https://, azureml:, wasbs:// or abfss:// path")
-    if MOVING.search(value):
-        raise ValueError(f"{value!r} means another version tomorrow; name one, as in azureml:x:1")
+    if _LABELLED.match(value) and not latest_of(value):
+        raise ValueError(
+            f"{value!r} means another version tomorrow; name one, as in azureml:x:1, or the "
+            "latest of the workspace, as in azureml:x@latest"
+        )
     return value
 
 
@@ -150,12 +203,12 @@ def _literal(value: Any, type: str) -> Literal:
         case "boolean", str() if value.lower() in ("true", "false"):
             return value.lower() == "true"
         case "integer", int() if not isinstance(value, bool):
-            return value
+            return _integer(value)
         case "integer", float() if value.is_integer():
-            return int(value)
+            return _integer(int(value))
         case "integer", str() if _INTEGER.fullmatch(value):
-            return int(value)
-        case "number", int() if not isinstance(value, bool):
+            return _integer(int(value))
+        case "number", int() if not isinstance(value, bool) and -_FLOATS <= value <= _FLOATS:
             return value
         # NaN and infinity have no JSON, and no job means them.
         case "number", float() if isfinite(value):
@@ -169,3 +222,9 @@ def _literal(value: Any, type: str) -> Literal:
         case "string", int() | float():
             return str(value)
     raise ValueError(f"{value!r} is not of type {type}")
+
+
+def _integer(value: int) -> int:
+    if value not in _INTEGERS:
+        raise ValueError(f"{value} does not fit into 64 bits, so it is not of type integer")
+    return value

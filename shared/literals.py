@@ -1,5 +1,6 @@
 """Values in a pipeline's document, and what the components they go to say of them."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from shared.inputs import DATA_TYPES
@@ -39,6 +40,23 @@ def misfit(value: Any, declared: dict[str, Any]) -> str | None:
 def doubt(value: Any, declared: dict[str, Any]) -> str | None:
     """Why a value is hardly meant that AzureML takes; None when it may be."""
     return _not_chosen(value, declared) if _as_text(str(declared.get("type")), value) else None
+
+
+def narrowest(ports: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What all ports that get one value take of it, as a PipelineInput says that."""
+    least, most, choices = [], [], None
+    for declared in ports:
+        least += [found for found in [_number(declared.get("min"))] if found is not None]
+        most += [found for found in [_number(declared.get("max"))] if found is not None]
+        if some := declared.get("enum"):
+            choices = [each for each in some if choices is None or each in choices]
+    found = {
+        "min": max(least, default=None),
+        "max": min(most, default=None),
+        "enum": tuple(choices or ()),
+    }
+    whole = {name: int(x) for name, x in found.items() if isinstance(x, float) and x.is_integer()}
+    return {name: value for name, value in {**found, **whole}.items() if value not in (None, ())}
 
 
 def _as_text(kind: str, value: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from shared import binding
 from shared.binding import Bound, Origin
+from shared.datastores import Datastores
 from shared.definitions import MANUAL_TRIGGER, Action, TriggerDefinition
 from shared.errors import ExpressionInvalid, listed
 from shared.events import MANUAL, RUN, Event
@@ -48,11 +49,17 @@ class Orders:
     """Makes orders, and binds them to what is published."""
 
     def __init__(
-        self, *, deployment: str, variables: Mapping[str, str], published: Published
+        self,
+        *,
+        deployment: str,
+        variables: Mapping[str, str],
+        published: Published,
+        datastores: Datastores | None = None,
     ) -> None:
         self._deployment = deployment
         self._variables = variables
         self._published = published
+        self._datastores = datastores or {}
 
     def matched(self, event: Event, match: Match) -> Order:
         """The run that a match asks for."""
@@ -125,7 +132,7 @@ class Orders:
             event=order.event,
             replay_of=order.replay_of,
         )
-        return pipeline, binding.bind(order.action, pipeline, values, origin)
+        return pipeline, binding.bind(order.action, pipeline, values, origin, self._datastores)
 
 
 def _found_in(part: str, name: str) -> str:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shared.blob_state import BlobState
 from shared.errors import RecordUnreadable, listed, places
 from shared.index import Snapshot
-from shared.inputs import DataInput, Literal, PipelineInput, compute_input
+from shared.inputs import DATA_TYPES, DataInput, Literal, PipelineInput, compute_input
 
 SCHEMA = 1
 
@@ -41,6 +41,16 @@ class PublishedPipeline(BaseModel):
     properties: dict[str, str] = Field(default_factory=dict)
     identity: dict[str, Any] | None = None
 
+    @property
+    def optional(self) -> frozenset[str]:
+        """The inputs that a job may leave out."""
+        return frozenset(name for name, each in self.inputs.items() if each.optional)
+
+    @property
+    def data(self) -> frozenset[str]:
+        """The inputs that are data."""
+        return frozenset(name for name, each in self.inputs.items() if each.type in DATA_TYPES)
+
     def bind(
         self, values: Mapping[str, Any]
     ) -> tuple[dict[str, DataInput | Literal], dict[str, str]]:
@@ -52,9 +62,12 @@ class PublishedPipeline(BaseModel):
         }
         for name, declared in self.inputs.items():
             try:
-                bound[name] = declared.take(values.get(name))
+                taken = declared.take(values.get(name))
             except ValueError as error:
                 problems[name] = str(error)
+            else:
+                if taken is not None:
+                    bound[name] = taken
         bound |= {compute_input(step): compute for step, compute in self.computes.items()}
         return bound, problems
 
@@ -68,12 +81,12 @@ class Published:
         self._pinned: dict[str, PublishedPipeline] = {}
 
     def resolve(self, snapshot: Snapshot, reference: str) -> PublishedPipeline | None:
-        """`name`, whose latest version the index has, or `name@version`, read at most once.
+        """`name` or `name@latest`, which the index has, or `name@version`, read at most once.
 
         Raises StorageUnavailable, RecordUnreadable.
         """
         name, _, version = reference.partition("@")
-        if not version:
+        if version in ("", "latest"):
             return latest(snapshot, name)
         if (known := latest(snapshot, name)) and known.version == version:
             return known

@@ -8,8 +8,16 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
+from shared.datastores import parse
 from shared.errors import SettingsInvalid
 
 _VARIABLE_PREFIX = "SIGNALBOX_VAR_"
@@ -59,6 +67,11 @@ class Settings(BaseModel):
     platform_authentication: bool = Field(alias="SIGNALBOX_PLATFORM_AUTHENTICATION", default=False)
     #: What Azure itself says of that: it sets this variable, nobody else.
     platform_authentication_enabled: bool = Field(alias="WEBSITE_AUTH_ENABLED", default=False)
+    #: Datastores of the workspace, by the account and container that each covers.
+    datastores: Annotated[
+        dict[str, str],
+        BeforeValidator(lambda given: parse(given) if isinstance(given, str) else given),
+    ] = Field(alias="SIGNALBOX_DATASTORES", default_factory=dict)
     #: What triggers read as `settings.<name>`: the app settings SIGNALBOX_VAR_<NAME>.
     variables: dict[str, str] = Field(default_factory=dict)
 

@@ -36,12 +36,14 @@ def bound(
     takes: dict[str, dict[str, Any]] | None = None,
     published: dict[str, Any] | None = None,
     replay_of: str | None = None,
+    datastores: dict[str, str] | None = None,
     **action: Any,
 ) -> Bound:
     known = roots(event, {"region": "north"}, {"stage": "dev"})
     origin = Origin(deployment="test", trigger="t", run_id="t.k", event=event, replay_of=replay_of)
     pipeline = scene.pipeline(inputs=takes or {}, **(published or {}))
-    return bind(Action.model_validate({"pipeline": "p", **action}), pipeline, known, origin)
+    wanted = Action.model_validate({"pipeline": "p", **action})
+    return bind(wanted, pipeline, known, origin, datastores or {})
 
 
 def body(*args: Any, **how: Any) -> JobBody:
@@ -89,6 +91,88 @@ def test_a_secret_that_is_named_as_a_pipeline_is_not_repeated(secret: str) -> No
             pipeline_of(action, roots(happened({"to": f"{padding} {secret}"}), {}, {}))
         assert "c2Vj" not in str(caught.value)
         assert len(str(caught.value)) < 300
+
+
+# What nothing is bound to.
+
+
+OPTIONAL = {"note": {"type": "string", "optional": True}, "rows": {"type": "integer", "default": 3}}
+
+
+@pytest.mark.parametrize("data", [{}, {"note": None}, {"note": ""}])
+def test_an_optional_input_is_left_out_when_the_event_has_nothing_for_it(data: Any) -> None:
+    given = {"note": "${{ event.data.note }}"}
+
+    assert body(happened(data), takes=OPTIONAL, inputs=given).inputs == {"rows": 3}
+
+
+def test_an_optional_input_is_left_out_when_part_of_its_text_is_not_there() -> None:
+    given = {"note": "from ${{ event.data.note }}"}
+
+    assert body(happened({}), takes=OPTIONAL, inputs=given).inputs == {"rows": 3}
+
+
+def test_an_optional_input_that_cannot_be_worked_out_is_a_problem() -> None:
+    given = {"note": "${{ length(event.data.note) }}"}
+
+    assert "cannot be worked out" in str(problems(happened({}), takes=OPTIONAL, inputs=given))
+
+
+def test_what_is_not_optional_has_to_be_found() -> None:
+    given = {"rows": "${{ event.data.rows }}"}
+
+    assert "found nothing" in str(problems(happened({}), takes=OPTIONAL, inputs=given))
+
+
+def test_what_is_not_allowed_is_told_with_its_name_its_value_and_what_is() -> None:
+    takes = {"speed": {"type": "string", "enum": ["fast", "slow"]}}
+    found = problems(happened("warm"), takes=takes, inputs={"speed": "${{ event.data }}"})
+
+    assert found == {"inputs.speed": "'warm' is not one of fast, slow"}
+
+
+# Data that a datastore covers.
+
+
+@pytest.mark.parametrize(
+    ("address", "path"),
+    [
+        (URL, "azureml://datastores/lake/paths/a.csv"),
+        (URL.replace(".blob.", ".dfs."), "azureml://datastores/lake/paths/a.csv"),
+        (f"{URL}/b%20c.csv", "azureml://datastores/lake/paths/a.csv/b c.csv"),
+        (
+            "wasbs://landing@contosolake.blob.core.windows.net/x/y",
+            "azureml://datastores/lake/paths/x/y",
+        ),
+        (
+            "https://contosolake.blob.core.windows.net/landing",
+            "azureml://datastores/lake/paths/",
+        ),
+        (URL.replace("landing", "other"), URL.replace("landing", "other")),
+        (f"{URL}?snapshot=2026", f"{URL}?snapshot=2026"),
+        ("azureml:data:1", "azureml:data:1"),
+    ],
+)
+def test_data_is_bound_through_the_datastore_that_covers_it(address: str, path: str) -> None:
+    found = body(
+        happened(address),
+        takes={"rows": {"type": "uri_file"}, "said": {"type": "string"}},
+        inputs={"rows": "${{ event.data }}", "said": "${{ event.data }}"},
+        datastores={"contosolake/landing": "lake"},
+    )
+
+    assert found.inputs == {"rows": DataInput(type="uri_file", path=path), "said": address}
+
+
+def test_an_address_that_hides_a_character_for_a_shell_is_refused_all_the_same() -> None:
+    found = problems(
+        happened(f"{URL}%24(id)"),
+        takes={"rows": {"type": "uri_file"}},
+        inputs={"rows": "${{ event.data }}"},
+        datastores={"contosolake/landing": "lake"},
+    )
+
+    assert "a shell would act" in found["inputs.rows"]
 
 
 # What an event says is never taken for more than it is.

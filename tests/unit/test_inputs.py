@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.inputs import DATA_TYPES, DataInput, PipelineInput, redacted, secret, unsafe
+from shared.inputs import (
+    DATA_TYPES,
+    DataInput,
+    PipelineInput,
+    latest_of,
+    redacted,
+    secret,
+    unsafe,
+)
 
 
 def take(type: str, value: Any, **declared: Any) -> Any:
@@ -120,7 +128,9 @@ def test_text_is_a_number_only_if_it_looks_like_one(type: str, text: str) -> Non
 
 
 def test_an_integer_beyond_all_floats_is_bound_or_a_problem() -> None:
-    assert take("number", 10**400)
+    assert take("number", 10**308) == 10**308
+    assert "is not of type number" in take("number", 10**309)
+    assert "is not of type number" in take("number", "1e400")
 
 
 def test_data_types_are_those_of_the_compiler() -> None:
@@ -134,9 +144,94 @@ def test_empty_text_is_a_problem_since_the_sdk_would_drop_it() -> None:
     assert take("string", "", default="") == ""
 
 
-@pytest.mark.parametrize("path", ["azureml:sales@latest", "azureml://x/labels/latest"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "azureml:sales@newest",
+        "azureml:sales@latest@latest",
+        "azureml:/subscriptions/s/x@latest",
+        "azureml://registries/r/data/x/labels/latest",
+    ],
+)
 def test_data_that_means_something_else_tomorrow_is_a_problem(path: str) -> None:
     assert "means another version tomorrow" in take("uri_file", path)
+    assert latest_of(path) is None
+
+
+def test_the_latest_version_of_the_workspace_may_be_bound() -> None:
+    assert take("uri_file", "azureml:sales@latest").path == "azureml:sales@latest"
+    assert latest_of("azureml:sales@latest") == "sales"
+    assert latest_of("azureml:sales:3") is None
+    assert latest_of(None) is None
+
+
+@pytest.mark.parametrize("type", ["string", "integer", "number", "boolean", "uri_file"])
+@pytest.mark.parametrize("value", [None, ""])
+def test_an_optional_input_that_is_given_nothing_is_left_out(type: str, value: Any) -> None:
+    assert take(type, value, optional=True) is None
+
+
+@pytest.mark.parametrize(
+    ("type", "value"), [("string", "x"), ("integer", 0), ("number", 0.0), ("boolean", False)]
+)
+def test_an_optional_input_that_is_given_something_has_it(type: str, value: Any) -> None:
+    assert take(type, value, optional=True) == value
+
+
+def test_an_optional_input_with_a_default_has_that() -> None:
+    assert take("integer", None, optional=True, default=0) == 0
+    assert "empty text" in take("string", "", optional=True, default="x")
+    path = {"optional": True, "path": "azureml:a:1"}
+    assert take("uri_file", None, **path).path == "azureml:a:1"
+
+
+@pytest.mark.parametrize(
+    ("type", "value", "declared", "why"),
+    [
+        ("string", "warm", {"enum": ("fast", "slow")}, "'warm' is not one of fast, slow"),
+        ("string", 3, {"enum": ("1", "2")}, "'3' is not one of 1, 2"),
+        ("integer", 3, {"enum": (1, 2)}, "3 is not one of 1, 2"),
+        ("integer", "0", {"min": 1}, "0 is less than 1, the least that the pipeline takes"),
+        ("integer", 10.0, {"max": 9}, "10 is more than 9, the most that the pipeline takes"),
+        ("number", 0.4, {"min": 0.5}, "0.4 is less than 0.5, the least that the pipeline takes"),
+        ("number", "1e3", {"max": 9}, "1000.0 is more than 9, the most that the pipeline takes"),
+    ],
+)
+def test_what_a_pipeline_does_not_take_is_told_with_what_it_takes(
+    type: str, value: Any, declared: dict[str, Any], why: str
+) -> None:
+    assert take(type, value, **declared) == why
+
+
+@pytest.mark.parametrize(
+    ("type", "value", "declared"),
+    [
+        ("string", "slow", {"enum": ("fast", "slow")}),
+        ("string", "5", {"min": 9}),
+        ("boolean", True, {"max": 0}),
+        ("number", 2.0, {"enum": (1, 2)}),
+        ("integer", 1, {"min": 1, "max": 1}),
+    ],
+)
+def test_what_a_pipeline_takes_is_bound(type: str, value: Any, declared: dict[str, Any]) -> None:
+    assert take(type, value, **declared) == value
+
+
+@pytest.mark.parametrize("value", [2**63, str(2**63), -(2**63) - 1, 1e300, "9" * 300])
+def test_an_integer_has_64_bits(value: Any) -> None:
+    assert "does not fit into 64 bits" in take("integer", value)
+
+
+@pytest.mark.parametrize("value", [2**63 - 1, -(2**63)])
+def test_the_largest_integers_are_bound_exactly(value: int) -> None:
+    assert take("integer", value) == value
+    assert take("integer", str(value)) == value
+
+
+def test_constraints_are_written_only_where_there_are_some() -> None:
+    assert PipelineInput(type="string").model_dump().keys() == {"type", "default", "path", "mode"}
+    declared = PipelineInput(type="integer", optional=True, enum=(0, 1), min=0, max=1)
+    assert PipelineInput.model_validate_json(declared.model_dump_json()) == declared
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,13 @@ def test_variables_are_what_triggers_see_as_settings() -> None:
     assert found.variables == {"stage": "dev", "max_rows_2": "5"}
 
 
+def test_datastores_are_read_with_the_places_they_cover() -> None:
+    found = settings.load({**ENVIRONMENT, "SIGNALBOX_DATASTORES": "contosolake/landing=lake"})
+
+    assert found.datastores == {"contosolake/landing": "lake"}
+    assert settings.load(ENVIRONMENT).datastores == {}
+
+
 def test_names_every_missing_setting_at_once() -> None:
     with pytest.raises(SettingsInvalid) as caught:
         settings.load({})
@@ -64,6 +71,7 @@ def test_names_every_missing_setting_at_once() -> None:
         ("SIGNALBOX_SUBSCRIPTION_ID", "my subscription"),
         ("SIGNALBOX_RESOURCE_GROUP", ""),
         ("SIGNALBOX_WORKSPACE", ""),
+        ("SIGNALBOX_DATASTORES", "lake"),
     ],
 )
 def test_names_a_malformed_setting_only(name: str, value: str) -> None:
