@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import matching
+from tests.benchmarks import matching, showing, submitting
 
 _RESULTS = Path("build", "bench.json")
 
@@ -26,6 +26,10 @@ def main() -> int:
         )
         console.print(f"  {figure['name']}: {figure['ratio']:g}", style="dim", markup=False)
     console.print(table)
+    console.print()
+    rows = list(submitting.rows(lambda line: console.print(f"  {line}", style="dim")))
+    showing.show(console, rows)
+    found += submitting.figures(rows)
     _RESULTS.parent.mkdir(exist_ok=True)
     _RESULTS.write_text(json.dumps(found, indent=2) + "\n")
     console.print(f"written to {_RESULTS}")

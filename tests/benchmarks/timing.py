@@ -3,16 +3,24 @@
 import time
 from collections.abc import Callable
 from statistics import median
-from typing import TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 
 class Figure(TypedDict):
     """What a benchmark found: ours and the reference in the unit that its name ends with."""
 
     name: str
+    #: Medians.
     ours: float
     reference: float
+    #: Ours to the reference.
     ratio: float
+    #: The least and the most that it was, in so many turns.
+    ratio_from: NotRequired[float]
+    ratio_to: NotRequired[float]
+    rounds: NotRequired[int]
+    #: The reference did not end: it takes more, and the ratio is less.
+    reference_is: NotRequired[Literal["at least"]]
 
 
 def compared(

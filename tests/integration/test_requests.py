@@ -1,6 +1,5 @@
 """What an event costs: the requests of the stock SDK and those of Signalbox, for one pipeline."""
 
-import json
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from azure.identity import DefaultAzureCredential
 from emulator.stack import LocalAzure
 from tests.e2e.running_signalbox import APP, Json, RunningSignalbox, subject_of
 from tests.integration.conftest import exported
-from tests.integration.waiting import eventually
+from tests.integration.counting import arm_requests, clear_arm_requests, storage_requests
 
 _EXAMPLE = APP / "examples" / "tumour-screening"
 _PIPELINE = _EXAMPLE / "pipelines" / "tumour-screening.yml"
@@ -51,21 +50,7 @@ def _event(signalbox: RunningSignalbox, path: str) -> Json:
 
 def _storage_log(signalbox: RunningSignalbox) -> list[Json]:
     """Requests to the state account so far, in order."""
-    marker = f"fence-{uuid.uuid4()}"
-    # a request of our own: once it is in the log, everything before it is
-    signalbox.state.get_blob_client(marker).exists()
-
-    def look() -> list[Json]:
-        lines = (signalbox.azure.logs / "azurite.log").read_text().splitlines()
-        found = [json.loads(line) for line in lines if line.startswith("{")]
-        return found if any(marker in request["path"] for request in found) else []
-
-    host = signalbox.azure.topology.account("signalboxstate").host
-    return [
-        request
-        for request in eventually(look)
-        if request["host"].startswith(host) and "fence-" not in request["path"]
-    ]
+    return storage_requests(signalbox.azure.logs / "azurite.log", signalbox.state)
 
 
 def _cost(signalbox: RunningSignalbox, event: Json) -> tuple[list[Json], list[Json]]:
@@ -76,23 +61,19 @@ def _cost(signalbox: RunningSignalbox, event: Json) -> tuple[list[Json], list[Js
     for _ in range(5):
         ticks = signalbox.log().count("Functions.timer'")
         before = len(_storage_log(signalbox))
-        signalbox.clear_requests()
+        clear_arm_requests(signalbox.azure.control_url)
         event = {**event, "data": {**event["data"], "eTag": f"0x{uuid.uuid4().hex[:15]}"}}
         assert signalbox.post([event]).status_code == 202
-        arm, storage = signalbox.arm_requests(), _storage_log(signalbox)[before:]
+        arm = arm_requests(signalbox.azure.control_url)
+        storage = _storage_log(signalbox)[before:]
         if signalbox.log().count("Functions.timer'") == ticks:
-            return _from_clients(arm), storage
+            return arm, storage
     raise AssertionError("the timer never kept still")
-
-
-def _from_clients(requests: list[Json]) -> list[Json]:
-    # steps that run meanwhile speak to run history
-    return [request for request in requests if request["host"] == "management.azure.com"]
 
 
 def _stock(signalbox: RunningSignalbox, ml: MLClient) -> list[Json]:
     """Requests of what one writes without Signalbox: load the YAML, submit it."""
-    signalbox.clear_requests()
+    clear_arm_requests(signalbox.azure.control_url)
     job = load_job(_PIPELINE)
     assert isinstance(job, PipelineJob)
     inputs: Any = job.inputs
@@ -100,7 +81,7 @@ def _stock(signalbox: RunningSignalbox, ml: MLClient) -> list[Json]:
     inputs.site = "harbour"
     job.name = f"stock-{uuid.uuid4().hex[:8]}"
     ml.jobs.create_or_update(job)
-    return _from_clients(signalbox.arm_requests())
+    return arm_requests(signalbox.azure.control_url)
 
 
 def test_an_event_costs_one_request_to_azureml_and_four_to_storage(
