@@ -151,7 +151,10 @@ class Submission:
         )
 
     def _put(self, held: Held, *, first: bool) -> None:
-        record, attempt = held.record, held.record.attempt
+        settled = self._settled(held)
+        if settled is None:
+            return
+        held, record, attempt = settled, settled.record, settled.record.attempt
         assert record.body is not None
         try:
             self._workspace.submit(attempt.job_name, record.body)
@@ -163,6 +166,43 @@ class Submission:
             self._refused(held, Reason(code="azureml_rejected", text=str(error)), first=first)
         else:
             self._submitted(held)
+
+    def _settled(self, held: Held) -> Held | None:
+        """The record without labels, which is written down before the first PUT; None: no PUT now.
+
+        What still has a label was never PUT, so what its label does not stand for ends it at once.
+        """
+        record, body = held.record, held.record.body
+        assert body is not None
+        labelled = body.latest()
+        if not labelled:
+            return held
+        try:
+            found = {
+                name: self._workspace.labelled(kind, asset, "latest")
+                for name, (kind, asset) in labelled.items()
+            }
+        except WorkspaceUnavailable as error:
+            self._wait(held, error)
+            return None
+        except JobRejected as error:
+            self._refused(held, Reason(code="azureml_rejected", text=str(error)), first=True)
+            return None
+        missing = [name for name, version in found.items() if version is None]
+        if missing:
+            text = "; ".join(
+                f"inputs.{name}: the workspace has no {labelled[name][0]} named "
+                f"{labelled[name][1]!r}, so none is the latest; register it, or bind another"
+                for name in missing
+            )
+            dead = record.moved(State.DEAD_LETTER, held.at, Reason(code="data_missing", text=text))
+            self._close(held, dead)
+            return None
+        versions = {name: version for name, version in found.items() if version is not None}
+        # None: somebody else has the record, and what they write into it is what counts.
+        return self._ledger.swap(
+            held, record.model_copy(update={"body": body.with_versions(versions)})
+        )
 
     def _await_compute(self, held: Held) -> None:
         """Submit what waits once its compute is there. No PUT came before, so its end is simple."""

@@ -9,7 +9,7 @@ import json
 import re
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
@@ -27,8 +27,8 @@ from azure.core.exceptions import (
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import JobExists, JobRejected, WorkspaceUnavailable
-from shared.inputs import DataInput, Literal
-from shared.registrations import CompiledAsset
+from shared.inputs import DataInput, Literal, latest_of
+from shared.registrations import MODELS, CompiledAsset
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -67,6 +67,23 @@ class JobBody(BaseModel):
     properties: dict[str, str] = Field(default_factory=dict)
     #: Whose rights the job has, as in YAML; those of its compute when None.
     identity: dict[str, Any] | None = None
+
+    def latest(self) -> dict[str, tuple[str, str]]:
+        """The inputs that are the latest version of something: kind (data or model) and name."""
+        return {
+            name: ("model" if given.type in MODELS else "data", asset)
+            for name, given in self.inputs.items()
+            if isinstance(given, DataInput) and (asset := latest_of(given.path))
+        }
+
+    def with_versions(self, versions: Mapping[str, str]) -> "JobBody":
+        """The body with versions in the place of labels, by input."""
+        named = {
+            name: given.model_copy(update={"path": f"azureml:{asset}:{versions[name]}"})
+            for name, (_, asset) in self.latest().items()
+            if isinstance(given := self.inputs[name], DataInput)
+        }
+        return self.model_copy(update={"inputs": {**self.inputs, **named}})
 
 
 @dataclass(frozen=True)
@@ -114,6 +131,9 @@ class Workspace(Protocol):
         """The steps that have begun so far, oldest first."""
 
     def failed_steps(self, name: str) -> list[FailedStep]: ...
+
+    def labelled(self, kind: str, name: str, label: str) -> str | None:
+        """The version that a label stands for now, if any. Raises JobRejected."""
 
 
 class AzureWorkspace:
@@ -242,6 +262,32 @@ class AzureWorkspace:
                 require_workspace(error)
                 return False
             return True
+
+    def labelled(self, kind: str, name: str, label: str) -> str | None:
+        """The version that a label of a component, environment, data or model stands for now."""
+        from azure.ai.ml.exceptions import MlException, ValidationException
+
+        with translated(f"{kind} {name}@{label}"):
+            client = self.client()
+            kinds: dict[str, Any] = {
+                "component": client.components,
+                "environment": client.environments,
+                "data": client.data,
+                "model": client.models,
+            }
+            try:
+                return str(kinds[kind].get(name, label=label).version)
+            except (ResourceNotFoundError, MlException) as error:
+                causes = list(_causes(error))
+                for cause in causes:
+                    if isinstance(cause, ResourceNotFoundError):
+                        require_workspace(cause)
+                # So the SDK says that there is no such label, or nothing it could stand for.
+                if any(
+                    isinstance(it, ResourceNotFoundError | ValidationException) for it in causes
+                ):
+                    return None
+                raise
 
     def register(self, document: dict[str, Any]) -> None:
         """Register one component version from its YAML content, with its code and environment.
@@ -375,6 +421,13 @@ def _meaning(error: HttpResponseError, what: str) -> Exception:
             retry_after=float(wait) if wait.isdigit() else None,
         )
     return JobRejected(codes[-1] if codes else str(status), message)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those it was made of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def require_workspace(error: HttpResponseError) -> None:

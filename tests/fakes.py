@@ -145,6 +145,8 @@ class MemoryWorkspace:
         self.under_way: dict[str, list[Step]] = {}
         #: What `failed_steps` answers, by job.
         self.failures: dict[str, list[FailedStep]] = {}
+        #: What labels stand for, by kind and name.
+        self.latest: dict[tuple[str, str], str] = {}
 
     def submit(self, name: str, body: JobBody) -> None:
         self.world.begin(f"PUT {name}")
@@ -177,6 +179,12 @@ class MemoryWorkspace:
     def failed_steps(self, name: str) -> list[FailedStep]:
         self.world.begin(f"steps {name}")
         return self.failures.get(name, [])
+
+    def labelled(self, kind: str, name: str, label: str) -> str | None:
+        self.world.begin(f"label {kind} {name}@{label}")
+        found = self.latest.get((kind, name)) if label == "latest" else None
+        self.world.after(f"label {kind} {name}@{label}")
+        return found
 
     def end(self, name: str, status: str) -> None:
         """The job reaches a state by itself."""

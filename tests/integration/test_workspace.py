@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from azure.ai.ml import MLClient
+from azure.ai.ml.entities import Data
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobClient
 
@@ -269,6 +270,34 @@ def test_a_lost_connection_is_nothing_known_and_is_not_tried_again(
     assert caught.value.retry_after is None
     assert _puts(local_azure, job) == [None]
     assert (workspace.find(job) is not None) == (lost == "apply_then_drop")
+
+
+def test_a_label_stands_for_what_was_registered_last(
+    workspace: AzureWorkspace, local_azure: LocalAzure, ml: MLClient
+) -> None:
+    name = unique("sales")
+    path = "azureml://datastores/workspaceblobstore/paths/sales.csv"
+    for version in ("1", "2"):
+        ml.data.create_or_update(Data(name=name, version=version, type="uri_file", path=path))
+    clear_requests(local_azure)
+
+    assert workspace.labelled("data", name, "latest") == "2"
+    assert len(requests(local_azure)) == 2
+    for kind in ("data", "model", "component", "environment"):
+        assert workspace.labelled(kind, unique("nothing"), "latest") is None
+    assert workspace.labelled("data", name, "newest") is None
+
+
+@pytest.mark.parametrize("kind", ["data", "model"])
+def test_a_workspace_that_is_not_there_is_not_one_without_data(
+    local_azure: LocalAzure, kind: str
+) -> None:
+    topology = local_azure.topology
+    mistyped = AzureWorkspace(
+        topology.subscription_id, topology.resource_group, "mistyped", DefaultAzureCredential()
+    )
+    with pytest.raises(WorkspaceUnavailable, match="no such AzureML workspace"):
+        mistyped.labelled(kind, "sales", "latest")
 
 
 def test_a_failed_step_has_its_name_and_the_end_of_its_log(

@@ -101,6 +101,8 @@ class FickleWorkspace:
     late: list[_Put] = field(default_factory=list)
     #: What each job was made from.
     bodies: dict[str, JobBody] = field(default_factory=dict)
+    #: How often a label was looked up, each time for another version.
+    versions: int = 0
 
     def submit(self, name: str, body: JobBody) -> None:
         self.world.begin(f"PUT {name}")
@@ -133,6 +135,14 @@ class FickleWorkspace:
             found = None if self.rng.random() < self.odds.get_stale else found
         self.world.after(f"GET {name}")
         return found
+
+    def labelled(self, kind: str, name: str, label: str) -> str | None:
+        self.world.begin(f"GET {kind} {name}@{label}")
+        if self.rng.random() < self.odds.get_fails:
+            raise WorkspaceUnavailable("429", retry_after=5.0)
+        # Somebody registers a new version all the time.
+        self.versions += 1
+        return str(self.versions)
 
     def cancel(self, name: str) -> None:
         self.world.begin(f"cancel {name}")

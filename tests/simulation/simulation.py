@@ -98,8 +98,11 @@ class Simulation:
         odds: Odds | None = None,
         chains: bool | None = None,
         late_compute: bool | None = None,
+        labels: bool | None = None,
     ) -> None:
         self.rng = Random(seed)
+        #: Whether jobs read the latest version of a table, which is another one every time.
+        self.labels = labels if labels is not None else seed % 5 == 0
         self.parts = parts or Parts()
         self.odds = odds or Odds.of_the_day(self.rng)
         self.world = World(before=self._before, after=self._after)
@@ -325,12 +328,16 @@ class Simulation:
 
     def _publish(self, names: list[str]) -> None:
         index = Index(self.blobs)
+        pipeline = PIPELINE
+        if self.labels:
+            inputs = {**PIPELINE.inputs, "table": TABLE}
+            pipeline = PIPELINE.model_copy(update={"inputs": inputs})
 
         def change(snapshot: Snapshot, at: datetime) -> Snapshot:
             return snapshot.model_copy(
                 update={
                     "triggers": {name: _indexed(name, at) for name in names},
-                    "pipelines": {"train": PIPELINE.model_dump(mode="json", by_alias=True)},
+                    "pipelines": {"train": pipeline.model_dump(mode="json", by_alias=True)},
                     "computes": {COMPUTE.name: "r1"} if self.late_compute else {},
                 }
             )
@@ -347,6 +354,8 @@ PIPELINE = PublishedPipeline(
     settings={"default_compute": "cluster"},
     tags={},
 )
+
+TABLE = PipelineInput(type="mltable", path="azureml:sales@latest")
 
 COMPUTE = ComputeDefinition.kept({"name": "cluster", "type": "amlcompute"})
 

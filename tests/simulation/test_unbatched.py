@@ -23,7 +23,12 @@ def _quiet() -> None:
 
 def _broken(seed: int, trap: Trap) -> list[str]:
     simulation = Simulation(
-        seed, parts=trap.parts, odds=trap.odds, chains=trap.chains, late_compute=trap.late_compute
+        seed,
+        parts=trap.parts,
+        odds=trap.odds,
+        chains=trap.chains,
+        late_compute=trap.late_compute,
+        labels=trap.labels,
     )
     try:
         simulation.run()

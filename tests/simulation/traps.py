@@ -140,6 +140,25 @@ class NobodyWaits(Submission):
             self._put(begun, first=True)
 
 
+class LabelsAreLookedUpForEachPut(Submission):
+    """What a label stands for is not written down: a second look may find another version, and
+    nobody can say which one the job has."""
+
+    def _settled(self, held: Held) -> Held | None:
+        body = held.record.body
+        assert body
+        try:
+            versions = {
+                name: str(self._workspace.labelled(kind, asset, "latest"))
+                for name, (kind, asset) in body.latest().items()
+            }
+        except WorkspaceUnavailable as error:
+            self._wait(held, error)
+            return None
+        settled = held.record.model_copy(update={"body": body.with_versions(versions)})
+        return replace(held, record=settled)
+
+
 class FailedPutIsForgotten(Submission):
     """A PUT without an answer is taken for one that did nothing."""
 
@@ -237,6 +256,8 @@ class Trap:
     chains: bool | None = None
     #: Whether the compute is there only later; None leaves it to chance.
     late_compute: bool | None = None
+    #: Whether jobs read the latest version of something; None leaves it to chance.
+    labels: bool | None = None
 
 
 #: Nothing goes wrong but what is named.
@@ -280,6 +301,9 @@ TRAPS: dict[str, Trap] = {
         late_compute=True,
     ),
     "nobody waits": Trap(Parts(submission=NobodyWaits), late_compute=True),
+    "labels are looked up for each PUT": Trap(
+        Parts(submission=LabelsAreLookedUpForEachPut), _UNSEEN, labels=True
+    ),
     "failed PUT is forgotten": Trap(Parts(submission=FailedPutIsForgotten)),
     "stale index": Trap(Parts(index=StaleIndex)),
     "hint brings marker back": Trap(Parts(ledger=HintBringsMarkerBack)),

@@ -218,7 +218,7 @@ def test_each_source_s_event_is_taken_and_bound_by_its_trigger(
         known = roots(event, verdict.captures, {})
         pipeline = _published(compiled[binding.pipeline_of(file.trigger.action, known)])
         origin = Origin(deployment="x", trigger=file.trigger.name, run_id="x.1", event=event)
-        bound = binding.bind(file.trigger.action, pipeline, known, origin)
+        bound = binding.bind(file.trigger.action, pipeline, known, origin, {})
         assert bound.problems == {}
         assert bound.body is not None
 
