@@ -21,10 +21,14 @@ def compile_pipeline(file: Path, as_json: bool) -> None:
     """
     # The AzureML SDK takes a second to load, which no other command needs.
     from shared import compiler, definitions, documents
+    from shared.inputs import compute_input
+    from shared.labels import Noted
 
+    labels = Noted()
     try:
         document = documents.read(file, root=Path())
-        found = compiler.compile(definitions.PipelineDefinition(file.stem, document))
+        definition = definitions.PipelineDefinition(file.stem, document)
+        found = compiler.compile(definition, labels.pin)
     except DefinitionsInvalid as error:
         raise CommandFailed(str(error), WRONG) from None
     shown: dict[str, Any] = {
@@ -32,18 +36,25 @@ def compile_pipeline(file: Path, as_json: bool) -> None:
         "version": found.version,
         "submission": "reference" if found.jobs is None else "inline",
         "inline_because": list(found.inline_because),
+        # A pipeline component may hold no compute of a step's own.
+        "promoted_computes": {compute_input(step): name for step, name in found.computes.items()},
+        # Publishing writes the versions in their place, and then the version is another.
+        "labels": sorted({reference for _, reference in labels.found}),
         "upload": [asdict(asset) for asset in found.assets],
         "register": [step.document for step in found.steps],
         "job": _job(found),
-        "warnings": [str(warning) for warning in found.warnings],
+        "warnings": [str(each) for each in (*found.warnings, *labels.loose(document))],
     }
     if found.by_reference:
         shown["register"].append(found.component.document)
     if as_json:
         print_json(shown)
         return
-    for warning in found.warnings:
-        Output(errors=True).line(f"warning: {warning}")
+    errors = Output(errors=True)
+    for warning in (*found.warnings, *labels.loose(document)):
+        errors.line(f"warning: {warning}")
+    for reason in found.inline_because:
+        errors.line(f"{found.name} is submitted inline: {reason}")
     click.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from cli.text import lines, shown, visible
 
 #: Exit codes, beside click's 2 for a wrong command line.
-WRONG, UNAVAILABLE, RUN_FAILED, INTERRUPTED = 1, 3, 4, 130
+WRONG, UNAVAILABLE, RUN_FAILED, DIFFERS, INTERRUPTED = 1, 3, 4, 5, 130
 
 #: Wider than any row: what is no terminal breaks no line.
 _UNBROKEN = 1_000_000

@@ -3,11 +3,13 @@
 import contextlib
 import io
 import os
+import re
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 from azure.core.exceptions import (
@@ -16,44 +18,90 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
-from cli.output import UNAVAILABLE, WRONG, CommandFailed, Output, print_json
+from cli.output import (
+    DIFFERS,
+    INTERRUPTED,
+    UNAVAILABLE,
+    WRONG,
+    CommandFailed,
+    Output,
+    print_json,
+)
 from shared.errors import DefinitionsInvalid, Permanent, SignalboxError, Transient
 
 if TYPE_CHECKING:
-    from shared.publishing import Change
+    from shared.changes import Change
+    from shared.progress import Progress
+    from shared.publishing import Plan, Publishing
 
 _UNCHANGED = "unchanged"
-_PLANNED = {"created": "create", "updated": "update", _UNCHANGED: _UNCHANGED}
+_PLANNED = {
+    "created": "create",
+    "updated": "update",
+    _UNCHANGED: _UNCHANGED,
+    "left": "not in the folder",
+    "removed": "remove",
+}
+_OWNER = r"[a-z][a-z0-9-]{0,30}"
+
+
+def _owner(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if value and not re.fullmatch(_OWNER, value):
+        raise click.BadParameter("has lower-case letters, digits and '-', a letter first, up to 31")
+    return value
 
 
 @click.command(short_help="Register pipelines and switch triggers on.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Say what would change; register and write nothing.")
+@click.option(
+    "--exit-code", is_flag=True, help="With --dry-run: exit with 5 when something would change."
+)
+@click.option(
+    "--prune", is_flag=True, help="Remove what was published and is not in FOLDER any more."
+)
+@click.option("--prune-all", is_flag=True, help="The same, even when that is everything.")
+@click.option(
+    "--owner",
+    default="",
+    callback=_owner,
+    help="Whose folder this is, where several publish to one app: --prune removes this owner's.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the changes, or errors, as JSON.")
-def publish(folder: Path, dry_run: bool, as_json: bool) -> None:
+def publish(
+    folder: Path,
+    dry_run: bool,
+    exit_code: bool,
+    prune: bool,
+    prune_all: bool,
+    owner: str,
+    as_json: bool,
+) -> None:
     """Register the pipelines in FOLDER and switch their triggers on.
 
-    FOLDER holds pipelines/<name>.yml (AzureML pipeline jobs) and triggers/<name>.yml. First it is
-    said what will be created and updated; what is unchanged is left alone. The settings are those
-    of the function app, from the environment.
+    FOLDER holds pipelines/<name>.yml (AzureML pipeline jobs), triggers/<name>.yml and
+    computes/<name>.yml. First it is said what will be created, updated and removed; what is
+    unchanged is left alone. The settings are those of the function app, from the environment.
     """
+    if exit_code and not dry_run:
+        raise click.UsageError("--exit-code goes with --dry-run.")
     # Azure's SDKs take half a second to load, which no other command needs.
     from shared import bootstrap
+    from shared.changes import Prune
+    from shared.progress import Progress
 
-    output, errors = Output(), Output(errors=True)
-
-    def planned(plan: "list[Change]") -> None:
-        if any(change.did != _UNCHANGED for change in plan):
-            _show_plan(errors, plan)
-            errors.line()
-
+    pruning = Prune.EVERYTHING if prune_all else Prune.YES if prune else Prune.NO
+    errors = Output(errors=True)
+    progress = Progress(lambda line: errors.line(f"  {line}"))
     try:
-        found = bootstrap.build(os.environ).publishing
-        if dry_run:
-            changes = found.plan(folder)
-        else:
-            with contextlib.redirect_stderr(_WithoutBlankLines(sys.stderr)):
-                changes = found.publish(folder, lambda step: errors.line(f"  {step}"), planned)
+        with _interruptible():
+            found = bootstrap.build(os.environ).publishing
+            plan = found.plan(folder, owner=owner, prune=pruning)
+            _show_notes(errors, plan)
+            if dry_run:
+                _finish(plan, list(plan.changes), dry_run=True, as_json=as_json)
+                sys.exit(DIFFERS if exit_code and plan.differs else 0)
+            changes = _apply(found, plan, progress, errors)
     except DefinitionsInvalid as error:
         if as_json:
             print_json({"errors": [asdict(problem) for problem in error.problems]})
@@ -62,19 +110,106 @@ def publish(folder: Path, dry_run: bool, as_json: bool) -> None:
         raise CommandFailed(
             f"{error}\n\nNothing was published: {count} problem{'s' * (count > 1)}.", WRONG
         ) from None
-    except Transient as error:
-        raise unavailable(error, os.environ, dry_run=dry_run) from None
     except SignalboxError as error:
-        code = WRONG if isinstance(error, Permanent) else UNAVAILABLE
-        raise CommandFailed(str(error), code) from None
+        failed = _failed(error, dry_run=dry_run)
+        _show_standing(errors, progress, str(failed.message), as_json=as_json)
+        raise failed from None
+    except KeyboardInterrupt:
+        _show_standing(errors, progress, "Interrupted.", as_json=as_json)
+        raise CommandFailed("Interrupted.", INTERRUPTED) from None
+    _finish(plan, changes, dry_run=False, as_json=as_json)
 
+
+def _apply(
+    found: "Publishing", plan: "Plan", progress: "Progress", errors: Output
+) -> "list[Change]":
+    if plan.differs:
+        _show_plan(errors, list(plan.changes))
+        errors.line()
+    with contextlib.redirect_stderr(_WithoutBlankLines(sys.stderr)):
+        return found.apply(plan, progress)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Whoever ends the command, a CI for one, is told how far it came, as after Ctrl-C."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _failed(error: SignalboxError, *, dry_run: bool) -> CommandFailed:
+    if isinstance(error, Transient):
+        return unavailable(error, os.environ, dry_run=dry_run)
+    return CommandFailed(str(error), WRONG if isinstance(error, Permanent) else UNAVAILABLE)
+
+
+def _show_notes(errors: Output, plan: "Plan") -> None:
+    """What the folder's owner should know, whether or not something is registered."""
+    for warning in plan.warnings:
+        errors.line(f"warning: {warning}")
+    for name, reasons in plan.inline.items():
+        for reason in reasons:
+            errors.line(f"{name} is submitted inline: {reason}")
+
+
+def _show_standing(errors: Output, progress: "Progress", why: str, *, as_json: bool) -> None:
+    """How far it came, after what stopped it."""
+    standing = progress.standing
     if as_json:
-        print_json({"dry_run": dry_run, "changes": [_json(change) for change in changes]})
-    elif dry_run:
+        print_json({"error": why, "standing": [asdict(each) for each in standing]})
+    if not standing:
+        return
+    errors.line()
+    for how, heading in _HEADINGS.items():
+        some = [each for each in standing if each.how == how]
+        if some:
+            errors.line(heading)
+        for each in some:
+            errors.line(f"  {each.what}{f': {each.why}' if each.why else ''}")
+    errors.line(_ENDING)
+    errors.line()
+
+
+_HEADINGS = {
+    "done": "Done, and it stays:",
+    "there": "Was there already:",
+    "refused": "Refused:",
+    "unknown": "Begun, and not known whether it took effect:",
+    "left": "Not done:",
+}
+_ENDING = (
+    "Until the index is switched over, events meet what was published before. Publish again: what "
+    "is done is found, and the rest follows."
+)
+
+
+def _finish(plan: "Plan", changes: "list[Change]", *, dry_run: bool, as_json: bool) -> None:
+    output = Output()
+    if as_json:
+        told: dict[str, Any] = {
+            "dry_run": dry_run,
+            "changes": [_json(change) for change in changes],
+            "warnings": list(plan.warnings),
+            "inline": {name: list(reasons) for name, reasons in plan.inline.items()},
+        }
+        print_json(told)
+        return
+    if dry_run:
         _show_plan(output, changes)
     else:
-        rows = [(change.kind, change.name, change.version, change.did) for change in changes]
+        rows = [(c.kind, c.name, c.version, _PAST.get(c.did, c.did)) for c in changes]
         output.table(("", "name", "version", ""), rows)
+    left = [change for change in changes if change.did == "left"]
+    if left:
+        Output(errors=True).line(
+            f"{len(left)} not in the folder: published before, and still on; --prune removes them"
+        )
+
+
+_PAST = {"left": "not in the folder"}
 
 
 def _show_plan(output: Output, changes: "list[Change]") -> None:
@@ -92,7 +227,7 @@ def _json(change: "Change") -> dict[str, str | None]:
     return {
         "kind": change.kind,
         "name": change.name,
-        "action": _PLANNED[change.did],
+        "action": "left" if change.did == "left" else _PLANNED[change.did],
         "before": change.before,
         "version": change.version,
     }

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,15 +68,45 @@ def tier(text: str) -> str | None:
     return _TIERS.get(re.sub(r"[^a-z]", "", text.lower()))
 
 
-def read(document: Document) -> tuple[ComputeDefinition, list[Problem]]:
-    """The definition of a document, and everything that is wrong with it."""
+@dataclass(frozen=True)
+class Read:
+    """What a document says."""
+
+    #: None where there is nothing to be made: of serverless compute.
+    definition: ComputeDefinition | None = None
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+
+
+def read(document: Document) -> Read:
+    """The definition of a document, with everything that is wrong with it."""
     content = dict(document.content)
     name = content.setdefault("name", document.path.stem)
     kind = str(content.get("type") or "").lower()
+    if kind == SERVERLESS:
+        return Read(warnings=tuple(_serverless(document, str(name))))
     problems = [document.problem(place, why) for place, why in _wrong(document, name, kind)]
     if isinstance(given := content.get("tier"), str):
         content["tier"] = tier(given) or given
-    return ComputeDefinition(name=str(name), type=kind, content=content), problems
+    definition = ComputeDefinition(name=str(name), type=kind, content=content)
+    return Read(definition=definition, problems=tuple(problems))
+
+
+def _serverless(document: Document, name: str) -> Iterator[Problem]:
+    """Serverless compute is always there: nothing is made of what a document says of it."""
+    settings = sorted(document.content.keys() - {"$schema", "name", "type", "description", "tags"})
+    for key in settings:
+        yield document.problem(
+            (key,),
+            f"{key} is ignored: serverless compute has no settings; a step says what it needs in "
+            "`resources` (instance_type, instance_count)",
+        )
+    if name.lower() != SERVERLESS:
+        yield document.problem(
+            ("name",),
+            f"the name {name!r} is ignored: AzureML knows serverless compute as `serverless` only; "
+            "write that in pipelines",
+        )
 
 
 def _wrong(document: Document, name: Any, kind: str) -> list[tuple[tuple[str, ...], str]]:
@@ -84,10 +114,9 @@ def _wrong(document: Document, name: Any, kind: str) -> list[tuple[tuple[str, ..
     if name != document.path.stem:
         why = f"name is {name!r}; it must equal the file name, {document.path.stem!r}"
         found.append((("name",), why))
-    if SERVERLESS in (kind, str(name).lower()):
-        return [
-            ((), "serverless compute is always there and has no settings: remove this document")
-        ]
+    if str(name).lower() == SERVERLESS:
+        why = "`serverless` is AzureML's own name for its serverless compute: choose another"
+        return [(("name",), why)]
     if kind not in (CLUSTER, INSTANCE, *ATTACHED):
         known = ", ".join([CLUSTER, INSTANCE, *sorted(ATTACHED)])
         return [*found, (("type",), f"type is {content.get('type')!r}; AzureML has {known}")]

@@ -235,6 +235,12 @@ class Action(_Part):
     force_rerun: bool | None = None
     tags: dict[str, str] = Field(default_factory=dict)
 
+    @field_validator("pipeline")
+    @classmethod
+    def _latest(cls, value: str) -> str:
+        """`name@latest`, as users of AzureML write it, is the name alone."""
+        return value.removesuffix("@latest")
+
     @model_validator(mode="after")
     def _allowed(self) -> Self:
         if self.computed and not self.allow:
@@ -307,29 +313,17 @@ class Definitions:
     computes: tuple[ComputeDefinition, ...] = ()
     #: What is wrong with the documents that could not be taken, and between those that could.
     problems: tuple[Problem, ...] = ()
+    #: What is taken, and hardly meant so.
+    warnings: tuple[Problem, ...] = ()
 
 
 def load(folder: Path) -> Definitions:
     """Read a folder of definitions; problems come along, so that others can be found as well."""
     problems: list[Problem] = []
-    pipelines = [
-        PipelineDefinition(name=document.path.stem, document=document)
-        for document in _documents(folder, "pipelines", problems)
-    ]
-    triggers: list[TriggerFile] = []
-    for document in _documents(folder, "triggers", problems):
-        try:
-            triggers.append(TriggerFile(trigger=_trigger(document), document=document))
-        except DefinitionsInvalid as error:
-            problems.extend(error.problems)
-    computes: list[ComputeDefinition] = []
-    for document in _documents(folder, "computes", problems):
-        compute, wrong = compute_definitions.read(document)
-        computes.append(compute)
-        problems.extend(wrong)
-    problems.extend(_clashes(pipelines))
-    problems.extend(_doubles(triggers))
-    if not (problems or pipelines or triggers or computes):
+    found = {
+        kind: _documents(folder, kind, problems) for kind in ("pipelines", "triggers", "computes")
+    }
+    if not (problems or any(found.values())):
         problems.append(
             Problem(
                 file=str(folder),
@@ -338,11 +332,43 @@ def load(folder: Path) -> Definitions:
                 "computes/*.yml in it",
             )
         )
+    return of(**found, problems=problems)
+
+
+def of(
+    *,
+    pipelines: Sequence[Document] = (),
+    triggers: Sequence[Document] = (),
+    computes: Sequence[Document] = (),
+    problems: Sequence[Problem] = (),
+) -> Definitions:
+    """What documents define, with everything that is wrong with them beside `problems`."""
+    problems, warnings = list(problems), list[Problem]()
+    named = [
+        PipelineDefinition(name=each.path.stem, document=each)
+        for each in _named(pipelines, problems)
+    ]
+    files: list[TriggerFile] = []
+    for document in _named(triggers, problems):
+        try:
+            files.append(TriggerFile(trigger=_trigger(document), document=document))
+        except DefinitionsInvalid as error:
+            problems.extend(error.problems)
+    wanted: list[ComputeDefinition] = []
+    # A compute's name is AzureML's, which has rules of its own.
+    for document in computes:
+        read = compute_definitions.read(document)
+        wanted.extend([read.definition] if read.definition else [])
+        problems.extend(read.problems)
+        warnings.extend(read.warnings)
+    problems.extend(_clashes(named))
+    problems.extend(_doubles(files))
     return Definitions(
-        pipelines=tuple(pipelines),
-        triggers=tuple(triggers),
-        computes=tuple(computes),
+        pipelines=tuple(named),
+        triggers=tuple(files),
+        computes=tuple(wanted),
         problems=tuple(problems),
+        warnings=tuple(warnings),
     )
 
 
@@ -352,22 +378,20 @@ def _documents(folder: Path, kind: str, problems: list[Problem]) -> list[Documen
         if path.suffix not in (".yml", ".yaml"):
             continue
         try:
-            document = documents.read(path, root=folder)
+            found.append(documents.read(path, root=folder))
         except DefinitionsInvalid as error:
             problems.extend(error.problems)
-            continue
-        # A compute's name is AzureML's, which has rules of its own.
-        if kind != "computes" and not NAME.fullmatch(path.stem):
-            problems.append(
-                document.problem(
-                    (),
-                    "its file name is its name, which must be lower-case letters, digits, '_' "
-                    "and '-', begin with a letter and have at most 63 characters",
-                )
-            )
-            continue
-        found.append(document)
     return found
+
+
+def _named(found: Sequence[Document], problems: list[Problem]) -> list[Document]:
+    """Those whose file's name may be a name."""
+    why = (
+        "its file name is its name, which must be lower-case letters, digits, '_' and '-', begin "
+        "with a letter and have at most 63 characters"
+    )
+    problems += [each.problem((), why) for each in found if not NAME.fullmatch(each.path.stem)]
+    return [each for each in found if NAME.fullmatch(each.path.stem)]
 
 
 def _trigger(document: Document) -> TriggerDefinition:

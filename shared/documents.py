@@ -1,6 +1,6 @@
 """YAML files read with the line of every value, so that an error can name its place."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,14 +49,23 @@ def read(path: Path, *, root: Path) -> Document:
     """
     whole, folder = path.resolve(), root.resolve()
     file = str(whole.relative_to(folder) if whole.is_relative_to(folder) else path)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        why = f"cannot be read: {error.strerror}"
+        raise DefinitionsInvalid([Problem(file=file, line=0, message=why)]) from None
+    return parse(raw, file=file, path=path, root=root)
+
+
+def parse(raw: bytes, *, file: str, path: Path, root: Path) -> Document:
+    """A YAML file from its bytes; nothing is read.
+
+    Raises DefinitionsInvalid when it is not one YAML mapping of reasonable size.
+    """
 
     def refuse(message: str, line: int = 0) -> DefinitionsInvalid:
         return DefinitionsInvalid([Problem(file=file, line=line, message=message)])
 
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise refuse(f"cannot be read: {error.strerror}") from None
     if len(raw) > MAX_SIZE:
         raise refuse(f"is larger than {MAX_SIZE} bytes; keep data out of definitions")
     try:
@@ -73,6 +82,21 @@ def read(path: Path, *, root: Path) -> Document:
     except RecursionError:
         raise refuse("is nested too deeply") from None
     return Document(file=file, path=path, root=root, content=content, lines=reader.lines)
+
+
+def texts(content: Any) -> Iterator[tuple[Place, str]]:
+    """Every text in a content, with its place."""
+    match content:
+        case str():
+            yield (), content
+        case dict():
+            for key, value in content.items():
+                for place, text in texts(value):
+                    yield (key, *place), text
+        case list():
+            for number, value in enumerate(content):
+                for place, text in texts(value):
+                    yield (number, *place), text
 
 
 class _Reader:

@@ -38,6 +38,8 @@ class Snapshot(BaseModel):
     pipelines: dict[str, dict[str, Any]] = Field(default_factory=dict)
     #: The computes that are defined, with their revisions; `compute` keeps what is known of them.
     computes: dict[str, str] = Field(default_factory=dict)
+    #: Who published a definition, by `kind/name`; those of nobody in particular are left out.
+    owners: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

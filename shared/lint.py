@@ -9,6 +9,7 @@ from typing import Any
 
 from shared import expressions
 from shared.definitions import Action, TriggerDefinition, TriggerFile
+from shared.documents import texts
 from shared.errors import Problem, listed
 from shared.events import Event
 from shared.inputs import DataInput, PipelineInput, secret
@@ -267,24 +268,9 @@ def _within(path: str | None, trigger: TriggerDefinition) -> bool:
     return literal.startswith(last) or last.startswith(literal)
 
 
-def values(content: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Every text in a document, with its place."""
-    match content:
-        case str():
-            yield (), content
-        case dict():
-            for key, value in content.items():
-                for place, text in values(value):
-                    yield (key, *place), text
-        case list():
-            for number, value in enumerate(content):
-                for place, text in values(value):
-                    yield (number, *place), text
-
-
 def secrets_of(content: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Where a pipeline's document holds what is a secret by its form."""
-    for place, text in values(content):
+    for place, text in texts(content):
         if secret(text):
             yield (
                 place,

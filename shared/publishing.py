@@ -4,29 +4,27 @@ Rare and by a person; it costs many requests so that an event costs one. Every s
 repeated: versions are made of content, and what exists is left alone.
 """
 
-import hashlib
-import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from shared import compiler, definitions, lint
+from shared import changes, compiler, definitions, lint
+from shared.changes import COMPUTE, Change, Did, Key, Prune, Wanted
 from shared.compiler import CompiledPipeline
 from shared.compute import Computes
-from shared.compute_definitions import ComputeDefinition
-from shared.definitions import Definitions, TriggerDefinition
-from shared.errors import DefinitionsInvalid, Transient
-from shared.index import Index, IndexedTrigger, Snapshot
+from shared.definitions import Definitions
+from shared.errors import DefinitionsInvalid, JobRejected, Problem, Transient
+from shared.index import Index, Snapshot
+from shared.labels import Labels, Noted
+from shared.progress import Piece, Progress
 from shared.published import Published, PublishedPipeline
 from shared.registrations import CompiledAsset, CompiledComponent
 
 
 class Registry(Protocol):
-    """Where component versions are registered."""
+    """Where component versions are registered. All raise WorkspaceUnavailable, JobRejected."""
 
     def component_id(self, name: str, version: str) -> str: ...
 
@@ -38,27 +36,28 @@ class Registry(Protocol):
 
     def upload(self, asset: CompiledAsset) -> None: ...
 
-
-class Did(StrEnum):
-    """What publishing does with a definition."""
-
-    CREATED = "created"
-    UPDATED = "updated"
-    UNCHANGED = "unchanged"
+    def labelled(self, kind: str, name: str, label: str) -> str | None: ...
 
 
 @dataclass(frozen=True)
-class Change:
-    """One definition and what becomes of it."""
+class Plan:
+    """What publishing would do now, and what it needs for that."""
 
-    #: `compute`, `pipeline` or `trigger`.
-    kind: str
-    name: str
-    did: Did
-    #: The version or revision that holds afterwards.
-    version: str
-    #: The one that held before; None when there was none.
-    before: str | None = None
+    changes: tuple[Change, ...]
+    wanted: Wanted
+    pipelines: tuple[CompiledPipeline, ...]
+    #: What is taken, and hardly meant so.
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def differs(self) -> bool:
+        """Whether applying it changes what events meet."""
+        return any(change.did not in (Did.UNCHANGED, Did.LEFT) for change in self.changes)
+
+    @property
+    def inline(self) -> dict[str, tuple[str, ...]]:
+        """The pipelines whose jobs carry their steps, and why."""
+        return {each.name: each.inline_because for each in self.pipelines if each.inline_because}
 
 
 class Publishing:
@@ -81,47 +80,79 @@ class Publishing:
         #: Makes computes be there; None where none are asked for.
         self._computes = computes
 
-    def plan(self, folder: Path | Definitions) -> list[Change]:
-        """What publishing the folder would do now; registers and writes nothing.
-
-        Raises DefinitionsInvalid, StorageUnavailable, RecordUnreadable.
-        """
-        found, compiled = self._prepare(folder)
-        now = [_published(pipeline, self._registry) for pipeline in compiled]
-        return _changes(self._index.peek(), now, found)
-
-    def publish(
+    def plan(
         self,
         folder: Path | Definitions,
-        say: Callable[[str], None],
-        planned: Callable[[list[Change]], None] = lambda _plan: None,
-    ) -> list[Change]:
-        """Check everything, register what is new, then swap the index once.
+        *,
+        owner: str = "",
+        prune: Prune = Prune.NO,
+        spared: Collection[Key] = (),
+    ) -> Plan:
+        """What publishing the folder would do now; registers and writes nothing.
 
-        `planned` is told what is going to be done before any of it is, `say` of each step that
-        takes time. Raises DefinitionsInvalid with every problem of every document before anything
-        is registered.
+        Raises DefinitionsInvalid with every problem of every document, PruneRefused,
+        StorageUnavailable, WorkspaceUnavailable, RecordUnreadable.
         """
-        found, compiled = self._prepare(folder)
-        now = [_published(pipeline, self._registry) for pipeline in compiled]
-        planned(_changes(self._index.peek(), now, found))
-        # Begun first: they become ready while the steps are registered.
-        if self._computes:
-            self._computes.adopt(found.computes, say)
-        for pipeline, record in zip(compiled, now, strict=True):
-            self._register_all(pipeline, record, say)
-        return self._activate(now, found)
-
-    def _prepare(self, folder: Path | Definitions) -> tuple[Definitions, list[CompiledPipeline]]:
-        """The folder's definitions, if nothing at all is wrong with them."""
         found = definitions.load(folder) if isinstance(folder, Path) else folder
+        compiled, loose = self._compiled(found)
+        records = [_published(pipeline, self._registry) for pipeline in compiled]
+        wanted = Wanted(records, found, owner=owner, prune=prune, spared=frozenset(spared))
+        snapshot = self._index.peek()
+        warnings = [*found.warnings, *loose, *(w for each in compiled for w in each.warnings)]
+        return Plan(
+            changes=tuple(changes.changes(snapshot, wanted)),
+            wanted=wanted,
+            pipelines=tuple(compiled),
+            warnings=(*map(str, warnings), *_takeovers(snapshot, wanted)),
+        )
+
+    def apply(self, plan: Plan, progress: Progress) -> list[Change]:
+        """Register what is new, then swap the index once; what then became of each definition.
+
+        Whatever stops it, `progress` knows how far it came. Raises PruneRefused, JobRejected,
+        StorageUnavailable, WorkspaceUnavailable, RecordUnreadable.
+        """
+        made: list[Change] = []
+        progress.run([*self._stages(plan, progress), [self._switch(plan.wanted, made)]])
+        return made
+
+    def publish(self, folder: Path | Definitions, say: Callable[[str], None]) -> list[Change]:
+        """Plan and apply."""
+        return self.apply(self.plan(folder), Progress(say))
+
+    def _compiled(self, found: Definitions) -> tuple[list[CompiledPipeline], list[Problem]]:
+        """The folder's pipelines with versions for labels, if nothing at all is wrong with it.
+
+        Beside them the labels that stay.
+        """
+        noted = {each.name: Noted() for each in found.pipelines}
         try:
             elsewhere: Mapping[str, lint.Ports | None] = self._elsewhere(found)
         except Transient:
             # What is wrong in the documents themselves is told all the same, and first.
-            _checked(found, dict.fromkeys(_named(found)), self._listens)
+            _checked(found, dict.fromkeys(_named(found)), self._listens, noted)
             raise
-        return found, _checked(found, elsewhere, self._listens)
+        compiled = _checked(found, elsewhere, self._listens, noted)
+        # Only now, so that mistakes in a folder are told without Azure.
+        labels = Labels(self._registry.labelled)
+        documents = {each.name: each for each in found.pipelines}
+        missing = [
+            problem
+            for name, labelled in noted.items()
+            for problem in labelled.missing(documents[name].document, labels)
+        ]
+        if missing:
+            raise DefinitionsInvalid(missing)
+        pinned = [
+            compiler.compile(documents[each.name], labels.pin) if noted[each.name].found else each
+            for each in compiled
+        ]
+        loose = [
+            problem
+            for name, labelled in noted.items()
+            for problem in labelled.loose(documents[name].document)
+        ]
+        return pinned, loose
 
     def _elsewhere(self, found: Definitions) -> dict[str, lint.Ports]:
         """The published pipelines that triggers name and the folder does not hold.
@@ -140,72 +171,118 @@ class Publishing:
             if (pipeline := self._published.resolve(snapshot, reference))
         }
 
-    def _register_all(
-        self, pipeline: CompiledPipeline, record: PublishedPipeline, say: Callable[[str], None]
-    ) -> None:
-        known = self._published.read(pipeline.name, pipeline.version)
-        # The same state may be used with another workspace, which has none of it yet.
-        if known is None or known.component_id != record.component_id:
-            for warning in pipeline.warnings:
-                say(f"warning: {warning}")
-            for reason in pipeline.inline_because:
-                say(f"{pipeline.name} is submitted inline: {reason}")
-            if pipeline.assets:
-                say(f"uploading the data of {pipeline.name}: {len(pipeline.assets)}")
+    def _stages(self, plan: Plan, progress: Progress) -> list[list[Piece]]:
+        """What is to be done before the index is swapped, in an order in which each part may
+        refer to those before it."""
+        fresh = self._fresh(plan)
+        steps = _each_once(step for pipeline, _ in fresh for step in pipeline.steps)
+        nested = [step for step in steps if step.document["type"] == "pipeline"]
+        assets = {(a.name, a.version): a for pipeline, _ in fresh for a in pipeline.assets}
+        return [
+            # Begun first: they become ready while the steps are registered.
+            self._computes_of(plan, progress),
             # One after the other: uploads of the SDK share their counters, and wait for each
             # other's files for ever.
-            for asset in pipeline.assets:
-                self._upload(asset)
-            say(f"registering the steps of {pipeline.name}: {len(pipeline.steps)}")
-            pipelines = [step for step in pipeline.steps if step.document["type"] == "pipeline"]
-            steps = [step for step in pipeline.steps if step not in pipelines]
-            with ThreadPoolExecutor(max_workers=8) as pool:
-                list(pool.map(self._register, steps))
+            *([self._upload(asset)] for asset in assets.values()),
+            [self._registration(step) for step in steps if step not in nested],
             # A pipeline comes after those within it.
-            for step in pipelines:
-                self._register(step)
-            if pipeline.by_reference:
-                say(f"registering {pipeline.name}:{pipeline.version}")
-                self._register(pipeline.component)
-            self._published.write(record)
+            *([self._registration(step)] for step in nested),
+            [self._registration(each.component) for each, _ in fresh if each.by_reference],
+            [self._record(record) for _, record in fresh],
+            self._forgetting(plan),
+        ]
 
-    def _upload(self, asset: CompiledAsset) -> None:
-        if not self._registry.has_asset(asset):
+    def _fresh(self, plan: Plan) -> list[tuple[CompiledPipeline, PublishedPipeline]]:
+        """The pipelines of which this version was not published before."""
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            records = plan.wanted.pipelines
+            known = pool.map(lambda each: self._published.read(each.name, each.version), records)
+            return [
+                (pipeline, record)
+                for pipeline, record, there in zip(plan.pipelines, records, known, strict=True)
+                # The same state may be used with another workspace, which has none of it yet.
+                if there is None or there.component_id != record.component_id
+            ]
+
+    def _computes_of(self, plan: Plan, progress: Progress) -> list[Piece]:
+        computes, wanted = self._computes, plan.wanted.found.computes
+        if computes is None or not wanted:
+            return []
+        names = ", ".join(each.name for each in wanted)
+
+        def adopt() -> bool:
+            computes.adopt(wanted, progress.say)
+            return True
+
+        return [Piece("looked after", f"compute {names}", adopt)]
+
+    def _upload(self, asset: CompiledAsset) -> Piece:
+        def upload() -> bool:
+            if self._registry.has_asset(asset):
+                return False
             self._registry.upload(asset)
+            return True
 
-    def _register(self, component: CompiledComponent) -> None:
-        # Asking costs one request, registering a step three and more, and its upload.
-        if not self._registry.registered(component.name, component.version):
-            self._registry.register(component.document)
+        return Piece("uploaded", f"data {asset.name}:{asset.version}", upload)
 
-    def _activate(self, now: Sequence[PublishedPipeline], found: Definitions) -> list[Change]:
-        changes: list[Change] = []
+    def _registration(self, component: CompiledComponent) -> Piece:
+        what = f"component {component.name}:{component.version}"
 
-        def change(snapshot: Snapshot, at: datetime) -> Snapshot:
+        def register() -> bool:
+            # Asking costs one request, registering a step three and more, and its upload.
+            if self._registry.registered(component.name, component.version):
+                return False
+            try:
+                self._registry.register(component.document)
+            except JobRejected as error:
+                raise JobRejected(error.code, f"{what}: {error.message}") from error
+            return True
+
+        return Piece("registered", what, register)
+
+    def _record(self, record: PublishedPipeline) -> Piece:
+        def write() -> bool:
+            self._published.write(record)
+            return True
+
+        return Piece("kept", f"pipeline {record.name}:{record.version}", write)
+
+    def _forgetting(self, plan: Plan) -> list[Piece]:
+        """Before the index: when it stops in between, they are still known to be removed."""
+        removed = [c for c in plan.changes if c.kind == COMPUTE and c.did is Did.REMOVED]
+        computes, names = self._computes, [change.name for change in removed]
+        if computes is None or not names:
+            return []
+
+        def forget() -> bool:
+            computes.forget(names)
+            return True
+
+        return [Piece("forgot", f"the definition of compute {', '.join(names)}", forget)]
+
+    def _switch(self, wanted: Wanted, made: list[Change]) -> Piece:
+        def change(snapshot: Snapshot, at: Any) -> Snapshot:
             # Called again when another publisher was faster: only the last account counts.
-            changes[:] = _changes(snapshot, now, found)
-            computes = snapshot.computes | {
-                each.name: _revision_of(each) for each in found.computes
-            }
-            pipelines, indexed = dict(snapshot.pipelines), dict(snapshot.triggers)
-            for pipeline in now:
-                pipelines[pipeline.name] = pipeline.model_dump(mode="json", by_alias=True)
-            for file in found.triggers:
-                name, revision = file.trigger.name, _revision(file.trigger)
-                known = indexed.get(name)
-                if known is None or known.revision != revision:
-                    indexed[name] = IndexedTrigger(
-                        definition=file.trigger,
-                        revision=revision,
-                        # An edit must not cut off the uploads that are on their way.
-                        effective_from=known.effective_from if known else at,
-                    )
-            return snapshot.model_copy(
-                update={"pipelines": pipelines, "triggers": indexed, "computes": computes}
-            )
+            made[:] = changes.changes(snapshot, wanted)
+            return changes.applied(snapshot, at, wanted)
 
-        self._index.change(change)
-        return changes
+        def swap() -> bool:
+            self._index.change(change)
+            return any(each.did not in (Did.UNCHANGED, Did.LEFT) for each in made)
+
+        return Piece("switched over", "the index", swap)
+
+
+def _each_once(components: Iterable[CompiledComponent]) -> list[CompiledComponent]:
+    return list({(each.name, each.version): each for each in components}.values())
+
+
+def _takeovers(snapshot: Snapshot, wanted: Wanted) -> list[str]:
+    mine = f"becomes {wanted.owner}'s" if wanted.owner else "becomes nobody's in particular"
+    return [
+        f"{' '.join(key)} was published by {owner or 'nobody in particular'} and {mine}"
+        for key, owner in changes.taken_over(snapshot, wanted)
+    ]
 
 
 def _named(found: Definitions) -> set[str]:
@@ -213,35 +290,13 @@ def _named(found: Definitions) -> set[str]:
     return {name for file in found.triggers for name in file.trigger.action.pipelines}
 
 
-def _changes(
-    snapshot: Snapshot, now: Sequence[PublishedPipeline], found: Definitions
-) -> list[Change]:
-    """What publishing these changes in an index."""
-    changes = []
-    for compute in found.computes:
-        before, revision = snapshot.computes.get(compute.name), _revision_of(compute)
-        did = _did(before, revision)
-        changes.append(Change("compute", compute.name, did, revision, before))
-    for pipeline in now:
-        # As it is written: publishing also mends a record that cannot be read.
-        known = snapshot.pipelines.get(pipeline.name, {})
-        before = known.get("version")
-        did = _did(before, pipeline.version)
-        if known and known.get("component_id") != pipeline.component_id:
-            did = Did.UPDATED  # the same version, in another workspace
-        changes.append(Change("pipeline", pipeline.name, did, pipeline.version, before))
-    for file in found.triggers:
-        indexed = snapshot.triggers.get(file.trigger.name)
-        before, revision = indexed.revision if indexed else None, _revision(file.trigger)
-        did = _did(before, revision)
-        changes.append(Change("trigger", file.trigger.name, did, revision, before))
-    return changes
-
-
 def _checked(
-    found: Definitions, elsewhere: Mapping[str, lint.Ports | None], listens: Collection[str]
+    found: Definitions,
+    elsewhere: Mapping[str, lint.Ports | None],
+    listens: Collection[str],
+    noted: Mapping[str, Noted],
 ) -> list[CompiledPipeline]:
-    """The pipelines compiled, if nothing at all is wrong in the folder.
+    """The pipelines compiled, if nothing at all is wrong in the folder; notes their labels.
 
     Raises DefinitionsInvalid with every problem of every document.
     """
@@ -249,13 +304,15 @@ def _checked(
     compiled = []
     for definition in found.pipelines:
         try:
-            compiled.append(compiler.compile(definition))
+            compiled.append(compiler.compile(definition, noted[definition.name].pin))
         except DefinitionsInvalid as error:
             problems.extend(error.problems)
     known: dict[str, lint.Ports | None] = {**elsewhere}
     # A pipeline that cannot be compiled is known all the same; its inputs are not.
     known |= dict.fromkeys(definition.name for definition in found.pipelines)
-    known |= {pipeline.name: (pipeline.inputs, pipeline.outputs) for pipeline in compiled}
+    for pipeline in compiled:
+        pinned = {f"{pipeline.name}@{pipeline.version}"} & _named(found)
+        known |= dict.fromkeys({pipeline.name, *pinned}, (pipeline.inputs, pipeline.outputs))
     for definition in found.pipelines:
         for place, message in lint.secrets_of(definition.document.content):
             problems.append(definition.document.problem(place, message))
@@ -288,20 +345,3 @@ def _published(pipeline: CompiledPipeline, registry: Registry) -> PublishedPipel
         properties=pipeline.properties,
         identity=pipeline.identity,
     )
-
-
-def _revision_of(compute: ComputeDefinition) -> str:
-    content = json.dumps(compute.content, sort_keys=True, default=str)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-def _revision(trigger: TriggerDefinition) -> str:
-    return hashlib.sha256(
-        trigger.model_dump_json(by_alias=True, exclude_defaults=True).encode()
-    ).hexdigest()[:16]
-
-
-def _did(before: str | None, after: str) -> Did:
-    if before is None:
-        return Did.CREATED
-    return Did.UNCHANGED if before == after else Did.UPDATED

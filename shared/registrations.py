@@ -1,6 +1,7 @@
 """What is registered before a pipeline itself, each under the version of its content."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,15 @@ from shared.nodes import FLOW, Node, mapping
 
 #: Types of inputs that AzureML keeps as models; the others it keeps as data.
 MODELS = frozenset({"custom_model", "mlflow_model", "triton_model"})
+
+
+#: Gives a reference to an environment or a component (its kind, then itself) the version that its
+#: label stands for.
+Pin = Callable[[str, str], str]
+
+
+def as_written(_kind: str, reference: str) -> str:
+    return reference
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,7 @@ class Registrations:
 
     #: The pipeline's; what has no name of its own is named after it.
     name: str
+    pin: Pin = as_written
     #: By version, a component after those it is made of.
     components: dict[str, CompiledComponent] = field(default_factory=dict)
     #: By name and version.
@@ -59,6 +70,8 @@ class Registrations:
             step = self._component(f"{self.name}_{name}", name, node)
             self.components.setdefault(step.version, step)
             reference = f"azureml:{self.components[step.version].name}:{step.version}"
+        else:
+            reference = self.pin("component", reference)
         return {**node.content, node.key: reference}
 
     def asset(self, name: str, kind: str, path: Path) -> str:
@@ -74,7 +87,7 @@ class Registrations:
     def _component(self, fallback: str, name: str, node: Node) -> CompiledComponent:
         assert isinstance(node.component, dict)
         content = {
-            key: _whole(key, value, node.base)
+            key: _whole(key, value, node.base, self.pin)
             for key, value in node.component.items()
             if key not in ("name", "version")
         }
@@ -91,13 +104,15 @@ class Registrations:
         return CompiledComponent(name=content["name"], version=version, document=document)
 
 
-def _whole(key: str, value: Any, base: Path) -> Any:
-    """A part of a component that means the same wherever it is written."""
+def _whole(key: str, value: Any, base: Path, pin: Pin) -> Any:
+    """A part of a component that means the same wherever and whenever it is read."""
+    if key == "environment" and isinstance(value, str):
+        return pin("environment", value)
     if key == "environment" and isinstance(value, dict):
         # The SDK names an inline environment by itself, from its content.
         return {name: part for name, part in value.items() if name not in ("name", "version")}
     if key == "task" and isinstance(value, dict):
-        return {name: _whole(name, part, base) for name, part in value.items()}
+        return {name: _whole(name, part, base, pin) for name, part in value.items()}
     if key == "additional_includes":
         return [str((base / item).resolve()) if isinstance(item, str) else item for item in value]
     return value

@@ -2,23 +2,28 @@
 
 import shutil
 import threading
+from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shared.changes import Change, Did, Prune
+from shared.compute import Computes
 from shared.errors import (
     DefinitionsInvalid,
     JobRejected,
+    PruneRefused,
     StorageUnavailable,
     WorkspaceUnavailable,
 )
 from shared.index import Index, Snapshot
+from shared.progress import How, Progress
 from shared.published import Published, PublishedPipeline, latest
-from shared.publishing import Change, Did, Publishing
+from shared.publishing import Publishing
 from shared.registrations import CompiledAsset
-from tests.fakes import MemoryBlobs
+from tests.fakes import MemoryBlobs, MemoryTargets
 from tests.unit.scene import fail, interject
 
 DEFINITIONS = Path(__file__).parent / "definitions"
@@ -34,7 +39,12 @@ class MemoryRegistry:
         #: The names that were registered lately, in order.
         self.lately: list[str] = []
         self.versions: set[tuple[str, str]] = set()
-        self.refused: dict[str, Exception] = {}
+        self.refused: dict[str, BaseException] = {}
+        #: What was registered last under a name.
+        self.documents: dict[str, dict[str, Any]] = {}
+        self.labels = {("environment", "plain", "latest"): "3"}
+        #: The labels that were asked for.
+        self.looks: list[str] = []
         self._lock = threading.Lock()
 
     def component_id(self, name: str, version: str) -> str:
@@ -51,11 +61,16 @@ class MemoryRegistry:
             self.lately.append(asset.name)
             self.assets.add((asset.name, asset.version))
 
+    def labelled(self, kind: str, name: str, label: str) -> str | None:
+        self.looks.append(f"{kind} {name}@{label}")
+        return self.labels.get((kind, name, label))
+
     def register(self, document: dict[str, Any]) -> None:
         if error := self.refused.get(document["name"]):
             raise error
         with self._lock:
             self.lately.append(document["name"])
+            self.documents[document["name"]] = document
             self.versions.add((document["name"], document["version"]))
 
 
@@ -71,8 +86,9 @@ class Desk:
         self.registry = MemoryRegistry()
         self.listens: tuple[str, ...] = ("queue/signalbox-events", "topic/company-news/signalbox")
         self.said: list[str] = []
-        #: The plans that were told before something was done.
-        self.planned: list[list[Change]] = []
+        self.targets = MemoryTargets()
+        self.computes = Computes(self.blobs, self.targets)
+        self.progress = Progress(self.said.append)
 
     def publish(self) -> dict[str, Did]:
         """What became of each definition, by name."""
@@ -83,13 +99,19 @@ class Desk:
         assert len(did) == len(changes), "one account of each definition"
         return did
 
-    def changes(self) -> list[Change]:
-        return self.publishing.publish(self.folder, self.said.append, self.planned.append)
+    def changes(self, prune: Prune = Prune.NO, owner: str = "") -> list[Change]:
+        plan = self.publishing.plan(self.folder, prune=prune, owner=owner)
+        self.progress = Progress(self.said.append)
+        return self.publishing.apply(plan, self.progress)
 
     @property
     def publishing(self) -> Publishing:
         return Publishing(
-            Published(self.blobs), Index(self.blobs), self.registry, listens=self.listens
+            Published(self.blobs),
+            Index(self.blobs),
+            self.registry,
+            listens=self.listens,
+            computes=self.computes,
         )
 
     def edit(self, file: str, old: str, new: str) -> None:
@@ -142,9 +164,18 @@ def test_the_first_publish_makes_everything(desk: Desk) -> None:
     }
     # Steps before the pipeline that refers to them.
     at = desk.registry.lately.index("churn_training")
-    assert set(desk.registry.lately[:at]) == {"prepare_rows", "train_model"}
+    assert {"prepare_rows", "train_model"} <= {*desk.registry.lately[:at]}
     assert len(desk.registry.lately) == 5
-    assert len(desk.said) == 4
+    assert sorted(line.partition(":")[0] for line in desk.said) == [
+        "kept pipeline churn-training",
+        "kept pipeline heartbeat",
+        "registered component churn_training",
+        "registered component heartbeat",
+        "registered component heartbeat_say",
+        "registered component prepare_rows",
+        "registered component train_model",
+        "switched over the index",
+    ]
     snapshot = desk.snapshot
     assert snapshot.triggers.keys() == {"retrain"}
     assert snapshot.triggers["retrain"].effective_from == desk.blobs.world.now
@@ -235,7 +266,11 @@ def test_what_another_folder_published_stays(standing: Desk) -> None:
     for file in ("pipelines/churn-training.yml", "triggers/retrain.yml"):
         (standing.folder / file).unlink()
 
-    assert standing.publish() == {"heartbeat": Did.UNCHANGED}
+    assert standing.publish() == {
+        "churn-training": Did.LEFT,
+        "heartbeat": Did.UNCHANGED,
+        "retrain": Did.LEFT,
+    }
     assert standing.snapshot.pipelines.keys() == {"churn-training", "heartbeat"}
     assert standing.snapshot.triggers.keys() == {"retrain"}
 
@@ -244,7 +279,7 @@ def test_a_trigger_may_name_a_pipeline_that_was_published_before(standing: Desk)
     shutil.rmtree(standing.folder / "pipelines")
     standing.edit("triggers/retrain.yml", "share: 0.5", "share: 0.75")
 
-    assert standing.publish() == {"retrain": Did.UPDATED}
+    assert standing.publish()["retrain"] is Did.UPDATED
 
 
 @pytest.mark.parametrize(
@@ -395,7 +430,7 @@ def test_state_that_moves_to_another_workspace_is_registered_there(standing: Des
     assert found.component_id.startswith("/elsewhere/")
 
 
-def changes_of(told: list[Change]) -> dict[str, tuple[Did, str | None, str]]:
+def changes_of(told: Sequence[Change]) -> dict[str, tuple[Did, str | None, str]]:
     return {change.name: (change.did, change.before, change.version) for change in told}
 
 
@@ -405,15 +440,16 @@ def test_a_plan_says_what_publishing_then_does_and_does_nothing_itself(desk: Des
     assert desk.blobs.stored == {}
     assert desk.registry.lately == []
     assert desk.said == []
-    assert [change.did for change in plan] == [Did.CREATED] * 3
-    assert desk.changes() == plan
+    assert [change.did for change in plan.changes] == [Did.CREATED] * 3
+    assert plan.differs
+    assert desk.changes() == [*plan.changes]
 
 
 def test_a_plan_has_the_versions_before_and_after(standing: Desk) -> None:
     before = latest(standing.snapshot, "churn-training")
     standing.edit("pipelines/churn-training.yml", "seed: 7", "seed: 8")
     stored = dict(standing.blobs.stored)
-    plan = changes_of(standing.publishing.plan(standing.folder))
+    plan = changes_of(standing.publishing.plan(standing.folder).changes)
 
     assert standing.blobs.stored == stored
     assert before is not None
@@ -425,20 +461,9 @@ def test_a_plan_has_the_versions_before_and_after(standing: Desk) -> None:
     assert changes_of(standing.changes()) == plan
 
 
-def test_the_plan_is_told_before_anything_is_done(desk: Desk) -> None:
-    seen: list[tuple[list[str], list[str]]] = []
-    desk.publishing.publish(
-        desk.folder,
-        desk.said.append,
-        lambda _plan: seen.append((list(desk.registry.lately), list(desk.blobs.stored))),
-    )
-
-    assert seen == [([], [])]
-
-
 def test_what_moves_to_another_workspace_is_planned_as_an_update(standing: Desk) -> None:
     standing.registry = MemoryRegistry("elsewhere")
-    plan = changes_of(standing.publishing.plan(standing.folder))
+    plan = changes_of(standing.publishing.plan(standing.folder).changes)
 
     did, before, version = plan["churn-training"]
     assert did is Did.UPDATED
@@ -490,3 +515,308 @@ def test_a_trigger_for_messages_names_what_the_app_listens_to(
     kind, _, name = at.partition(" ")
     desk.listens = (f"{kind}/{name}",)
     assert desk.publish()["retrain"] is Did.CREATED
+
+
+# What is no longer in the folder
+
+
+def without_churn(desk: Desk) -> None:
+    for file in ("pipelines/churn-training.yml", "triggers/retrain.yml"):
+        (desk.folder / file).unlink()
+
+
+def test_what_is_no_longer_in_the_folder_is_told_and_stays(standing: Desk) -> None:
+    without_churn(standing)
+    plan = standing.publishing.plan(standing.folder)
+
+    assert {c.name: c.did for c in plan.changes if c.did is Did.LEFT} == {
+        "churn-training": Did.LEFT,
+        "retrain": Did.LEFT,
+    }
+    assert not plan.differs
+
+
+def test_what_is_no_longer_in_the_folder_is_removed_when_asked(standing: Desk) -> None:
+    pinned = latest(standing.snapshot, "churn-training")
+    assert pinned
+    without_churn(standing)
+    plan = standing.publishing.plan(standing.folder, prune=Prune.YES)
+    made = standing.changes(Prune.YES)
+
+    assert plan.differs
+    assert [*plan.changes] == made
+    assert changes_of(made)["churn-training"] == (Did.REMOVED, pinned.version, pinned.version)
+    assert standing.snapshot.pipelines.keys() == {"heartbeat"}
+    assert standing.snapshot.triggers == {}
+    # The version stays, and can be run.
+    reference = f"churn-training@{pinned.version}"
+    published = Published(standing.blobs)
+    assert published.resolve(standing.snapshot, "churn-training") is None
+    assert published.resolve(standing.snapshot, reference) == pinned
+    # Once is enough.
+    assert {c.did for c in standing.changes(Prune.YES)} == {Did.UNCHANGED}
+
+
+def test_what_was_removed_comes_back_with_its_file(standing: Desk, once: Desk) -> None:
+    without_churn(standing)
+    standing.changes(Prune.YES)
+    for file in ("pipelines/churn-training.yml", "triggers/retrain.yml"):
+        shutil.copy(once.folder / file, standing.folder / file)
+    standing.blobs.world.pass_time(3600)
+
+    assert standing.publish()["churn-training"] is Did.CREATED
+    # A trigger that was gone begins anew: what came meanwhile is not its business.
+    assert standing.snapshot.triggers["retrain"].effective_from == standing.blobs.world.now
+    assert standing.registry.lately == []
+
+
+def test_a_pipeline_that_a_trigger_names_is_not_removed(standing: Desk) -> None:
+    (standing.folder / "pipelines/churn-training.yml").unlink()
+    before = standing.snapshot
+    with pytest.raises(PruneRefused, match="churn-training is named by trigger retrain"):
+        standing.changes(Prune.YES)
+
+    assert standing.snapshot == before
+    assert standing.changes()[-1].did is Did.LEFT
+
+
+def test_a_pipeline_goes_when_its_trigger_pins_a_version(standing: Desk) -> None:
+    found = latest(standing.snapshot, "churn-training")
+    assert found
+    (standing.folder / "pipelines/churn-training.yml").unlink()
+    standing.edit("triggers/retrain.yml", "churn-training", f"churn-training@{found.version}")
+    standing.changes(Prune.YES)
+
+    assert standing.snapshot.pipelines.keys() == {"heartbeat"}
+    assert standing.snapshot.triggers.keys() == {"retrain"}
+
+
+def test_nobody_removes_everything_by_mistake(standing: Desk, tmp_path: Path) -> None:
+    elsewhere = Desk(tmp_path / "elsewhere")
+    without_churn(elsewhere)
+    (elsewhere.folder / "pipelines/heartbeat.yml").rename(elsewhere.folder / "pipelines/other.yml")
+    elsewhere.blobs, before = standing.blobs, standing.snapshot
+    with pytest.raises(PruneRefused, match=r"all 3 that are .*heartbeat.*--prune-all") as caught:
+        elsewhere.changes(Prune.YES)
+
+    assert "pipeline churn-training" in str(caught.value)
+    assert standing.snapshot == before
+    elsewhere.changes(Prune.EVERYTHING)
+    assert standing.snapshot.pipelines.keys() == {"other"}
+
+
+def test_who_publishes_between_plan_and_swap_loses_nothing_that_is_named(
+    standing: Desk, tmp_path: Path
+) -> None:
+    """The refusal is decided on the index that is swapped, not on the one that was planned with."""
+    without_churn(standing)
+    other = Desk(tmp_path / "other")
+    other.blobs = standing.blobs
+    shutil.rmtree(other.folder / "pipelines")
+    other.edit("triggers/retrain.yml", "name: retrain", "name: again")
+    (other.folder / "triggers/retrain.yml").rename(other.folder / "triggers/again.yml")
+    interject(standing.blobs.world, "swap index.json", lambda: other.changes(owner="others"))
+    with pytest.raises(PruneRefused, match="churn-training is named by trigger again"):
+        standing.changes(Prune.YES)
+
+    assert standing.snapshot.pipelines.keys() == {"churn-training", "heartbeat"}
+
+
+def test_an_owner_s_folder_removes_only_what_is_its_own(desk: Desk, tmp_path: Path) -> None:
+    shutil.rmtree(desk.folder / "triggers")
+    desk.changes(owner="team-a")
+    other = Desk(tmp_path / "other")
+    other.blobs, other.registry = desk.blobs, desk.registry
+    without_churn(other)
+    (other.folder / "pipelines/heartbeat.yml").rename(other.folder / "pipelines/pulse.yml")
+
+    assert [c.name for c in other.changes(Prune.YES, owner="team-b")] == ["pulse"]
+    assert desk.snapshot.pipelines.keys() == {"churn-training", "heartbeat", "pulse"}
+    (desk.folder / "pipelines/heartbeat.yml").unlink()
+    assert {c.name: c.did for c in desk.changes(Prune.YES, owner="team-a")} == {
+        "churn-training": Did.UNCHANGED,
+        "heartbeat": Did.REMOVED,
+    }
+    assert desk.snapshot.owners == {"pipeline/churn-training": "team-a", "pipeline/pulse": "team-b"}
+
+
+def test_taking_over_what_somebody_else_published_is_told(standing: Desk) -> None:
+    plan = standing.publishing.plan(standing.folder, owner="team-a")
+
+    assert "trigger retrain was published by nobody in particular and becomes team-a's" in (
+        plan.warnings
+    )
+    standing.changes(owner="team-a")
+    assert standing.publishing.plan(standing.folder, owner="team-a").warnings == ()
+    back = standing.publishing.plan(standing.folder)
+    assert "trigger retrain was published by team-a and becomes nobody's in particular" in (
+        back.warnings
+    )
+
+
+CLUSTER = "type: amlcompute\nsize: Standard_DS3_v2\n"
+
+
+def test_a_compute_that_is_removed_is_forgotten_and_stays_in_azure(standing: Desk) -> None:
+    file = standing.folder / "computes/cpu-cluster.yml"
+    file.parent.mkdir()
+    file.write_text(CLUSTER)
+    standing.publish()
+    assert standing.computes.all().keys() == {"cpu-cluster"}
+    file.unlink()
+
+    assert changes_of(standing.changes())["cpu-cluster"][0] is Did.LEFT
+    assert standing.computes.all().keys() == {"cpu-cluster"}
+    assert changes_of(standing.changes(Prune.YES))["cpu-cluster"][0] is Did.REMOVED
+    assert standing.computes.all() == {}
+    assert standing.snapshot.computes == {}
+    assert standing.targets.there.keys() == {"cpu-cluster"}
+
+
+def test_a_removal_that_is_interrupted_is_finished_the_next_time(standing: Desk) -> None:
+    file = standing.folder / "computes/cpu-cluster.yml"
+    file.parent.mkdir()
+    file.write_text(CLUSTER)
+    standing.publish()
+    file.unlink()
+    fail(standing.blobs.world, "swap index.json", StorageUnavailable("storage is down"))
+    with pytest.raises(StorageUnavailable):
+        standing.changes(Prune.YES)
+    assert standing.snapshot.computes.keys() == {"cpu-cluster"}
+
+    assert changes_of(standing.changes(Prune.YES))["cpu-cluster"][0] is Did.REMOVED
+    assert standing.snapshot.computes == {}
+    assert standing.computes.all() == {}
+
+
+# Labels
+
+
+def test_a_label_is_looked_up_when_it_is_published_and_written_as_a_version(desk: Desk) -> None:
+    desk.publish()
+    first = latest(desk.snapshot, "heartbeat")
+    assert desk.registry.documents["heartbeat_say"]["environment"] == "azureml:plain:3"
+    assert desk.publish()["heartbeat"] is Did.UNCHANGED
+
+    desk.registry.labels["environment", "plain", "latest"] = "4"
+    assert desk.publish()["heartbeat"] is Did.UPDATED
+    assert desk.registry.documents["heartbeat_say"]["environment"] == "azureml:plain:4"
+    desk.registry.labels["environment", "plain", "latest"] = "3"
+    desk.publish()
+    assert latest(desk.snapshot, "heartbeat") == first
+
+
+def test_a_label_that_nobody_has_is_a_mistake_with_its_place(desk: Desk) -> None:
+    desk.registry.labels.clear()
+
+    assert desk.problems() == [
+        "pipelines/heartbeat.yml:7: there is no environment 'plain@latest' in the workspace"
+    ]
+
+
+def test_a_trigger_may_write_latest(desk: Desk) -> None:
+    desk.edit("triggers/retrain.yml", "churn-training", "churn-training@latest")
+    desk.publish()
+
+    assert desk.snapshot.triggers["retrain"].definition.action.pipeline == "churn-training"
+
+
+def test_a_trigger_may_pin_the_version_that_is_published_with_it(desk: Desk) -> None:
+    [version] = [
+        c.version for c in desk.publishing.plan(desk.folder).changes if c.name == "churn-training"
+    ]
+    desk.edit("triggers/retrain.yml", "churn-training", f"churn-training@{version}")
+
+    assert desk.publish()["retrain"] is Did.CREATED
+
+
+# What stops half way
+
+
+def test_how_far_it_came_is_known_when_a_step_is_refused(desk: Desk) -> None:
+    desk.registry.refused["train_model"] = JobRejected("UserError", "no such image")
+    with pytest.raises(JobRejected, match=r"component train_model:.*: no such image"):
+        desk.changes()
+    done = how_it_stands(desk)
+
+    assert done["component train_model"] is How.REFUSED
+    assert done["component churn_training"] is How.LEFT
+    assert done["the index"] is How.LEFT
+    registered = {name for name, _ in desk.registry.versions}
+    assert registered == {
+        what.removeprefix("component ") for what, how in done.items() if how is How.DONE
+    }
+    assert {line.partition(" ")[0] for line in desk.said} <= {"registered"}
+    assert len(desk.said) == len(registered)
+
+    desk.registry.refused.clear()
+    desk.publish()
+    assert {*desk.registry.lately}.isdisjoint(registered)
+    assert how_it_stands(desk) == {
+        what: How.THERE if what.removeprefix("component ") in registered else How.DONE
+        for what in done
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "how"),
+    [
+        (WorkspaceUnavailable("AzureML answered 503"), How.UNKNOWN),
+        (KeyboardInterrupt(), How.UNKNOWN),
+        (JobRejected("UserError", "no"), How.REFUSED),
+    ],
+)
+def test_what_was_begun_and_not_answered_is_not_known(
+    desk: Desk, error: BaseException, how: How
+) -> None:
+    desk.registry.refused["churn_training"] = error
+    (desk.folder / "pipelines/heartbeat.yml").unlink()
+    with pytest.raises(type(error)):
+        desk.changes()
+
+    assert how_it_stands(desk)["component churn_training"] is how
+    assert how_it_stands(desk)["pipeline churn-training"] is How.LEFT
+
+
+def how_it_stands(desk: Desk) -> dict[str, How]:
+    return {each.what.partition(":")[0]: each.how for each in desk.progress.standing}
+
+
+# What is told
+
+
+def test_warnings_are_told_whether_or_not_something_is_registered(standing: Desk) -> None:
+    standing.edit("pipelines/heartbeat.yml", "type: pipeline", "type: pipeline\ncomputes: x")
+    first = standing.publishing.plan(standing.folder)
+    standing.changes()
+    again = standing.publishing.plan(standing.folder)
+
+    assert len(first.warnings) == 1
+    assert first.warnings == again.warnings
+    assert not again.differs
+
+
+def test_why_it_is_inline_is_told_whether_or_not_something_is_registered(standing: Desk) -> None:
+    standing.edit(
+        "pipelines/heartbeat.yml",
+        "type: pipeline",
+        "type: pipeline\nsettings: {on_init: say}",
+    )
+    standing.changes()
+    [why] = standing.publishing.plan(standing.folder).inline["heartbeat"]
+
+    assert "on_init" in why
+
+
+def test_unchanged_content_costs_one_look_for_each_pipeline(standing: Desk) -> None:
+    standing.publish()
+
+    assert sorted(standing.blobs.world.calls) == [
+        "get index.json",
+        "get index.json",
+        *sorted(
+            f"get published/{name}/{each['version']}.json"
+            for name, each in standing.snapshot.pipelines.items()
+        ),
+    ]
+    assert standing.registry.looks == ["environment plain@latest"]
