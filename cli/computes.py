@@ -7,6 +7,9 @@ from cli.groups import NounGroup, as_json
 from cli.output import Output, print_json
 from cli.text import Json
 
+#: States of a compute that was looked at and is there.
+_FOUND = ("ready", "changing", "stopped", "failed")
+
 
 @click.group(cls=NounGroup)
 def computes() -> None:
@@ -29,7 +32,7 @@ def list_computes(surroundings: Surroundings, as_json: bool) -> None:
     output.table(
         ("compute", "type", "state", "differs"),
         [
-            [item.get("name"), item.get("type"), item.get("state"), len(item.get("drift") or [])]
+            [item.get("name"), item.get("type"), item.get("state"), _differing(item)]
             for item in items
         ],
     )
@@ -56,11 +59,18 @@ def show(surroundings: Surroundings, name: str, as_json: bool) -> None:
             "state": compute.get("state"),
             "since": compute.get("since"),
             "problem": compute.get("problem"),
+            "not compared": ", ".join(compute.get("not_compared") or []),
         }
     )
     if drift := compute.get("drift"):
         output.heading("differs from its definition")
         output.table(("setting", "is", "definition"), [_row(each) for each in drift])
+    elif compute.get("state") in _FOUND:
+        output.line("as its definition says")
+
+
+def _differing(item: Json) -> str:
+    return ", ".join(str(drift.get("setting")) for drift in item.get("drift") or [])
 
 
 def _row(drift: Json) -> list[object]:

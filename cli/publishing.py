@@ -153,6 +153,9 @@ def _show_notes(errors: Output, plan: "Plan") -> None:
     for name, reasons in plan.inline.items():
         for reason in reasons:
             errors.line(f"{name} is submitted inline: {reason}")
+    for name, found in plan.computes.items():
+        for line in found:
+            errors.line(f"compute {name} {line}")
 
 
 def _show_standing(errors: Output, progress: "Progress", why: str, *, as_json: bool) -> None:

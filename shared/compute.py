@@ -60,6 +60,8 @@ class Kept(BaseModel):
     tried_at: AwareDatetime | None = None
     #: Why it is not ready, for a person.
     problem: str | None = None
+    #: Why the last look found nothing out; None when it did.
+    unseen: str | None = None
     drift: tuple[Drift, ...] = ()
 
     @property
@@ -73,10 +75,16 @@ class Kept(BaseModel):
                 "state": plan.state,
                 "since": since,
                 "problem": plan.problem,
+                "unseen": None,
                 "drift": plan.drift,
                 "tried_at": self.tried_at if plan.action is Action.KEEP else at,
             }
         )
+
+    @property
+    def why(self) -> str | None:
+        """Why it is not ready, as far as anybody knows."""
+        return "; ".join(each for each in (self.problem, self.unseen) if each) or None
 
 
 class _File(BaseModel):
@@ -121,7 +129,9 @@ class Computes:
         return Standing(
             waiting="; ".join(_waiting(n, kept) for n, kept in mine if not kept.state.usable)
             or None,
-            drift=tuple(f"compute {name}: {each}" for name, kept in mine for each in kept.drift),
+            drift=tuple(
+                f"compute {name} differs: {each}" for name, kept in mine for each in kept.drift
+            ),
         )
 
     def adopt(
@@ -147,9 +157,25 @@ class Computes:
         self._change(take)
         found = self._ensure(wanted.keys(), start=wanted.keys(), insist=True)
         for name, kept in found.items():
-            for line in (_told(kept), *map(str, kept.drift)):
-                say(f"compute {name}: {line}")
+            say(f"compute {name} {_told(kept)}")
         return found
+
+    def foresee(self, definitions: Iterable[ComputeDefinition]) -> dict[str, list[str]]:
+        """What adopting them would find and do, in words; changes nothing, and raises nothing.
+
+        One request for each.
+        """
+        return {definition.name: self._foreseen(definition) for definition in definitions}
+
+    def _foreseen(self, definition: ComputeDefinition) -> list[str]:
+        try:
+            found = plan(definition, self._targets.find(definition.name))
+        except SignalboxError as error:
+            return [f"could not be looked at: {redacted(str(error))}"]
+        meant = {Action.CREATE: "will be created", Action.START: "will be started"}
+        seen = Kept(wanted=definition.content, since=_NEVER).seen(found, _NEVER)
+        told = "; ".join(each for each in (_told(seen), meant.get(found.action)) if each)
+        return [told, *(f"differs: {each}" for each in found.drift)]
 
     def check(self) -> None:
         """Look at every defined compute, create what is missing, and keep what was found.
@@ -189,8 +215,10 @@ class Computes:
 
         def keep(file: _File, at: datetime) -> _File:
             now = {
-                name: file.computes[name].seen(plan, at)
-                for name, plan in looks.items()
+                name: file.computes[name].seen(look, at)
+                if isinstance(look, Plan)
+                else file.computes[name].model_copy(update={"unseen": look})
+                for name, look in looks.items()
                 if name in file.computes
             }
             return file.model_copy(update={"computes": {**file.computes, **now}})
@@ -198,23 +226,26 @@ class Computes:
         after = self._change(keep) if looks else file
         return {name: after.computes[name] for name in names if name in after.computes}
 
-    def _one(self, name: str, kept: Kept, at: datetime, start: bool, insist: bool) -> Plan | None:
-        """Look at one compute and do what it needs; None when nothing could be learned of it."""
+    def _one(
+        self, name: str, kept: Kept, at: datetime, start: bool, insist: bool
+    ) -> Plan | str | None:
+        """Look at one compute and do what it needs.
+
+        A text says why nothing could be learned of it; None when that is nobody's concern.
+        """
         about = {"action": "compute_looked_at", "compute": name}
         try:
             found = plan(kept.definition, self._targets.find(name))
         except SignalboxError as error:
             log.warning("Compute %s could not be looked at: %s", name, error, extra=about)
-            if kept.state is not State.UNKNOWN:
-                return None  # What was found before may well hold.
-            return Plan(
-                action=Action.KEEP, state=State.UNKNOWN, problem=redacted(str(error)), drift=()
-            )
+            # What was found before may well hold, and jobs can go there.
+            return None if kept.state.usable else redacted(str(error))
         known = kept.problem or found.problem
         lately = kept.tried_at is not None and at - kept.tried_at < RETRY
-        too_soon = found.action is Action.CREATE and bool(known) and lately and not insist
-        if too_soon or (found.action is Action.START and not start):
-            return replace(found, action=Action.KEEP, problem=known if too_soon else None)
+        if found.action is not Action.KEEP and known and lately and not insist:
+            return replace(found, action=Action.KEEP, problem=known)
+        if found.action is Action.START and not start:
+            return replace(found, action=Action.KEEP)
         if found.action is Action.KEEP:
             return found
         try:
@@ -270,19 +301,20 @@ def computes_of(body: JobBody) -> set[str]:
 
 
 def _waiting(name: str, kept: Kept) -> str:
-    return f"compute {name} {_told(kept)}"
+    begun = " and is started for this run" if kept.state is State.STOPPED and not kept.why else ""
+    return f"compute {name} {_told(kept)}{begun}"
 
 
 def _told(kept: Kept) -> str:
     said = {
         State.READY: "is ready",
         State.CHANGING: "is on its way",
-        State.STOPPED: "is stopped and is going to be started",
+        State.STOPPED: "is stopped",
         State.MISSING: "is not there",
         State.FAILED: "has failed",
         State.UNKNOWN: "could not be looked at",
     }[kept.state]
-    return f"{said}: {kept.problem}" if kept.problem else said
+    return f"{said}: {kept.why}" if kept.why else said
 
 
 def _bytes(file: _File) -> bytes:

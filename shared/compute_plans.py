@@ -11,11 +11,15 @@ from pydantic import BaseModel, ConfigDict
 from shared.compute_definitions import ATTACHED, INSTANCE, ComputeDefinition, tier
 from shared.inputs import redacted
 
+#: What says which compute it is, or what kind.
+_NAMES = frozenset({"$schema", "name", "type"})
 #: What Azure does not read back, or in a form of its own.
 _NOT_COMPARED = frozenset(
-    {"$schema", "name", "ssh_settings", "network_settings", "setup_scripts", "schedules"}
-    | {"custom_applications", "create_on_behalf_of", "resource_id", "identity"}
+    {"setup_scripts", "schedules", "custom_applications", "create_on_behalf_of", "resource_id"}
 )
+#: AzureML keeps a cluster's region; an instance is where its workspace is. Of who signs in to a
+#: cluster it shows the name; of an instance it chooses that name.
+_NOT_COMPARED_OF_INSTANCES = frozenset({"location", "ssh_settings"})
 _INSTANCE_READY = frozenset({"Running", "JobRunning"})
 _INSTANCE_FAILED = frozenset({"CreateFailed", "SetupFailed", "UserSetupFailed", "Unusable"})
 
@@ -107,6 +111,8 @@ def plan(wanted: ComputeDefinition, actual: Target | None) -> Plan:
     if state is State.FAILED:
         said = actual.problem or actual.state or actual.provisioning
         problem = in_words(f"Azure could not make compute {wanted.name!r} ready: {said}")
+    elif state is State.STOPPED and actual.problem:
+        problem = in_words(f"Azure could not start compute {wanted.name!r}: {actual.problem}")
     return Plan(action=action, state=state, problem=problem, drift=drift)
 
 
@@ -118,7 +124,24 @@ def in_words(text: str) -> str:
             f"{text.rstrip('.')}. Ask for more quota for this VM family in the region, or choose "
             "another size, a smaller cluster or low priority."
         )
+    if re.search(r"allocationfail|no\s?capacity|skunotavailable", text, re.IGNORECASE):
+        return (
+            f"{text.rstrip('.')}. The region has no machine of this size to spare now: wait, or "
+            "choose another size or region."
+        )
     return text
+
+
+def uncompared(wanted: ComputeDefinition) -> list[str]:
+    """The settings of a definition that nobody compares with the compute's."""
+    unread = _unread(wanted)
+    if wanted.type != INSTANCE and "ssh_settings" in wanted.content:
+        return sorted({*wanted.content} & unread | {"ssh_settings (all but admin_username)"})
+    return sorted({*wanted.content} & unread)
+
+
+def _unread(wanted: ComputeDefinition) -> frozenset[str]:
+    return _NOT_COMPARED | (_NOT_COMPARED_OF_INSTANCES if wanted.type == INSTANCE else frozenset())
 
 
 def _state(actual: Target) -> State:
@@ -141,10 +164,10 @@ def _drift(wanted: ComputeDefinition, actual: Target) -> Iterable[Drift]:
         return
     there = dict(actual.settings)
     for setting, value in wanted.content.items():
-        if setting in _NOT_COMPARED or setting == "type" or value is None:
+        if setting in _NAMES | _unread(wanted) or value is None:
             continue
-        # AzureML keeps a cluster's region; an instance is where its workspace is.
-        if setting == "location" and wanted.type == INSTANCE:
+        if setting == "ssh_settings":
+            yield from _ssh_drift(value, there.get(setting))
             continue
         key, mine = _comparable(setting, value)
         theirs = next(
@@ -152,6 +175,15 @@ def _drift(wanted: ComputeDefinition, actual: Target) -> Iterable[Drift]:
         )
         if mine != theirs:
             yield Drift(setting=setting, wanted=value, actual=there.get(setting, theirs))
+
+
+def _ssh_drift(wanted: Any, actual: Any) -> Iterable[Drift]:
+    """The name only: passwords and keys are never read back, nor shown."""
+    mine, theirs = (
+        each.get("admin_username") if isinstance(each, dict) else None for each in (wanted, actual)
+    )
+    if mine is not None and mine != theirs:
+        yield Drift(setting="ssh_settings.admin_username", wanted=mine, actual=theirs)
 
 
 def _comparable(setting: str, value: Any) -> tuple[str, Any]:
@@ -167,8 +199,39 @@ def _comparable(setting: str, value: Any) -> tuple[str, Any]:
         case "idle_time_before_shutdown_minutes":
             return "idle", value
         case "idle_time_before_shutdown":
-            found = re.fullmatch(r"PT(?:(\d+)H)?(?:(\d+)M)?", text)
-            return "idle", int(found[1] or 0) * 60 + int(found[2] or 0) if found else text
+            return "idle", _minutes(text)
         case "tags" if isinstance(value, dict):
             return setting, {str(k): str(v) for k, v in value.items()}
+        case "network_settings" if isinstance(value, dict):
+            return setting, _network(value)
+        case "identity" if isinstance(value, dict):
+            return setting, _identity(value)
     return setting, value
+
+
+def _minutes(duration: str) -> float | str:
+    """An ISO 8601 duration of days, hours, minutes and seconds; any other as it is."""
+    found = re.fullmatch(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", duration.upper())
+    if not found:
+        return duration
+    days, hours, minutes, seconds = (int(each or 0) for each in found.groups())
+    return (days * 24 + hours) * 60 + minutes + seconds / 60
+
+
+def _network(settings: Mapping[str, Any]) -> tuple[str, str]:
+    """Virtual network and subnet by name: Azure answers with the id of the subnet, which has both.
+
+    Definitions may name them, or give the id.
+    """
+    subnet, network = str(settings.get("subnet") or ""), str(settings.get("vnet_name") or "")
+    if found := re.search(r"/virtualNetworks/([^/]+)/subnets/", subnet, re.IGNORECASE):
+        network = network or found[1]
+    return network.rpartition("/")[2].lower(), subnet.rpartition("/")[2].lower()
+
+
+def _identity(settings: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """The kind in one spelling, and which identities the user assigned."""
+    kind = re.sub(r"[^a-z]", "", str(settings.get("type") or "").lower())
+    assigned = settings.get("user_assigned_identities") or []
+    ids = {str(each.get("resource_id")).lower() for each in assigned if isinstance(each, dict)}
+    return kind, tuple(sorted(ids))

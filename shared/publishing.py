@@ -4,9 +4,9 @@ Rare and by a person; it costs many requests so that an event costs one. Every s
 repeated: versions are made of content, and what exists is left alone.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,6 +48,8 @@ class Plan:
     pipelines: tuple[CompiledPipeline, ...]
     #: What is taken, and hardly meant so.
     warnings: tuple[str, ...] = ()
+    #: Of each compute: where Azure has it and what will be done about it, then what differs.
+    computes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def differs(self) -> bool:
@@ -104,6 +106,7 @@ class Publishing:
             wanted=wanted,
             pipelines=tuple(compiled),
             warnings=(*map(str, warnings), *_takeovers(snapshot, wanted)),
+            computes=self._computes.foresee(found.computes) if self._computes else {},
         )
 
     def apply(self, plan: Plan, progress: Progress) -> list[Change]:

@@ -8,15 +8,11 @@ from typing import Any
 import yaml
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
+from shared import roles
 from shared.compute_definitions import ComputeDefinition
 from shared.compute_plans import Target
 from shared.errors import WorkspaceUnavailable
 from shared.workspace import require_workspace, translated
-
-_ROLE = (
-    "Reading and writing computes needs the role AzureML Compute Operator on the workspace, beside "
-    "AzureML Data Scientist. Give it to this identity."
-)
 
 
 class AzureTargets:
@@ -61,7 +57,7 @@ def target(found: Any, settings: dict[str, Any]) -> Target:
         # The SDK gives what it knows as an enum.
         provisioning=str(getattr(provisioning, "value", provisioning) or "Succeeded"),
         state=str(getattr(state, "value", state)) if state else None,
-        problem=_said(errors),
+        problem=_said(errors) or _last_failure(found),
         settings={key: value for key, value in settings.items() if value is not None},
     )
 
@@ -82,6 +78,13 @@ def _said(errors: Any) -> str | None:
     return "; ".join(texts)
 
 
+def _last_failure(found: Any) -> str | None:
+    """How the last operation of an instance ended, such as StartFailed; None when it did well."""
+    last = getattr(found, "last_operation", None)
+    status = last.get("operationStatus") if isinstance(last, dict) else None
+    return str(status) if str(status).endswith("Failed") else None
+
+
 @contextmanager
 def _asked_for(name: str) -> Iterator[None]:
     with translated(f"compute {name!r}"):
@@ -90,6 +93,6 @@ def _asked_for(name: str) -> Iterator[None]:
         except HttpResponseError as error:
             if error.status_code == 403:
                 raise WorkspaceUnavailable(
-                    f"AzureML answered 403 for compute {name!r}: {error.message} {_ROLE}"
+                    f"AzureML answered 403 for compute {name!r}: {error.message} {roles.give(roles.COMPUTES)}"
                 ) from error
             raise

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel
 from shared.api import contract
 from shared.api.contract import Called
 from shared.compute import Kept
-from shared.compute_plans import Drift, State
+from shared.compute_plans import Drift, State, uncompared
 from shared.errors import NotFound
 
 router = APIRouter(tags=["computes"])
@@ -36,7 +36,9 @@ class ComputeShown(BaseModel):
     problem: str | None
     #: The settings that are others than the definition says. They are never changed.
     drift: list[Drift]
-    #: Its definition.
+    #: The settings of the definition that cannot be compared: Azure does not read them back.
+    not_compared: list[str]
+    #: Its definition, without passwords.
     settings: dict[str, Any]
 
 
@@ -75,7 +77,15 @@ def _shown(name: str, kept: Kept) -> ComputeShown:
         type=kept.definition.type,
         state=kept.state,
         since=kept.since,
-        problem=kept.problem,
+        problem=kept.why,
         drift=list(kept.drift),
-        settings=kept.wanted,
+        not_compared=uncompared(kept.definition),
+        settings=_shown_settings(kept.wanted),
     )
+
+
+def _shown_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    ssh = settings.get("ssh_settings")
+    if not isinstance(ssh, dict):
+        return settings
+    return {**settings, "ssh_settings": {k: v for k, v in ssh.items() if k != "admin_password"}}

@@ -55,7 +55,7 @@ def test_publishing_creates_what_is_missing_and_waits_for_nothing(here: Scene) -
 
     assert here.targets.there["cpu-cluster"].provisioning == "Creating"
     assert state(here) is State.CHANGING
-    assert told == ["compute cpu-cluster: is on its way"]
+    assert told == ["compute cpu-cluster is on its way"]
 
 
 def test_publishing_again_changes_nothing(here: Scene) -> None:
@@ -63,7 +63,7 @@ def test_publishing_again_changes_nothing(here: Scene) -> None:
     here.targets.ready("cpu-cluster")
     before = dict(here.targets.there)
 
-    assert adopt(here, CPU) == ["compute cpu-cluster: is ready"]
+    assert adopt(here, CPU) == ["compute cpu-cluster is ready"]
     assert here.targets.there == before
 
 
@@ -255,18 +255,85 @@ def test_publishing_starts_what_is_stopped(here: Scene) -> None:
     assert here.targets.there["desk"].state == "Starting"
 
 
-def test_what_differs_is_said_by_publish_and_carried_by_runs(here: Scene) -> None:
+def test_an_instance_that_does_not_start_is_tried_again_after_a_while(here: Scene) -> None:
+    adopt(here, DESK)
+    here.publish(trigger(compute="desk"))
+    adopt_names(here, "desk")
+    stopped = replace(
+        here.targets.there["desk"],
+        provisioning="Succeeded",
+        state="Stopped",
+        problem="AllocationFailed",
+    )
+    here.targets.there["desk"] = stopped
+    here.computes.check()
+    here.dispatcher.handle(event(time=here.world.now))
+    here.world.pass_time(RETRY.total_seconds())
+    here.tick.run()
+    assert here.targets.there["desk"].state == "Starting"
+
+    # It comes to nothing.
+    here.targets.there["desk"] = stopped
+    minute(here)
+    minute(here)
+    assert here.targets.there["desk"] == stopped
+    waiting = here.record().reason
+    assert waiting
+    assert waiting.text.startswith(
+        "compute desk is stopped: Azure could not start compute 'desk': AllocationFailed. "
+    )
+    here.world.pass_time(RETRY.total_seconds())
+    here.tick.run()
+    assert here.targets.there["desk"].state == "Starting"
+
+
+def test_what_publishing_would_do_is_foreseen_and_not_done(here: Scene) -> None:
+    there = ComputeDefinition.kept({"name": "there", "type": "amlcompute", "size": "D4"})
+    here.targets.create(replace(there, content={"size": "D2"}))
+    here.targets.ready("there")
+    here.targets.create(DESK)
+    here.targets.ready("desk")
+    here.targets.there["desk"] = replace(here.targets.there["desk"], state="Stopped")
+    before = dict(here.targets.there)
+    here.calls()
+
+    assert here.computes.foresee([CPU, DESK, there]) == {
+        "cpu-cluster": ["is not there; will be created"],
+        "desk": ["is stopped; will be started"],
+        "there": ["is ready", "differs: size is D2, the definition says D4"],
+    }
+    assert here.calls() == ["compute", "compute", "compute"]
+    assert here.targets.there == before
+    here.targets.trouble = WorkspaceUnavailable("403: no role")
+    assert here.computes.foresee([CPU]) == {"cpu-cluster": ["could not be looked at: 403: no role"]}
+
+
+def test_a_run_says_that_its_compute_cannot_be_looked_at(here: Scene) -> None:
+    adopt(here, CPU)
+    here.dispatcher.handle(event())
+    here.targets.trouble = WorkspaceUnavailable("AzureML answered 403: no role")
+    minute(here)
+    reason = here.record().reason
+    assert reason
+    assert reason.text == "compute cpu-cluster is on its way: AzureML answered 403: no role"
+
+    here.targets.trouble = None
+    here.targets.ready("cpu-cluster")
+    minute(here)
+    assert here.record().state is Run.SUBMITTED
+
+
+def test_what_differs_is_carried_by_runs(here: Scene) -> None:
     adopt(here, CPU)
     here.targets.ready("cpu-cluster")
     there = here.targets.there["cpu-cluster"]
     here.targets.there["cpu-cluster"] = replace(there, settings={"size": "D4"})
 
-    assert adopt(here, CPU) == [
-        "compute cpu-cluster: is ready",
-        "compute cpu-cluster: size is D4, the definition says D2",
-    ]
+    assert adopt(here, CPU) == ["compute cpu-cluster is ready"]
     here.dispatcher.handle(event())
-    assert here.record().warnings == ("compute cpu-cluster: size is D4, the definition says D2",)
+    assert here.record().warnings == (
+        "compute cpu-cluster differs: size is D4, the definition says D2",
+    )
 
 
 def test_what_failed_is_tried_again_after_a_while_and_not_every_minute(here: Scene) -> None:

@@ -58,3 +58,19 @@ def test_why_provisioning_failed_is_found(errors: Any, problem: str | None) -> N
     assert seen.problem == problem
     assert (seen.type, seen.provisioning, seen.state) == ("amlcompute", "Failed", None)
     assert seen.settings == {"size": "D2"}
+
+
+@pytest.mark.parametrize(
+    ("last", "problem"),
+    [
+        ({"operationName": "Start", "operationStatus": "StartFailed"}, "StartFailed"),
+        ({"operationName": "Start", "operationStatus": "Succeeded"}, None),
+        (None, None),
+    ],
+)
+def test_why_an_instance_is_still_stopped_is_found(last: Any, problem: str | None) -> None:
+    found = SimpleNamespace(
+        type="ComputeInstance", provisioning_state="Succeeded", state="Stopped", last_operation=last
+    )
+
+    assert target(found, {}).problem == problem

@@ -1,4 +1,4 @@
-"""Operations on computes that fail on demand, such as for want of quota.
+"""Operations on computes that fail on demand, such as for want of quota, or take their time.
 
 A fault at the front door can refuse a request; this is for the operation that was accepted and
 comes to nothing afterwards, as Azure finds out about quota and capacity.
@@ -13,11 +13,13 @@ from starlette.routing import BaseRoute, Route
 
 
 class ComputeFailure(BaseModel):
-    """The next `times` operations on the compute that fail."""
+    """The next `times` operations on the compute that fail, or that take until they are let go."""
 
     model_config = ConfigDict(extra="forbid")
 
     compute: str
+    #: True: they do not fail, but go on until the failures are cleared.
+    hold: bool = False
     #: "Create", "Update", "Start", "Stop", "Restart" or "Delete".
     operation: str = "Create"
     code: str = "ClusterCoreQuotaReached"
@@ -38,10 +40,18 @@ class ComputeFailures:
         with self._lock:
             for failure in self._armed:
                 named = (failure.compute, failure.operation) == (compute, operation)
-                if named and failure.met < failure.times:
+                if named and not failure.hold and failure.met < failure.times:
                     failure.met += 1
                     return failure
         return None
+
+    def holds(self, compute: str, operation: str) -> bool:
+        """Whether the operation goes on for now."""
+        with self._lock:
+            return any(
+                failure.hold and (failure.compute, failure.operation) == (compute, operation)
+                for failure in self._armed
+            )
 
     def routes(self) -> list[BaseRoute]:
         return [

@@ -86,7 +86,7 @@ class Compute:
             progress = self._progress
             if progress is None or progress.status != "InProgress":
                 return
-            if time.monotonic() < progress.ends:
+            if time.monotonic() < progress.ends or self._failures.holds(self.name, progress.name):
                 return
             declared = OPERATIONS[progress.name]
             failure = self._failures.meet(self.name, progress.name)
@@ -118,7 +118,9 @@ class Compute:
                         f"{before.get(key)!r} to {after.get(key)!r}. Delete the compute first.",
                         "ComputePropertyImmutable",
                     )
-            progress = self.begin("Update", seconds)
+            # What came to nothing is made anew.
+            failed = self._provisioning == "Failed"
+            progress = self.begin("Create" if failed else "Update", seconds)
             self._body = dict(body)
             return progress
 
