@@ -295,9 +295,12 @@ class AzureWorkspace:
         Raises JobRejected when AzureML refuses it.
         """
         for _ in range(_UPLOAD_RACES):
-            # Lost against another upload of the same code folder, which is there now.
+            # Lost against another upload of the same code folder, which is there now …
             with suppress(JobExists):
                 self._register(document)
+                return
+            # … or against another publisher, whose component it is: the same, by its version.
+            if self.registered(document["name"], document["version"]):
                 return
         self._register(document)
 
