@@ -5,7 +5,7 @@ from pathlib import Path
 
 import trustme
 
-from emulator.topology import ARM_HOST, BLOB_SUFFIX
+from emulator.topology import ARM_HOST, BLOB_SUFFIX, LOGIN_HOST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ def issue_certificates(folder: Path) -> Certificates:
     files = Certificates.at(folder)
     authority = trustme.CA(organization_name="Local Azure")
     leaf = authority.issue_cert(
-        ARM_HOST, "*" + BLOB_SUFFIX, "*.api.azureml.ms", "*.azurewebsites.net"
+        ARM_HOST, LOGIN_HOST, "*" + BLOB_SUFFIX, "*.api.azureml.ms", "*.azurewebsites.net"
     )
     authority.cert_pem.write_to_path(str(files.ca))
     files.chain.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))

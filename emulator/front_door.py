@@ -9,7 +9,7 @@ import logging
 import socket
 from collections.abc import Callable
 
-from emulator.topology import ARM_HOST, BLOB_SUFFIX, Addresses, Topology
+from emulator.topology import ARM_HOST, BLOB_SUFFIX, LOGIN_HOST, Addresses, Topology
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ class Routes:
     def __init__(self, topology: Topology, addresses: Addresses) -> None:
         self._ports = {
             ARM_HOST: addresses.azure,
+            LOGIN_HOST: addresses.azure,
             topology.workspace.api_host: addresses.azure,
             topology.function_app_host: addresses.azure,
             **{account.host: addresses.storage for account in topology.storage_accounts},

@@ -34,7 +34,7 @@ from emulator.queue_sender import QueueSender
 from emulator.service_bus.broker import Broker
 from emulator.services_settings import ServicesSettings
 from emulator.storage import StorageClient
-from emulator.topology import ARM_HOST
+from emulator.topology import ARM_HOST, LOGIN_HOST
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +127,7 @@ class Services:
         app = Starlette(
             routes=[
                 Host(ARM_HOST, self._workspace),
+                Host(LOGIN_HOST, Starlette(routes=self._identity.login_routes())),
                 Host(topology.workspace.api_host, self._workspace),
                 Host(topology.function_app_host, Starlette(routes=self._function_app.routes())),
             ]

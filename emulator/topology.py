@@ -10,6 +10,8 @@ from emulator.service_bus.entities import Namespace, Queue, Subscription, Topic
 
 BLOB_SUFFIX = ".blob.core.windows.net"
 ARM_HOST = "management.azure.com"
+#: Entra ID.
+LOGIN_HOST = "login.microsoftonline.com"
 
 type EventType = Literal[
     "Microsoft.Storage.BlobCreated",
@@ -43,6 +45,25 @@ class StorageAccount(_Frozen):
         return base64.b64encode(hashlib.sha512(self.name.encode()).digest()).decode()
 
 
+class ServicePrincipal(_Frozen):
+    """An application that signs in with a secret, a certificate or another issuer's token."""
+
+    client_id: str = "55555555-5555-5555-5555-555555555555"
+    object_id: str = "66666666-6666-6666-6666-666666666666"
+    #: opens nothing but the local Azure
+    secret: str = "local-client-secret"
+    #: the subject of the federated token that it trusts
+    federated_subject: str = "system:serviceaccount:signalbox:app"
+
+
+class Datastore(_Frozen):
+    """A datastore of the workspace, over a container of any account."""
+
+    name: str
+    account: str
+    container: str
+
+
 class Compute(_Frozen):
     """A compute target that the workspace has from the start."""
 
@@ -63,6 +84,8 @@ class Workspace(_Frozen):
     datastore_container: str = "azureml-blobstore-local"
     #: container of run artifacts and logs
     artifacts_container: str = "azureml"
+    #: beside `workspaceblobstore` and `workspaceartifactstore`
+    datastores: tuple[Datastore, ...] = ()
     #: False: jobs are checked, accepted and kept, and stay Queued; nothing is run
     executes: bool = True
     computes: tuple[Compute, ...] = (Compute(name="cpu-cluster"),)
@@ -128,6 +151,7 @@ class Topology(_Frozen):
     #: the managed identity every process signs in with
     client_id: str = "33333333-3333-3333-3333-333333333333"
     object_id: str = "44444444-4444-4444-4444-444444444444"
+    service_principal: ServicePrincipal = ServicePrincipal()
     workspace: Workspace = Workspace()
     function_app: str = "signalbox-local"
     storage_accounts: tuple[StorageAccount, ...] = (

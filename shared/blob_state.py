@@ -15,6 +15,7 @@ from azure.core import MatchConditions
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import (
     AzureError,
+    ClientAuthenticationError,
     HttpResponseError,
     ResourceExistsError,
     ResourceModifiedError,
@@ -22,6 +23,7 @@ from azure.core.exceptions import (
 )
 from azure.storage.blob import ContainerClient, ContentSettings, ExponentialRetry
 
+from shared import roles
 from shared.errors import StorageUnavailable
 
 _JSON = ContentSettings(content_type="application/json")
@@ -253,8 +255,11 @@ def _translated(name: str) -> Iterator[None]:
     except AzureError as error:
         status = getattr(error, "status_code", None)
         said = f"answered {status}" if status else "could not be reached"
-        # Writing index tags takes more than Storage Blob Data Contributor.
-        role = " Give this identity the role Storage Blob Data Owner." if status == 403 else ""
+        if isinstance(error, ClientAuthenticationError) and status != 403:
+            raise StorageUnavailable(
+                f"Could not sign in to ask blob storage for {name!r}: {roles.sign_in(error)}"
+            ) from error
+        role = f" {roles.give(roles.STATE)}" if status == 403 else ""
         raise StorageUnavailable(
             f"Blob storage {said} for {name!r}: {_first_line(error)}{role}"
         ) from error

@@ -13,9 +13,10 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, ClientAuthenticationError, ResourceNotFoundError
 from azure.storage.blob import BlobProperties, BlobServiceClient, ExponentialRetry
 
+from shared import roles
 from shared.errors import NotFound, RequestInvalid, StorageUnavailable
 from shared.events import BLOB_CREATED, Event, blob_subject
 
@@ -186,9 +187,9 @@ def _translated(account: str, container: str) -> Iterator[None]:
             raise NotFound(f"Storage account {account} has no container {container!r}.") from error
         said = f"answered {status}" if status else "could not be reached"
         code = getattr(error, "error_code", None) or type(error).__name__
-        role = (
-            " Give this identity the role Storage Blob Data Reader there, and let its network in."
-            if status == 403
-            else ""
-        )
+        if isinstance(error, ClientAuthenticationError) and status != 403:
+            raise StorageUnavailable(
+                f"Could not sign in to ask blob storage for {place}: {roles.sign_in(error)}"
+            ) from error
+        role = f" {roles.give(roles.LAKES)}" if status == 403 else ""
         raise StorageUnavailable(f"Blob storage {said} for {place} ({code}).{role}") from error

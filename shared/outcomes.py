@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from azure.core.credentials import TokenCredential
+from azure.core.exceptions import AzureError, ClientAuthenticationError
 
+from shared import roles
 from shared.errors import MessagingUnavailable
 from shared.events import RUN, Event
 from shared.inputs import DataInput
@@ -116,7 +118,10 @@ class ServiceBusOutcomes:
         self._open: tuple[ServiceBusClient, ServiceBusSender] | None = None
 
     def publish(self, events: Sequence[Event]) -> None:
-        from azure.servicebus.exceptions import ServiceBusError
+        from azure.servicebus.exceptions import (
+            ServiceBusAuthenticationError,
+            ServiceBusAuthorizationError,
+        )
 
         with self._lock:
             if self._monotonic() < self._away_until:
@@ -128,12 +133,15 @@ class ServiceBusOutcomes:
                 # A new link costs half a second, so one is kept open.
                 _, sender = self._open = self._open or self._connect()
                 sender.send_messages([_message(event) for event in events], timeout=_TIMEOUT)
-            except (ServiceBusError, OSError, ValueError) as error:
+            except (AzureError, OSError, ValueError) as error:
                 self._away_until = self._monotonic() + _PAUSE
                 self._close()
-                raise MessagingUnavailable(
-                    f"Service Bus did not take outcomes for the topic {self._topic!r}: {error}"
-                ) from error
+                said = f"Service Bus did not take outcomes for the topic {self._topic!r}: {error}"
+                if isinstance(error, ClientAuthenticationError):
+                    said = f"Could not sign in to tell outcomes: {roles.sign_in(error)}"
+                if isinstance(error, ServiceBusAuthenticationError | ServiceBusAuthorizationError):
+                    said = f"{said} {roles.give(roles.OUTCOMES)}"
+                raise MessagingUnavailable(said) from error
 
     def _connect(self) -> "tuple[ServiceBusClient, ServiceBusSender]":
         from azure.servicebus import ServiceBusClient

@@ -93,6 +93,7 @@ def _asked_for(name: str) -> Iterator[None]:
         except HttpResponseError as error:
             if error.status_code == 403:
                 raise WorkspaceUnavailable(
-                    f"AzureML answered 403 for compute {name!r}: {error.message} {roles.give(roles.COMPUTES)}"
+                    f"AzureML answered 403 for compute {name!r}: {error.message} "
+                    f"{roles.give(roles.COMPUTES)}"
                 ) from error
             raise

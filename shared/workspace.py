@@ -26,6 +26,7 @@ from azure.core.exceptions import (
 )
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared import roles
 from shared.errors import JobExists, JobRejected, WorkspaceUnavailable
 from shared.inputs import DataInput, Literal, latest_of
 from shared.registrations import MODELS, CompiledAsset
@@ -383,8 +384,7 @@ def translated(what: str) -> Iterator[None]:
         yield
     except ClientAuthenticationError as error:
         raise WorkspaceUnavailable(
-            f"Could not sign in to ask AzureML for {what}: {error.message}. "
-            "Check the identity of the app, or sign in."
+            f"Could not sign in to ask AzureML for {what}: {roles.sign_in(error)}"
         ) from error
     except HttpResponseError as error:
         raise _meaning(error, what) from error
@@ -414,8 +414,7 @@ def _meaning(error: HttpResponseError, what: str) -> Exception:
     if status in (401, 403):
         # A role takes minutes to arrive, and losing it is no property of the job.
         return WorkspaceUnavailable(
-            f"AzureML answered {status} for {what}: {message} "
-            "Give this identity the role AzureML Data Scientist on the workspace."
+            f"AzureML answered {status} for {what}: {message} {roles.give(_role(message))}"
         )
     if status in (408, 409, 412, 423, 429) or status >= 500 or status == 0:
         wait = getattr(error.response, "headers", {}).get("Retry-After", "")
@@ -424,6 +423,11 @@ def _meaning(error: HttpResponseError, what: str) -> Exception:
             retry_after=float(wait) if wait.isdigit() else None,
         )
     return JobRejected(codes[-1] if codes else str(status), message)
+
+
+def _role(refusal: str) -> str:
+    """The role that has the action of which Azure Resource Manager says that nobody may do it."""
+    return roles.COMPUTES if "/workspaces/computes/" in refusal else roles.WORKSPACE
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

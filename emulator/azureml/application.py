@@ -105,7 +105,11 @@ def create_app(
             *_other_workspaces(workspace),
         ],
         middleware=[
-            Middleware(BearerRequired, open_paths=frozenset({"/discovery"})),
+            Middleware(
+                BearerRequired,
+                open_paths=frozenset({"/discovery"}),
+                refusal=control.roles.refusal,
+            ),
             Middleware(OneSpelling, workspace=workspace),
         ],
         exception_handlers={

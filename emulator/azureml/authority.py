@@ -3,10 +3,11 @@
 import json
 import time
 from base64 import urlsafe_b64decode
+from collections.abc import Callable
 from typing import Any
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 AUDIENCES = frozenset(
@@ -19,22 +20,31 @@ AUDIENCES = frozenset(
 
 
 class BearerRequired:
-    """ASGI middleware: 401 without a token that could be for this service.
+    """ASGI middleware: 401 without a token that could be for this service, 403 without a role.
 
     The signature is not checked: the tokens of this machine are signed by nobody who matters.
     """
 
-    def __init__(self, app: ASGIApp, open_paths: frozenset[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        open_paths: frozenset[str],
+        refusal: Callable[[str, str, str], Response | None],
+    ) -> None:
         self._app = app
         self._open = open_paths
+        #: The answer to a method, path and authorization that no role allows.
+        self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in self._open:
             await self._app(scope, receive, send)
             return
-        problem = _problem(Headers(scope=scope).get("authorization", ""))
+        authorization = Headers(scope=scope).get("authorization", "")
+        problem = _problem(authorization)
         if problem is None:
-            await self._app(scope, receive, send)
+            refusal = self._refusal(scope["method"], scope["path"], authorization)
+            await (refusal or self._app)(scope, receive, send)
             return
         error = {"code": "AuthenticationFailed", "message": f"Authentication failed. {problem}"}
         answer = JSONResponse({"error": error}, 401, {"WWW-Authenticate": "Bearer"})
@@ -45,7 +55,7 @@ def _problem(header: str) -> str | None:
     kind, _, token = header.partition(" ")
     if kind != "Bearer" or not token:
         return "The 'Authorization' header is missing or is not a bearer token."
-    claims = _claims(token)
+    claims = claims_of(token)
     if claims is None:
         return "The bearer token is not a JWT."
     if str(claims.get("aud", "")).rstrip("/") not in AUDIENCES:
@@ -55,7 +65,8 @@ def _problem(header: str) -> str | None:
     return None
 
 
-def _claims(token: str) -> dict[str, Any] | None:
+def claims_of(token: str) -> dict[str, Any] | None:
+    """What a token says; None when it is none."""
     parts = token.split(".")
     try:
         claims = json.loads(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))

@@ -9,12 +9,15 @@ from starlette.routing import BaseRoute, Route
 
 from emulator.azureml.computes.failures import ComputeFailures
 from emulator.azureml.errors import ServiceError
+from emulator.azureml.roles import Roles
 
 
 class WorkspaceControl:
-    """`GET /graphs/{job}` shows a job as one flat graph; `/compute-failures` lets computes fail."""
+    """`GET /graphs/{job}` shows a job as one flat graph; `/compute-failures` lets computes fail;
+    `/roles` takes roles away."""
 
     def __init__(self) -> None:
+        self.roles = Roles()
         self.compute_failures = ComputeFailures()
         #: Set by the workspace: the graph of the job of that name. Raises ServiceError.
         self.graph: Callable[[str], dict[str, Any]] | None = None
@@ -23,6 +26,7 @@ class WorkspaceControl:
         return [
             Route("/graphs/{job}", self._show_graph, methods=["GET"]),
             *self.compute_failures.routes(),
+            *self.roles.routes(),
         ]
 
     async def _show_graph(self, request: Request) -> JSONResponse:

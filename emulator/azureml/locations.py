@@ -63,12 +63,12 @@ def parse(uri: str, workspace: Workspace) -> Location:
 def _in_datastore(uri: str, match: re.Match[str], workspace: Workspace) -> Location:
     if match["workspace"] and match["workspace"].lower() != workspace.name.lower():
         raise UserError(f"{uri!r} is in another workspace; this one is {workspace.name!r}.")
-    container = workspace.datastores.get(match["datastore"])
-    if container is None:
+    datastore = workspace.datastores.get(match["datastore"])
+    if datastore is None:
         known = ", ".join(workspace.datastores)
         raise UserError(
             f"{uri!r} names the datastore {match['datastore']!r}, which this workspace does not "
             f"have. It has: {known}.",
             inner=("NotFound", "DatastoreNotFound"),
         )
-    return Location(workspace.storage_account, container, match["path"])
+    return Location(datastore.account, datastore.container, match["path"])

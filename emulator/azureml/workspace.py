@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from emulator.topology import Compute, Topology
+from emulator.topology import Compute, Datastore, Topology
 
 PROVIDER = "Microsoft.MachineLearningServices"
 
@@ -25,6 +25,8 @@ class Workspace:
     blob_container: str
     #: Container behind the datastore `workspaceartifactstore`: logs and run artifacts.
     artifact_container: str
+    #: Datastores beside the workspace's own.
+    more_datastores: tuple[Datastore, ...] = ()
     #: What is there from the start; serverless needs nothing.
     computes: tuple[Compute, ...] = (Compute(name="cpu-cluster"),)
     #: How long creating, starting, stopping and deleting a compute takes.
@@ -45,6 +47,7 @@ class Workspace:
             storage_account=workspace.storage_account,
             blob_container=workspace.datastore_container,
             artifact_container=workspace.artifacts_container,
+            more_datastores=workspace.datastores,
             computes=workspace.computes,
             compute_seconds=workspace.compute_seconds,
             executes=workspace.executes,
@@ -68,12 +71,17 @@ class Workspace:
         return f"{self.region}.api.azureml.ms"
 
     @property
-    def datastores(self) -> dict[str, str]:
-        """Container of each datastore, all of them in the workspace's own account."""
-        return {
+    def datastores(self) -> dict[str, Datastore]:
+        """Every datastore by its name."""
+        own = {
             "workspaceblobstore": self.blob_container,
             "workspaceartifactstore": self.artifact_container,
         }
+        found = [
+            Datastore(name=name, account=self.storage_account, container=container)
+            for name, container in own.items()
+        ]
+        return {datastore.name: datastore for datastore in (*found, *self.more_datastores)}
 
     def child(self, kind: str, name: str) -> str:
         """The ARM id of a resource directly below the workspace."""

@@ -219,6 +219,30 @@ def test_who_cannot_sign_in_is_told_so(status: int | None) -> None:
 
     assert isinstance(found, WorkspaceUnavailable)
     assert "Could not sign in" in str(found)
+    assert "AZURE_CLIENT_ID" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("action", "role"),
+    [
+        ("jobs/write", "AzureML Data Scientist on"),
+        ("components/versions/write", "AzureML Data Scientist on"),
+        ("data/versions/read", "AzureML Data Scientist on"),
+        ("computes/write", "AzureML Compute Operator on"),
+        ("computes/start/action", "AzureML Compute Operator on"),
+    ],
+)
+def test_a_refusal_names_the_role_that_has_the_action(action: str, role: str) -> None:
+    provider = "Microsoft.MachineLearningServices"
+    message = (
+        "The client 'c' with object id 'o' does not have authorization to perform action "
+        f"'{provider}/workspaces/{action}' over scope '/subscriptions/s' or the scope is invalid."
+    )
+    found = answered(403, {"error": {"code": "AuthorizationFailed", "message": message}})
+
+    assert isinstance(found, WorkspaceUnavailable)
+    assert f"the role {role}" in str(found)
+    assert action in str(found)
 
 
 def test_a_component_s_id_is_its_address_in_the_workspace() -> None:

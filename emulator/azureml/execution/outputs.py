@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from emulator.azureml.execution.plan import Plan, Step
+from emulator.azureml.graphs.specs import LEGACY_PATH
 from emulator.azureml.locations import Location, parse
 from emulator.azureml.runhistory.models import RunAsset
 from emulator.azureml.workspace import Workspace
@@ -53,7 +54,7 @@ def run_asset(run_name: str, output: str, kind: str, uri: str, workspace: Worksp
             f"azureml://locations/{workspace.region}/workspaces/{workspace.workspace_id}"
             f"/data/{asset_name(run_name, output)}/versions/1"
         ),
-        type=kind,
+        type="uri_folder" if kind == LEGACY_PATH else kind,
         uri=long_uri(parse(uri, workspace), workspace),
     )
 
@@ -65,12 +66,11 @@ def asset_name(run_name: str, output: str) -> str:
 
 def long_uri(location: Location, workspace: Workspace) -> str:
     """The address through the workspace's datastore, or plain when it is outside of them."""
-    if location.account == workspace.storage_account:
-        for datastore, container in workspace.datastores.items():
-            if container == location.container:
-                return (
-                    f"azureml://subscriptions/{workspace.subscription}/resourcegroups"
-                    f"/{workspace.resource_group}/workspaces/{workspace.name}"
-                    f"/datastores/{datastore}/paths/{location.path}"
-                )
+    for name, datastore in workspace.datastores.items():
+        if (datastore.account, datastore.container) == (location.account, location.container):
+            return (
+                f"azureml://subscriptions/{workspace.subscription}/resourcegroups"
+                f"/{workspace.resource_group}/workspaces/{workspace.name}"
+                f"/datastores/{name}/paths/{location.path}"
+            )
     return location.url

@@ -40,14 +40,15 @@ def workspace_resource(workspace: Workspace) -> dict[str, Any]:
 
 
 def datastore_resource(workspace: Workspace, name: str) -> dict[str, Any]:
+    datastore = workspace.datastores[name]
     return {
         "id": workspace.child("datastores", name),
         "name": name,
         "type": f"{PROVIDER}/workspaces/datastores",
         "properties": {
             "datastoreType": "AzureBlob",
-            "accountName": workspace.storage_account,
-            "containerName": workspace.datastores[name],
+            "accountName": datastore.account,
+            "containerName": datastore.container,
             "endpoint": "core.windows.net",
             "protocol": "https",
             "isDefault": name == "workspaceblobstore",

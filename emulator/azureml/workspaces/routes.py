@@ -46,8 +46,8 @@ class WorkspaceRoutes:
 
     async def list_secrets(self, request: Request) -> JSONResponse:
         """A SAS instead of the account key: enough for what a client does in a datastore."""
-        container = self._workspace.datastores[self._datastore(request)]
-        token = self._storage.container_sas(self._workspace.storage_account, container)
+        datastore = self._workspace.datastores[self._datastore(request)]
+        token = self._storage.container_sas(datastore.account, datastore.container)
         return JSONResponse({"secretsType": "Sas", "sasToken": token})
 
     def _datastore(self, request: Request) -> str:
