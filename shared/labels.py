@@ -14,6 +14,8 @@ from shared.errors import Problem
 _NAMED = re.compile(r"(?P<prefix>azureml:)?(?P<name>[^/:@]+)(?:@(?P<label>[^/:@]+))?")
 #: Registries answer elsewhere, to other rights: AzureML looks there when it runs a step.
 _OF_REGISTRY = re.compile(r"azureml://registries/[^/]+/\w+/[^/]+/labels/[^/]+")
+#: Azure's own environments, which are in a registry too: the SDK hands them on as they are.
+_CURATED = re.compile(r"(azureml:)?AzureML-[^/:@]+@[^/:@]+")
 
 #: The version that a label stands for, by kind (`component` or `environment`), name and label;
 #: None when there is none. Raises WorkspaceUnavailable, JobRejected.
@@ -46,7 +48,7 @@ class Noted:
     found: list[tuple[str, str]] = field(default_factory=list)
 
     def pin(self, kind: str, reference: str) -> str:
-        if label_of(kind, reference) or _OF_REGISTRY.fullmatch(reference):
+        if label_of(kind, reference) or _elsewhere(reference):
             self.found.append((kind, reference))
         return reference
 
@@ -71,18 +73,23 @@ class Noted:
         return [
             _at(document, reference, f"{reference} {why}")
             for _, reference in dict.fromkeys(self.found)
-            if _OF_REGISTRY.fullmatch(reference)
+            if _elsewhere(reference)
         ]
 
 
 def label_of(kind: str, reference: str) -> tuple[str, str, str] | None:
     """Kind, name and label, if it is a label that a reference to the workspace has."""
     found = _NAMED.fullmatch(reference)
-    if found is None:
+    if found is None or (kind == "environment" and _CURATED.fullmatch(reference)):
         return None
     # AzureML takes a component without a version as the one that is its default.
     label = found["label"] or ("default" if kind == "component" else None)
     return (kind, found["name"], label) if label else None
+
+
+def _elsewhere(reference: str) -> bool:
+    """Whether it is a label that the workspace does not know, and AzureML looks up all the same."""
+    return bool(_OF_REGISTRY.fullmatch(reference) or _CURATED.fullmatch(reference))
 
 
 def _at(document: Document, reference: str, message: str) -> Problem:

@@ -18,6 +18,7 @@ REGISTRY = "azureml://registries/azureml/environments/sklearn/labels/latest"
         ("component", "prepare@default", ("component", "prepare", "default")),
         ("component", "azureml:prepare", ("component", "prepare", "default")),
         ("environment", "azureml:plain", None),
+        ("environment", "azureml:AzureML-AutoML@prod", None),
         ("environment", "azureml:plain:3", None),
         ("component", "azureml:prepare:3", None),
         ("environment", REGISTRY, None),
