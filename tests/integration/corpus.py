@@ -167,9 +167,9 @@ class Shelf:
             self._ml.models.create_or_update(Model(path=place, type=kind, **named))
         else:
             kind = kind if kind in ("uri_file", "mltable") else "uri_folder"
-            if kind == "mltable":
-                return
-            self._ml.data.create_or_update(Data(path=place, type=kind, **named))
+            # Validating a table would download it.
+            data = Data(path=place, type=kind, skip_validation=True, **named)
+            self._ml.data.create_or_update(data)
 
     def _components(self, content: dict[str, Any]) -> None:
         for job in (content.get("jobs") or {}).values():
@@ -184,24 +184,25 @@ class Shelf:
             for port, value in (job.get("inputs") or {}).items()
         }
         outputs = {port: {"type": "uri_folder"} for port in job.get("outputs") or {}}
-        named: dict[str, Any] = {"name": name, "version": v, "inputs": inputs}
+        outputs |= _read_from(name, content)
+        named: dict[str, Any] = {"name": name, "version": v, "inputs": inputs, "outputs": outputs}
         component: Any
         match job.get("type", "command"):
             case "parallel":
-                component = ParallelComponent(outputs=outputs, **named)
+                component = ParallelComponent(**named)
             case "pipeline":
                 self._asset("environment", "azureml:shelf:1")
-                job = {"type": "command", "command": "true", "environment": "azureml:shelf:1"}
-                document = {"type": "pipeline", **named, "jobs": {"only": job}}
+                only = {
+                    "type": "command",
+                    "command": "true",
+                    "environment": "azureml:shelf:1",
+                    "outputs": {port: f"${{{{parent.outputs.{port}}}}}" for port in outputs},
+                }
+                document = {"type": "pipeline", **named, "jobs": {"only": only}}
                 component = load_component(io.StringIO(yaml.safe_dump(document)))
             case _:
                 self._asset("environment", "azureml:shelf:1")
-                component = CommandComponent(
-                    command="true",
-                    environment="azureml:shelf:1",
-                    outputs={**outputs, **_read_from(name, content)},
-                    **named,
-                )
+                component = CommandComponent(command="true", environment="azureml:shelf:1", **named)
         self._ml.components.create_or_update(component)
 
     def _new(self, what: str) -> bool:

@@ -186,7 +186,6 @@ def test_a_refused_job_does_not_exist(ml: MLClient, echo_pipeline: str) -> None:
         ({"text": "a", "other": "b"}, "gives the input 'other'"),
         ({"text": "a", "count": "many"}, "'many' of input 'count' of node 'say' is not of type"),
         ({"text": "a", "count": "12"}, "above the maximum 9"),
-        ({"text": "a", "mode": "medium"}, "is not one of fast, slow"),
         ({"text": "${{parent.inputs.nothing}}"}, "the input 'nothing'"),
         ({"text": "${{parent.jobs.nobody.outputs.out}}"}, "the node 'nobody'"),
         ({"text": "${{parent.jobs.say.outputs.none}}"}, "the output 'none' of node 'say'"),
@@ -201,6 +200,14 @@ def test_bad_node_inputs(rest: Rest, echo: str, inputs: dict[str, str], expected
     status, code, message = _error(answer)
     assert (status, code) == (400, "UserError")
     assert expected in message
+
+
+def test_an_enum_refuses_nothing(rest: Rest, echo: str) -> None:
+    given = {
+        k: {"value": v, "job_input_type": "literal"} for k, v in {"text": "a", "mode": "7"}.items()
+    }
+    answer = _put(rest, {"say": {"type": "command", "componentId": echo, "inputs": given}})
+    assert answer.status_code == 201
 
 
 @pytest.mark.parametrize(

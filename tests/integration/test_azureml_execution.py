@@ -208,6 +208,34 @@ def test_data_of_another_account_by_its_address(
     assert log_of(ml, local_azure, step.name) == "one\n./north/a b.csv\n./south.csv\n"
 
 
+def test_a_legacy_path_is_a_file_or_a_folder(
+    ml: MLClient, local_azure: LocalAzure, landed: str
+) -> None:
+    job = run_to_end(
+        ml,
+        f"""
+        type: pipeline
+        jobs:
+          old:
+            type: command
+            component:
+              type: command
+              inputs: {{file: {{type: path}}, folder: {{type: path}}}}
+              outputs: {{out: {{type: path}}}}
+              command: >-
+                cat ${{{{inputs.file}}}}; cp ${{{{inputs.folder}}}}/south.csv ${{{{outputs.out}}}};
+                ls ${{{{outputs.out}}}}
+              environment: azureml:plain:1
+            inputs:
+              file: {{type: uri_file, path: "{landed}/south.csv"}}
+              folder: {{type: uri_folder, path: "{landed}/"}}
+        """,
+    )
+    assert _succeeded(ml, job)
+    step = children(ml, job.name)["old"]
+    assert log_of(ml, local_azure, step.name) == "two\nsouth.csv\n"
+
+
 def test_local_data_is_uploaded_and_read(
     ml: MLClient, local_azure: LocalAzure, tmp_path: Path
 ) -> None:

@@ -208,7 +208,7 @@ def test_the_graph_shows_contents_and_values(azure: LocalAzure, everything: Any)
     nodes = graph["nodes"]
     assert set(nodes) > {"nested_node", "nested_node/inner", "spark_node"}
     assert graph["bindings"] == {"best": "sweep_node.model", "scores": "parallel_node.out"}
-    assert graph["settings"]["default_compute"] == "cpu-cluster"
+    assert graph["compute"] == "cpu-cluster"
     command = nodes["command_node"]
     assert command["component"]["environment"]["image"] == "python"
     assert command["component"]["code"]["hash"]
@@ -256,6 +256,51 @@ def test_inline_and_by_reference_are_the_same_graph(
     first, second = _graph(azure, str(job.name)), _graph(azure, str(made.name))
     assert first["nodes"] == second["nodes"]
     assert first["bindings"] == second["bindings"]
+
+
+_FLOW = """
+$schema: https://azuremlschemas.azureedge.net/promptflow/latest/Flow.schema.json
+inputs: {text: {type: string}}
+outputs: {output: {type: string, reference: "${ask.output}"}}
+nodes:
+  - {name: ask, type: python, source: {type: code, path: ask.py}, inputs: {text: "${inputs.text}"}}
+"""
+_OF_A_FLOW = """
+type: pipeline
+settings: {default_compute: azureml:cpu-cluster}
+inputs: {rows: {type: uri_file, path: "azureml://datastores/workspaceblobstore/paths/a.jsonl"}}
+jobs:
+  ask:
+    type: parallel
+    component: ./flow/flow.dag.yaml
+    inputs:
+      data: ${{parent.inputs.rows}}
+      text: ${data.text}
+      connections.ask.connection: mine
+"""
+
+
+def test_a_flow_becomes_a_parallel_component(
+    azure: LocalAzure, client: MLClient, tmp_path: Path
+) -> None:
+    (tmp_path / "flow/.promptflow").mkdir(parents=True)
+    for name, text in {
+        "flow/flow.dag.yaml": _FLOW,
+        "flow/ask.py": "",
+        "flow/.promptflow/flow.tools.json": "{}",
+        "job.yml": _OF_A_FLOW,
+    }.items():
+        (tmp_path / name).write_text(text)
+    named = [{"name": unique("flow")}, {"version": "1"}]
+    component = load_component(tmp_path / "flow/flow.dag.yaml", params_override=named)
+    made = client.components.create_or_update(component)
+
+    assert made.type == client.components.get(made.name, "1").type == "parallel"
+    job = client.jobs.create_or_update(load_job(tmp_path / "job.yml"))
+    node = _graph(azure, str(job.name))["nodes"]["ask"]
+    assert node["inputs"]["text"] == "${data.text}"
+    assert node["inputs"]["connections.ask.connection"] == "mine"
+    assert node["component"]["flow_definition_uri"]["file"] == "flow.dag.yaml"
 
 
 def test_checks_are_made_all_the_same(client: MLClient, folder: Path) -> None:

@@ -10,6 +10,7 @@ from emulator.azureml.arm_ids import asset_id
 from emulator.azureml.assets.errors import BadAssetName
 from emulator.azureml.assets.models import AssetStore, AssetVersion, next_version
 from emulator.azureml.errors import NotImplementedHere, UserError
+from emulator.azureml.graphs.flows import FLOW, as_parallel
 from emulator.azureml.graphs.nodes import Node, own_component, read_nodes
 from emulator.azureml.graphs.rules import check_graph, check_no_runtime_settings
 from emulator.azureml.graphs.specs import Component, read_component, registry_component
@@ -18,7 +19,7 @@ from emulator.azureml.workspace import Workspace
 _COMPONENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,254}")
 _OTHER_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,254}")
 #: Where a component of each type says what it runs in, and with what.
-_RUNS = {"command": (), "parallel": ("task",), "spark": (), "promptflow_parallel": ()}
+_RUNS = {"command": (), "parallel": ("task",), "spark": ()}
 
 
 class Registrar:
@@ -40,6 +41,9 @@ class Registrar:
             raise BadAssetName(kind, name, f"it must match {rule.pattern}")
         match kind:
             case "components":
+                spec = properties.get("componentSpec")
+                if isinstance(spec, Mapping) and spec.get("type") == FLOW:
+                    properties = {**properties, "componentSpec": as_parallel(spec)}
                 self._check_component(name, version, properties)
             case "environments":
                 _check_environment(name, properties)

@@ -6,7 +6,7 @@ from pathlib import Path
 from emulator.azureml.errors import ServiceError
 from emulator.azureml.execution.failures import StepFailure
 from emulator.azureml.execution.inputs import DataInput
-from emulator.azureml.graphs.specs import MODEL_TYPES, Component
+from emulator.azureml.graphs.specs import EITHER_TYPES, Component
 from emulator.azureml.locations import Location, parse
 from emulator.azureml.storage import Missing, Storage
 from emulator.azureml.workspace import Workspace
@@ -68,7 +68,7 @@ class StepFolder:
             if not data.may_be_empty:
                 raise
         # a model may be one file, which then is the input itself
-        if data.type in MODEL_TYPES and self._storage.is_file(data.location):
+        if data.type in EITHER_TYPES and self._storage.is_file(data.location):
             return folder / data.location.name
         return folder
 

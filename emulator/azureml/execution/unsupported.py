@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from emulator.azureml.execution.plan import Step
+from emulator.azureml.graphs.flows import is_flow
 from emulator.azureml.graphs.nodes import NODE_TYPES
 
 _EXECUTED = frozenset({"command", "parallel", "pipeline", "sweep"})
@@ -15,6 +16,8 @@ def missing_feature(step: Step) -> str | None:
     what = None
     if not step.component.is_known:
         what = f"Components of registries ('{step.component.name}')"
+    elif is_flow(step.component.spec):
+        what = "Prompt flow nodes"
     elif node.type not in _EXECUTED:
         what = f"{NODE_TYPES[node.type]} nodes"
     elif node.type != "parallel" and _either(step, "distribution"):

@@ -24,7 +24,6 @@ NODE_TYPES: Mapping[str, str] = {
     "automl": "AutoML",
     "import": "Import",
     "data_transfer": "Data transfer",
-    "promptflow_parallel": "Prompt flow",
     "finetuning": "Fine-tuning",
 }
 _CONTROL_FLOW = {"if_else": "If-else", "do_while": "Do-while", "parallel_for": "Parallel-for"}

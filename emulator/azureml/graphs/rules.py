@@ -76,7 +76,8 @@ def check_graph(
 def _check_names(node: Node, component: Component, pipeline: str) -> None:
     if not component.is_known:
         return
-    for unknown in sorted({*node.inputs, *node.search_space} - set(component.inputs)):
+    given = set() if component.is_open else {*node.inputs, *node.search_space}
+    for unknown in sorted(given - set(component.inputs)):
         raise UserError(
             f"The node '{node.name}' of {pipeline} gives the input '{unknown}', which component "
             f"'{component.name}' does not have. It has: {_names(component.inputs)}.",

@@ -37,7 +37,7 @@ def check_values(
     for key, binding in node.inputs.items():
         if not component.is_known:
             continue
-        spec = component.inputs[key]
+        spec = component.inputs.get(key) or InputSpec(type="string", optional=True)
         where = f"input '{key}' of node '{node.name}'"
         if isinstance(binding, NodeOutput):
             if spec.is_literal:

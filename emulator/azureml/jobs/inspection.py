@@ -5,6 +5,7 @@ here: bindings to the pipeline's inputs are followed to their values, promoted c
 names, and code and environments to their contents.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,26 +13,29 @@ from emulator.azureml.arm_ids import asset_id, last_segment
 from emulator.azureml.assets.models import AssetStore
 from emulator.azureml.execution.plan import Plan, Step
 from emulator.azureml.graphs.bindings import Binding, Data, NodeOutput, ParentInput, Text
+from emulator.azureml.graphs.flows import FLOW_FILE
 from emulator.azureml.jobs.models import Job
 from emulator.azureml.workspace import Workspace
 
-#: What only names or describes a component.
-_DESCRIPTIVE = frozenset(
-    {
-        "$schema",
-        "_source",
-        "description",
-        "display_name",
-        "id",
-        "name",
-        "properties",
-        "sourceJobId",
-        "tags",
-        "version",
-    }
-)
+#: What a component is called and where it came from, which is nothing to what it does.
+_CALLED = frozenset({"$schema", "_source", "id", "name", "properties", "sourceJobId", "version"})
 #: Fields of a node that are told in their own way, or that say nothing about what it does.
-_TOLD = _DESCRIPTIVE | {"comment", "componentId", "computeId", "inputs", "outputs", "trial", "type"}
+_TOLD = frozenset(
+    {"_source", "componentId", "computeId", "inputs", "name", "outputs", "trial", "type"}
+)
+#: What a job is besides its graph.
+_OF_JOB = (
+    "description",
+    "displayName",
+    "experimentName",
+    "identity",
+    "notificationSetting",
+    "properties",
+    "services",
+    "tags",
+)
+#: What a node may say of an input or output beside where it is from or goes.
+_OF_PORT = ("description", "mode", "path_on_compute")
 
 
 class GraphView:
@@ -47,13 +51,20 @@ class GraphView:
         nodes: dict[str, Any] = {}
         self._add(nodes, "", plan, {k: dict(v or {}) for k, v in _outputs(body).items()})
         settings = dict(body.get("settings") or {})
-        for key in ("default_compute", "default_datastore"):
-            if settings.get(key):
-                settings[key] = last_segment(str(settings[key]))
+        # It may be said as the job's own compute, too.
+        compute = settings.pop("default_compute", None) or body.get("computeId") or ""
+        if datastore := settings.get("default_datastore"):
+            settings["default_datastore"] = last_segment(str(datastore))
+        outputs = _outputs(body)
         return {
             "kind": plan.kind,
+            "job": _plain({key: body.get(key) for key in _OF_JOB}),
+            "compute": last_segment(str(compute)),
             "inputs": {key: _value(value) for key, value in sorted(plan.inputs.items())},
-            "outputs": {key: plan.outputs[key] for key in sorted(plan.outputs)},
+            "outputs": {
+                key: {**_plain(outputs.get(key) or {}), "type": plan.outputs[key]}
+                for key in sorted(plan.outputs)
+            },
             "settings": _plain(settings),
             "nodes": nodes,
             "bindings": _bound_outputs(plan),
@@ -74,8 +85,10 @@ class GraphView:
 
     def _node(self, step: Step, plan: Plan, outputs: Mapping[str, Any]) -> Any:
         node, component = step.node, step.component
-        spec = {k: v for k, v in component.spec.items() if k not in _DESCRIPTIVE and k != "jobs"}
+        spec = {k: v for k, v in component.spec.items() if k not in _CALLED and k != "jobs"}
         rest = {key: value for key, value in node.body.items() if key not in _TOLD}
+        if isinstance(trial := node.body.get("trial"), Mapping):
+            rest["trial"] = {key: value for key, value in trial.items() if key not in _TOLD}
         return _plain(
             {
                 "type": node.type,
@@ -90,6 +103,10 @@ class GraphView:
                     key: _target(target.__dict__, outputs)
                     for key, target in sorted(node.outputs.items())
                 },
+                "ports": {
+                    kind: {key: _port(given) for key, given in (node.body.get(kind) or {}).items()}
+                    for kind in ("inputs", "outputs")
+                },
                 "settings": self._opened(_bindings_followed(rest, plan)),
             }
         )
@@ -97,7 +114,10 @@ class GraphView:
     def _opened(self, value: Any) -> Any:
         """The value with ids of code and environments replaced by what they stand for."""
         if isinstance(value, Mapping):
-            return {key: self._opened(inner) for key, inner in value.items()}
+            return {
+                key: self._flow(inner) if key == FLOW_FILE else self._opened(inner)
+                for key, inner in value.items()
+            }
         if isinstance(value, list):
             return [self._opened(inner) for inner in value]
         if isinstance(value, str):
@@ -107,13 +127,24 @@ class GraphView:
                     return self._content(kind, named.name, named.version)
         return value
 
+    def _flow(self, address: str) -> Any:
+        """The file of a flow: the code that it is in, and its name there."""
+        for name in self._assets.names("codes"):
+            for code in self._assets.versions("codes", name):
+                folder = re.sub(r":\d+/", "/", str(code.properties["codeUri"])).rstrip("/")
+                if address.startswith(f"{folder}/"):
+                    content = self._content("codes", name, code.version)
+                    return {**content, "file": address.removeprefix(f"{folder}/")}
+        return address
+
     def _content(self, kind: str, name: str, version: str) -> Any:
         properties = self._assets.get(kind, name, version).properties
         if kind == "codes":
             hashes = properties["properties"]
             return {"hash": hashes.get("hash_sha256") or hashes or properties["codeUri"]}
         content = {
-            key: properties.get(key) for key in ("image", "condaFile", "build", "inferenceConfig")
+            key: properties.get(key)
+            for key in ("image", "condaFile", "build", "inferenceConfig", "osType")
         }
         if not properties.get("isAnonymous"):
             content |= {"name": name, "version": version}
@@ -122,6 +153,14 @@ class GraphView:
 
 def _outputs(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return body.get("outputs") or {}
+
+
+def _port(given: Any) -> dict[str, Any]:
+    """What a node says of a port, wherever it is bound to."""
+    if not isinstance(given, Mapping):
+        return {}
+    kind = given.get("job_output_type")
+    return {"type": kind, **{key: given.get(key) for key in _OF_PORT}}
 
 
 def _bound_outputs(plan: Plan) -> dict[str, str]:
@@ -194,10 +233,10 @@ def _bindings_followed(value: Any, plan: Plan) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Without what is empty, at every depth."""
+    """Without what is not there, at every depth; empty text is there."""
     if isinstance(value, Mapping):
         inner = {key: _plain(item) for key, item in value.items()}
-        return {key: item for key, item in inner.items() if item not in (None, "", {}, [])}
+        return {key: item for key, item in inner.items() if item not in (None, {}, [])}
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value
