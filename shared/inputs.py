@@ -1,7 +1,9 @@
 """What a pipeline takes: its inputs as declared, and the values that fit them."""
 
+import hashlib
 import re
 import sys
+from collections.abc import Callable
 from math import isfinite
 from typing import Any
 from urllib.parse import unquote
@@ -60,6 +62,9 @@ _SECRET = re.compile(
     r"|\bgh[pousr]_[A-Za-z0-9]{30,}+"
 )
 
+#: What `seal` makes.
+_SEALED = re.compile(r"\[secret [0-9a-f]{12}\]")
+
 _SHELL = re.compile(r"[\x00-\x1f\x7f$`\"'\\;&|<>#]")
 
 
@@ -78,6 +83,28 @@ def redacted(text: str) -> str:
     return _SECRET.sub("[secret]", text)
 
 
+def clean(value: Any, mark: Callable[[str], str] = lambda _secret: "[secret]") -> Any:
+    """JSON without the secrets in its texts and names, each replaced by its mark."""
+    if isinstance(value, str):
+        return _SECRET.sub(lambda found: mark(found[0]), value)
+    if isinstance(value, list):
+        return [clean(item, mark) for item in value]
+    if isinstance(value, dict):
+        return {
+            # A key is known by its name too: {"AccountKey": "…"} says it in two texts.
+            clean(str(name), mark): mark(item)
+            if isinstance(item, str) and secret(f"{name}={item}")
+            else clean(item, mark)
+            for name, item in value.items()
+        }
+    return value
+
+
+def seal(secret: str) -> str:
+    """What is kept of a secret: enough to tell it from another one."""
+    return f"[secret {hashlib.sha256(secret.encode(errors='replace')).hexdigest()[:12]}]"
+
+
 def unsafe(value: Any) -> str | None:
     """Why something an event says must not become a job's input; None when it may.
 
@@ -85,7 +112,7 @@ def unsafe(value: Any) -> str | None:
     a blob `$(…)` would run commands with the job's identity. The same holds for encoded text,
     since data is mounted under its decoded name.
     """
-    if isinstance(value, str) and secret(value):
+    if isinstance(value, str) and (secret(value) or _SEALED.search(value)):
         return (
             "holds a key, a token or a signed address, which everybody who sees the job could "
             "read; send the plain address"

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from shared.compute import COMPUTE_PATIENCE
 from shared.events import Event
-from shared.inputs import DataInput, redacted, secret
+from shared.inputs import DataInput, clean, redacted
 from shared.ledger import GRACE, LEASE, PATIENCE, Marker, Reason, Record, State, Transition
 from shared.workspace import FailedStep, JobBody, Step
 
@@ -277,23 +277,6 @@ def _waiting_compute(record: Record) -> Waiting:
 def stamp(at: datetime) -> str:
     """A time for a person: 2026-03-01 12:00:00 UTC."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def clean(value: Any) -> Any:
-    """JSON without the secrets in its texts and names."""
-    if isinstance(value, str):
-        return redacted(value)
-    if isinstance(value, list):
-        return [clean(item) for item in value]
-    if isinstance(value, dict):
-        return {
-            # A key is known by its name too: {"AccountKey": "…"} says it in two texts.
-            redacted(str(name)): "[secret]"
-            if isinstance(item, str) and secret(f"{name}={item}")
-            else clean(item)
-            for name, item in value.items()
-        }
-    return value
 
 
 def shown(text: str) -> str:

@@ -1214,12 +1214,11 @@ def hostile_scene() -> Scene:
 
 
 def seen_by_others(here: Scene, logged: list[logging.LogRecord]) -> str:
-    """Log lines with all that they carry, reasons, checks, and everything that AzureML has."""
-    told = here.decisions()
+    """Log lines with all that they carry, everything that is kept, and all that AzureML has."""
     return "\n".join(
         [
             *(f"{line.getMessage()} {line.__dict__}" for line in logged),
-            *(json.dumps([entry.get("reason"), entry.get("check")]) for entry in told),
+            *(f"{blob.data!r} {blob.metadata} {blob.tags}" for blob in here.blobs.stored.values()),
             *(body.model_dump_json() for body in here.workspace.bodies.values()),
             *here.blobs.stored,
         ]

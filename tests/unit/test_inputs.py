@@ -13,8 +13,10 @@ from shared.inputs import (
     DATA_TYPES,
     DataInput,
     PipelineInput,
+    clean,
     latest_of,
     redacted,
+    seal,
     secret,
     unsafe,
 )
@@ -293,6 +295,23 @@ def test_a_signed_address_is_known_within_another_one(depth: int) -> None:
         inner = quote(inner, safe="")
 
     assert "c2VjcmV0" not in redacted(f"https://y/?to={inner}")
+
+
+@pytest.mark.parametrize("text", SECRETS)
+def test_what_is_kept_of_a_secret_tells_it_from_another_and_is_no_input(text: str) -> None:
+    kept = clean({"a": [text, 7], text: None}, seal)
+
+    assert "c2VjcmV0" not in json.dumps(kept)
+    assert kept == clean({"a": [text, 7], text: None}, seal)
+    assert clean(text, seal) != clean(text.replace("c2VjcmV0", "b3RoZXI0", 1), seal)
+    assert "everybody who sees the job could read" in (unsafe(kept["a"][0]) or "")
+
+
+def test_a_secret_is_known_by_the_name_that_it_stands_under() -> None:
+    kept = clean({"AccountKey": "c2VjcmV0c2VjcmV0", "n": "c2VjcmV0c2VjcmV0"}, seal)
+
+    assert kept["AccountKey"].startswith("[secret ")
+    assert kept["n"] == "c2VjcmV0c2VjcmV0"
 
 
 def test_what_stands_around_a_secret_stays() -> None:
