@@ -87,13 +87,14 @@ def _last_failure(found: Any) -> str | None:
 
 @contextmanager
 def _asked_for(name: str) -> Iterator[None]:
-    with translated(f"compute {name!r}"):
-        try:
+    try:
+        with translated(f"compute {name!r}"):
             yield
-        except HttpResponseError as error:
-            if error.status_code == 403:
-                raise WorkspaceUnavailable(
-                    f"AzureML answered 403 for compute {name!r}: {error.message} "
-                    f"{roles.give(roles.COMPUTES)}"
-                ) from error
+    except WorkspaceUnavailable as error:
+        refusal = error.__cause__
+        if not isinstance(refusal, HttpResponseError) or refusal.status_code != 403:
             raise
+        said = str(getattr(refusal.error, "message", None) or refusal.message).rstrip(". ")
+        raise WorkspaceUnavailable(
+            f"AzureML answered 403 for compute {name!r}: {said}. {roles.give(roles.COMPUTES)}"
+        ) from refusal
