@@ -1,5 +1,6 @@
 """What is to be done about a compute, and what differs from its definition. Pure."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -74,8 +75,12 @@ class Drift(BaseModel):
     actual: Any
 
     def __str__(self) -> str:
-        actual = "not set" if self.actual is None else self.actual
-        return f"{self.setting} is {actual}, the definition says {self.wanted}"
+        actual = "not set" if self.actual is None else _in_text(self.actual)
+        return f"{self.setting} is {actual}, the definition says {_in_text(self.wanted)}"
+
+
+def _in_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 @dataclass(frozen=True, kw_only=True)

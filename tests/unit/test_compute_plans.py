@@ -80,6 +80,15 @@ def test_each_setting_that_differs_is_told_and_none_is_changed(setting: str, val
     assert setting in str(drift)
 
 
+def test_a_difference_is_told_as_yaml_has_it() -> None:
+    found = plan(cluster(tags={"team": "blue"}, enable_node_public_ip=True), there())
+
+    assert [str(each) for each in found.drift] == [
+        'tags is not set, the definition says {"team": "blue"}',
+        "enable_node_public_ip is not set, the definition says true",
+    ]
+
+
 @pytest.mark.parametrize(
     ("setting", "wanted", "actual"),
     [
