@@ -265,7 +265,7 @@ def waiting(record: Record, marker: Marker | None) -> Waiting | None:
 def _waiting_compute(record: Record) -> Waiting:
     if record.cancel_requested:
         return Waiting(text="It was asked to stop; the timer ends it within a minute.")
-    what = record.reason.text if record.reason else "its compute is not there"
+    what = record.reason.text.rstrip(".") if record.reason else "its compute is not there"
     until = record.transitions[0].at + COMPUTE_PATIENCE
     return Waiting(
         text=f"It waits for its compute: {what}. The timer looks every minute, submits it when the "
