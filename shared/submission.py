@@ -409,7 +409,9 @@ class Submission:
             told = told.model_copy(
                 update={
                     "reason": Reason(code="job_failed", text=text),
-                    "failed_steps": tuple(asdict(step) for step in steps),
+                    "failed_steps": tuple(
+                        asdict(step) | {"log_tail": redacted(step.log_tail)} for step in steps
+                    ),
                 }
             )
         # None: another worker has found it, and finishes.

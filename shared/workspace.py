@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared import roles
 from shared.errors import JobExists, JobRejected, WorkspaceUnavailable
-from shared.inputs import DataInput, Literal, latest_of
+from shared.inputs import DataInput, Literal, latest_of, redacted
 from shared.registrations import MODELS, CompiledAsset
 
 if TYPE_CHECKING:
@@ -181,7 +181,13 @@ class AzureWorkspace:
                 for key, value in body.inputs.items()
             }
             outputs = {
-                key: Output(type=value.type, path=value.path, mode=value.mode)
+                key: Output(
+                    type=value.type,
+                    path=value.path,
+                    mode=value.mode,
+                    name=value.name,
+                    version=value.version,
+                )
                 for key, value in body.outputs.items()
             }
             self.client().jobs.create_or_update(
@@ -389,20 +395,22 @@ def translated(what: str) -> Iterator[None]:
     except HttpResponseError as error:
         raise _meaning(error, what) from error
     except MlException as error:
-        raise JobRejected(type(error).__name__, str(error.message)) from error
+        raise JobRejected(type(error).__name__, redacted(str(error.message))) from error
     except AzureError as error:
-        raise WorkspaceUnavailable(f"AzureML could not be reached for {what}: {error}") from error
+        said = redacted(str(error))
+        raise WorkspaceUnavailable(f"AzureML could not be reached for {what}: {said}") from error
     except Exception as error:
         # Any other error out of the SDK says nothing of whether a request took effect.
         raise WorkspaceUnavailable(
-            f"The AzureML SDK failed on {what}: {type(error).__name__}: {error}"
+            f"The AzureML SDK failed on {what}: {type(error).__name__}: {redacted(str(error))}"
         ) from error
 
 
 def _meaning(error: HttpResponseError, what: str) -> Exception:
     status = error.status_code or 0
     body = _error_body(error)
-    message = str(body.get("message") or error.message)
+    # It may repeat what it was asked.
+    message = redacted(str(body.get("message") or error.message))
     codes = list(_codes(body))
     if re.search(r"already exists", message) or {"JobPropertyImmutable", "Immutable"} & set(codes):
         return JobExists(what)
