@@ -63,6 +63,8 @@ class Listed:
     etag: str
     last_modified: datetime
     metadata: Mapping[str, str] = field(default_factory=dict)
+    #: Bytes.
+    size: int = 0
 
 
 class BlobState(Protocol):
@@ -200,6 +202,7 @@ class AzureBlobState:
                     etag=f'"{item.etag.strip('"')}"',
                     last_modified=item.last_modified,
                     metadata=item.metadata or {},
+                    size=item.size or 0,
                 )
 
     def _download(self, name: str, **condition: Any) -> Blob:

@@ -17,6 +17,7 @@ from shared import settings
 from shared.blob_state import AzureBlobState
 from shared.compute import Computes
 from shared.dispatcher import Dispatcher, in_turn
+from shared.drops import Drops
 from shared.events import QUEUE, TOPIC
 from shared.explain import Explain
 from shared.history import History
@@ -45,6 +46,7 @@ class App:
     submission: Submission
     tick: Tick
     publishing: Publishing
+    drops: Drops
     index: Index
     ledger: Ledger
     published: Published
@@ -105,6 +107,24 @@ def build(environment: Mapping[str, str]) -> App:
         monotonic=time.monotonic,
         side_by_side=_side_by_side,
     )
+    publishing = Publishing(
+        published,
+        index,
+        workspace,
+        listens=(
+            f"{QUEUE}{found.events_queue}",
+            f"{TOPIC}{found.events_topic}/{found.events_subscription}",
+        ),
+        computes=computes,
+    )
+    container = found.definitions_container
+    drops = Drops(
+        blobs,
+        AzureBlobState(found.state_account_url, container, credential) if container else None,
+        publishing,
+        index,
+        monotonic=time.monotonic,
+    )
     tick = Tick(
         index=index,
         ledger=ledger,
@@ -112,6 +132,7 @@ def build(environment: Mapping[str, str]) -> App:
         submission=submission,
         monotonic=time.monotonic,
         shuffle=random.shuffle,
+        drops=drops.look,
     )
     lakes = AzureLakes(credential)
     runs = Runs(ledger=ledger, history=history, workspace=workspace, index=index)
@@ -120,16 +141,8 @@ def build(environment: Mapping[str, str]) -> App:
         dispatcher=dispatcher,
         submission=submission,
         tick=tick,
-        publishing=Publishing(
-            published,
-            index,
-            workspace,
-            listens=(
-                f"{QUEUE}{found.events_queue}",
-                f"{TOPIC}{found.events_topic}/{found.events_subscription}",
-            ),
-            computes=computes,
-        ),
+        publishing=publishing,
+        drops=drops,
         index=index,
         ledger=ledger,
         published=published,
@@ -145,6 +158,7 @@ def build(environment: Mapping[str, str]) -> App:
             runs=runs,
             lakes=lakes,
             variables=found.variables,
+            drops=drops,
         ),
         previews=Previews(
             index=index, orders=orders, ledger=ledger, lakes=lakes, variables=found.variables

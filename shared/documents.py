@@ -57,8 +57,8 @@ def read(path: Path, *, root: Path) -> Document:
     return parse(raw, file=file, path=path, root=root)
 
 
-def parse(raw: bytes, *, file: str, path: Path, root: Path) -> Document:
-    """A YAML file from its bytes; nothing is read.
+def parse(raw: bytes, *, file: str, path: Path, root: Path, rewritten: bool = False) -> Document:
+    """A YAML file from its bytes; nothing is read. `rewritten` when they are not what is at `path`.
 
     Raises DefinitionsInvalid when it is not one YAML mapping of reasonable size.
     """
@@ -81,7 +81,9 @@ def parse(raw: bytes, *, file: str, path: Path, root: Path) -> Document:
         raise refuse(f"is not YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise refuse("is nested too deeply") from None
-    return Document(file=file, path=path, root=root, content=content, lines=reader.lines)
+    return Document(
+        file=file, path=path, root=root, content=content, lines=reader.lines, rewritten=rewritten
+    )
 
 
 def texts(content: Any) -> Iterator[tuple[Place, str]]:

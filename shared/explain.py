@@ -6,7 +6,9 @@ from itertools import islice
 
 from shared import answers, events, wording
 from shared.answers import Told
+from shared.changes import TRIGGER
 from shared.definitions import MANUAL_TRIGGER, NAME, RESERVED, UNREADABLE_TRIGGER
+from shared.drops import Drops
 from shared.errors import NotFound, RecordUnreadable, listed
 from shared.events import RUN
 from shared.history import History
@@ -42,8 +44,10 @@ class Explain:
         runs: Runs,
         lakes: Lakes,
         variables: Mapping[str, str],
+        drops: Drops,
     ) -> None:
         self._index = index
+        self._drops = drops
         self._ledger = ledger
         self._runs = runs
         self._traces = Traces(ledger=ledger, history=history, runs=runs)
@@ -131,9 +135,13 @@ class Explain:
             raise _not_there(name, triggers)
         decided = self._runs.decisions(name, at, _DECISIONS)
         markers = [*islice(self._ledger.open(name), _DECISIONS + 1)]
-        if name not in {*triggers, *RESERVED} and not (decided.items or markers):
+        wrong = self._drops.problems(TRIGGER, name)
+        if name not in {*triggers, *RESERVED} and not (decided.items or markers or wrong):
             raise _not_there(name, triggers)
-        told, open_ones = Told(lines=[_introduction(name, triggers.get(name))]), 0
+        told, open_ones = Told(lines=[_introduction(name, triggers.get(name), wrong)]), 0
+        told.lines += [
+            f"Its file in the definitions container is not published: {each}" for each in wrong
+        ]
         for marker in markers[:_DECISIONS]:
             record = self._read(marker.trigger, marker.key)
             if record is not None and not record.state.final:
@@ -246,7 +254,7 @@ def _now(found: RunDetail) -> list[str]:
     return lines
 
 
-def _introduction(name: str, indexed: IndexedTrigger | None) -> str:
+def _introduction(name: str, indexed: IndexedTrigger | None, wrong: list[str]) -> str:
     if indexed is not None:
         since, what = stamp(indexed.effective_from), wording.listening(indexed.definition)
         return f"Trigger {name} {what}; it was first published {since}."
@@ -254,6 +262,8 @@ def _introduction(name: str, indexed: IndexedTrigger | None) -> str:
         return f"Under {name} are the runs that clients asked for by name."
     if name == UNREADABLE_TRIGGER:
         return f"Under {name} is what came and is no event that Signalbox understands."
+    if wrong:
+        return f"Trigger {name} is not published."
     return f"Trigger {name} is not published any more."
 
 

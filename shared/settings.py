@@ -42,6 +42,11 @@ class Settings(BaseModel):
     state_container: Annotated[
         str, Field(pattern=r"^[a-z0-9](?:-?[a-z0-9]){2,62}$", max_length=63)
     ] = Field(alias="SIGNALBOX_STATE_CONTAINER", default="signalbox-state")
+    #: Container in that account for definitions that are put there by hand; none when left out.
+    #: Who may write there decides what runs in the workspace.
+    definitions_container: Annotated[
+        str | None, Field(pattern=r"^[a-z0-9](?:-?[a-z0-9]){2,62}$", max_length=63)
+    ] = Field(alias="SIGNALBOX_DEFINITIONS_CONTAINER", default=None)
     #: The AzureML workspace that runs the pipelines.
     subscription: Annotated[str, Field(pattern=r"^[0-9a-fA-F-]{36}$")] = Field(
         alias="SIGNALBOX_SUBSCRIPTION_ID"
@@ -80,6 +85,11 @@ class Settings(BaseModel):
         if self.outcomes_topic and not (self.service_bus_namespace or self.service_bus_connection):
             raise ValueError(
                 "SIGNALBOX_OUTCOMES_TOPIC needs ServiceBusConnection__fullyQualifiedNamespace"
+            )
+        if self.definitions_container == self.state_container:
+            raise ValueError(
+                "SIGNALBOX_DEFINITIONS_CONTAINER is the state container; name another: who puts "
+                "definitions there need not write state"
             )
         if self.platform_authentication and not self.platform_authentication_enabled:
             raise ValueError(

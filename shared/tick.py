@@ -28,6 +28,7 @@ class Tick:
         submission: Submission,
         monotonic: Callable[[], float],
         shuffle: Callable[[list[Marker]], None],
+        drops: Callable[[], None] = lambda: None,
     ) -> None:
         self._index = index
         self._ledger = ledger
@@ -35,6 +36,8 @@ class Tick:
         self._submission = submission
         self._monotonic = monotonic
         self._shuffle = shuffle
+        #: Publishes definitions that were put there by hand; raises nothing, has its own budget.
+        self._drops = drops
 
     def run(self) -> None:
         """Take over what was not submitted, observe what runs, finish what is final.
@@ -50,8 +53,10 @@ class Tick:
         for marker in due:
             if self._monotonic() - started > BUDGET:
                 log.warning("The tick's time is over; the next one goes on")
-                return
+                break
             self._look(marker, now)
+        # Last, so that no definition keeps a run from being looked at.
+        self._drops()
 
     def _look_at_computes(self) -> None:
         """First, so that what waits for one that has just come need not wait for the next tick."""

@@ -118,7 +118,13 @@ class MemoryBlobs:
     def list(self, prefix: str) -> Iterator[Listed]:
         self.world.begin(f"list {prefix}")
         listed = [
-            Listed(name=name, etag=blob.etag, last_modified=blob.at, metadata=blob.metadata)
+            Listed(
+                name=name,
+                etag=blob.etag,
+                last_modified=blob.at,
+                metadata=blob.metadata,
+                size=len(blob.data),
+            )
             for name, blob in sorted(self.stored.items())
             if name.startswith(prefix)
         ]

@@ -10,6 +10,7 @@ from shared import lint
 from shared.api import contract
 from shared.api.contract import Called, Limit, NameCursor, ReferencePath
 from shared.bootstrap import App
+from shared.changes import PIPELINE, Key
 from shared.errors import NotFound, listed
 from shared.index import Snapshot
 from shared.inputs import DataInput, Literal
@@ -45,7 +46,8 @@ class PipelineShown(BaseModel):
     description: str | None
     #: The triggers that may start it.
     triggers: list[str]
-    #: What is wrong with those triggers, as far as it is about this pipeline.
+    #: What is wrong with those triggers, as far as it is about this pipeline, and with the
+    #: pipeline's file in the definitions container.
     problems: list[str]
 
 
@@ -68,7 +70,8 @@ def list_pipelines(call: Called, limit: Limit = 50, cursor: NameCursor = None) -
     known = ports(call.app, snapshot)
     names, further = contract.page(snapshot.pipelines, limit, cursor)
     found = [latest(snapshot, name) for name in names]
-    items = [_shown(each, snapshot, known) for each in found if each]
+    wrong = call.app.drops.wrong()
+    items = [_shown(each, snapshot, known, wrong) for each in found if each]
     return PipelineList(items=items, cursor=further)
 
 
@@ -83,8 +86,9 @@ def get_pipeline(call: Called, name: ReferencePath) -> PipelineShown:
     found = call.app.published.resolve(snapshot, name)
     if found is None:
         there = listed(sorted(snapshot.pipelines))
-        raise NotFound(f"There is no pipeline {name!r}; there are: {there}.")
-    return _shown(found, snapshot, ports(call.app, snapshot))
+        wrong = wrong_file(call.app, PIPELINE, name)
+        raise NotFound(f"There is no pipeline {name!r}; there are: {there}.{wrong}")
+    return _shown(found, snapshot, ports(call.app, snapshot), call.app.drops.wrong())
 
 
 def ports(app: App, snapshot: Snapshot) -> dict[str, lint.Ports]:
@@ -108,8 +112,18 @@ def problems_of(
     return lint.unbound(snapshot.triggers[trigger].definition, known)
 
 
+def wrong_file(app: App, kind: str, name: str) -> str:
+    """Why nothing is published of a file in the definitions container; "" when nothing is wrong."""
+    problems = app.drops.problems(kind, name)
+    told = f" Its file in the definitions container is not published: {'; '.join(problems)}"
+    return told if problems else ""
+
+
 def _shown(
-    pipeline: PublishedPipeline, snapshot: Snapshot, known: Mapping[str, lint.Ports | None]
+    pipeline: PublishedPipeline,
+    snapshot: Snapshot,
+    known: Mapping[str, lint.Ports | None],
+    wrong: Mapping[Key, list[str]],
 ) -> PipelineShown:
     named = sorted(
         name
@@ -138,5 +152,6 @@ def _shown(
             f"{trigger}: {problem}"
             for trigger in named
             for problem in problems_of(snapshot, trigger, known)
-        ],
+        ]
+        + wrong.get((PIPELINE, pipeline.name), []),
     )

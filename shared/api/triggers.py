@@ -11,6 +11,7 @@ from shared.api.bodies import TestRequest
 from shared.api.contract import Called, Limit, NameCursor, NamePath
 from shared.api.problems import Refused
 from shared.bootstrap import App
+from shared.changes import TRIGGER
 from shared.definitions import Spec
 from shared.errors import NotFound
 from shared.index import IndexedTrigger, Snapshot
@@ -33,7 +34,8 @@ class TriggerShown(BaseModel):
     effective_from: AwareDatetime
     #: Changes when its document changes.
     revision: str
-    #: Why its runs would be dead letters, whatever the event.
+    #: Why its runs would be dead letters, whatever the event; of one trigger also what is wrong
+    #: with its file in the definitions container.
     problems: list[str]
 
 
@@ -79,7 +81,9 @@ def get_trigger(call: Called, name: NamePath) -> TriggerDetail:
     trigger, snapshot = named(call.app, name)
     known = pipelines.ports(call.app, snapshot)
     definition = trigger.definition.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return TriggerDetail(**_shown(trigger, known), definition=definition)
+    shown = _shown(trigger, known)
+    shown["problems"] += call.app.drops.problems(TRIGGER, name)
+    return TriggerDetail(**shown, definition=definition)
 
 
 @router.post(
@@ -130,7 +134,8 @@ def named(app: App, name: str) -> tuple[IndexedTrigger, Snapshot]:
     found = snapshot.triggers.get(name)
     if found is None:
         there = ", ".join(sorted(snapshot.triggers)) or "none"
-        raise NotFound(f"There is no trigger {name!r}; there are: {there}.")
+        wrong = pipelines.wrong_file(app, TRIGGER, name)
+        raise NotFound(f"There is no trigger {name!r}; there are: {there}.{wrong}")
     return found, snapshot
 
 

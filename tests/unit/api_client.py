@@ -111,6 +111,7 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
         submission=scene.submission,
         tick=scene.tick,
         publishing=nobody,
+        drops=scene.drops,
         index=scene.index,
         ledger=scene.ledger,
         published=scene.published,
@@ -118,6 +119,6 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
         workspace=cast(Any, scene.workspace),
         lakes=cast(Lakes, lakes),
         runs=runs,
-        explain=Explain(history=scene.history, runs=runs, **common),
+        explain=Explain(history=scene.history, runs=runs, drops=scene.drops, **common),
         previews=Previews(**common),
     )

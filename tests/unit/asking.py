@@ -32,6 +32,7 @@ class Asked(Scene):
             runs=self.runs,
             lakes=self.lakes,
             variables=self.variables,
+            drops=self.drops,
         )
 
     def put(self, path: str = PATH, etag: str = "0x1", **changes: Any) -> None:

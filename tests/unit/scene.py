@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from shared import envelopes, events
@@ -12,6 +12,7 @@ from shared.blob_state import BlobState
 from shared.compute import Computes
 from shared.definitions import TriggerDefinition
 from shared.dispatcher import Dispatcher
+from shared.drops import Drops
 from shared.events import Event
 from shared.history import History
 from shared.index import Index, IndexedTrigger, Snapshot
@@ -19,6 +20,7 @@ from shared.ledger import Held, Ledger, Marker, Record
 from shared.orders import Orders
 from shared.outcomes import Outcomes
 from shared.published import Published, PublishedPipeline
+from shared.publishing import Publishing
 from shared.submission import Submission
 from shared.tick import Tick
 from tests.fakes import MemoryBlobs, MemoryTargets, MemoryWorkspace, World
@@ -153,6 +155,13 @@ class Scene:
             history=self.history,
             computes=self.computes,
             submission=self.submission,
+            monotonic=lambda: self.stopwatch,
+        )
+        self.drops = Drops(
+            blobs,
+            MemoryBlobs(self.world),
+            Publishing(self.published, self.index, cast(Any, None), listens=()),
+            self.index,
             monotonic=lambda: self.stopwatch,
         )
         self.tick = Tick(

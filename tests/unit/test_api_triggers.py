@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from shared.drops import Dropped, Kept
 from shared.lakes import Upload
 from tests.fakes import World
 from tests.unit.api_client import Api, everything
@@ -217,3 +218,26 @@ def test_a_trial_says_one_thing_to_try(api: Api, body: Any) -> None:
 
 def test_only_triggers_of_uploads_are_tried_with_blobs(api: Api) -> None:
     problem(api.post("/triggers/on-call/test", {"blobs": {}}), 422)
+
+
+def dropped(api: Api, file: str, *problems: str) -> None:
+    """What the tick keeps of a file in the definitions container."""
+    kept = Kept(files={file: Dropped(etag='"1"', problems=problems)})
+    api.scene.blobs.put("drops.json", kept.model_dump_json(by_alias=True).encode())
+
+
+@pytest.mark.parametrize("kind", ["pipeline", "trigger"])
+def test_what_is_wrong_with_a_file_in_the_definitions_container_is_told(
+    api: Api, kind: str
+) -> None:
+    why = f"{kind}s/other.yml:3: is not YAML"
+    dropped(api, f"{kind}s/other.yml", why)
+    answer = api.get(f"/{kind}s/other")
+
+    assert why in problem(answer, 404)["detail"]
+
+    name = "churn-training" if kind == "pipeline" else "on-call"
+    dropped(api, f"{kind}s/{name}.yml", why)
+    assert api.get(f"/{kind}s/{name}").json()["problems"] == [why]
+    listed = {item["name"]: item["problems"] for item in api.get("/pipelines").json()["items"]}
+    assert listed.get(name, [why]) == [why]

@@ -5,6 +5,7 @@ import pytest
 
 from shared import envelopes
 from shared.definitions import TriggerDefinition
+from shared.drops import Dropped, Kept
 from shared.errors import NotFound, RequestInvalid, StorageUnavailable, WorkspaceUnavailable
 from shared.runs import MAX_TRIGGERS
 from shared.workspace import FailedStep, Step
@@ -303,3 +304,17 @@ def test_asking_changes_nothing(here: Asked) -> None:
     here.explain.trigger(TRIGGER, at=event().time)
 
     assert here.blobs.stored == before
+
+
+def test_a_trigger_whose_file_is_wrong_is_explained(here: Asked) -> None:
+    why = "triggers/new.yml:2: spec is missing"
+    kept = Kept(files={"triggers/new.yml": Dropped(etag='"1"', problems=(why,))})
+    here.blobs.put("drops.json", kept.model_dump_json(by_alias=True).encode())
+    told = here.explain.trigger("new").lines
+
+    assert told[:2] == [
+        "Trigger new is not published.",
+        f"Its file in the definitions container is not published: {why}",
+    ]
+    with pytest.raises(NotFound):
+        here.explain.trigger("other")

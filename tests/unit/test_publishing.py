@@ -11,6 +11,7 @@ import pytest
 
 from shared.changes import Change, Did, Prune
 from shared.compute import Computes
+from shared.definitions import Definitions
 from shared.errors import (
     DefinitionsInvalid,
     JobRejected,
@@ -19,12 +20,14 @@ from shared.errors import (
     WorkspaceUnavailable,
 )
 from shared.index import Index, Snapshot
+from shared.ledger import State
 from shared.progress import How, Progress
 from shared.published import Published, PublishedPipeline, latest
 from shared.publishing import Publishing
 from shared.registrations import CompiledAsset
 from tests.fakes import MemoryBlobs, MemoryTargets
-from tests.unit.scene import fail, interject
+from tests.unit.asking import Asked
+from tests.unit.scene import TRIGGER, fail, interject, trigger
 
 DEFINITIONS = Path(__file__).parent / "definitions"
 
@@ -708,9 +711,11 @@ def test_a_label_is_looked_up_when_it_is_published_and_written_as_a_version(desk
 
 def test_a_label_that_nobody_has_is_a_mistake_with_its_place(desk: Desk) -> None:
     desk.registry.labels.clear()
+    text = (desk.folder / "pipelines/heartbeat.yml").read_text()
+    line = text[: text.index("plain@latest")].count("\n") + 1
 
     assert desk.problems() == [
-        "pipelines/heartbeat.yml:7: there is no environment 'plain@latest' in the workspace"
+        f"pipelines/heartbeat.yml:{line}: there is no environment 'plain@latest' in the workspace"
     ]
 
 
@@ -796,16 +801,15 @@ def test_warnings_are_told_whether_or_not_something_is_registered(standing: Desk
     assert not again.differs
 
 
-def test_why_it_is_inline_is_told_whether_or_not_something_is_registered(standing: Desk) -> None:
-    standing.edit(
-        "pipelines/heartbeat.yml",
-        "type: pipeline",
-        "type: pipeline\nsettings: {on_init: say}",
-    )
-    standing.changes()
-    [why] = standing.publishing.plan(standing.folder).inline["heartbeat"]
+def test_why_it_is_inline_is_told_whether_or_not_something_is_registered(desk: Desk) -> None:
+    shutil.copy(DEFINITIONS / "pipelines/carried.yml", desk.folder / "pipelines/carried.yml")
+    first = desk.publishing.plan(desk.folder).inline
+    desk.changes()
+    again = desk.publishing.plan(desk.folder)
 
-    assert "on_init" in why
+    assert not again.differs
+    assert again.inline == first
+    assert any("data of its own" in why for why in again.inline["carried"])
 
 
 def test_unchanged_content_costs_one_look_for_each_pipeline(standing: Desk) -> None:
@@ -820,3 +824,28 @@ def test_unchanged_content_costs_one_look_for_each_pipeline(standing: Desk) -> N
         ),
     ]
     assert standing.registry.looks == ["environment plain@latest"]
+
+
+# What was begun by a trigger that is removed
+
+
+def test_runs_of_a_removed_trigger_go_on_end_and_are_found() -> None:
+    here = Asked()
+    here.publish(trigger())
+    [run] = here.upload()
+    publishing = Publishing(here.published, here.index, MemoryRegistry(), listens=())
+    nothing = Definitions(pipelines=(), triggers=())
+    publishing.apply(publishing.plan(nothing, prune=Prune.EVERYTHING), Progress(print))
+    snapshot = here.index.read().snapshot
+    assert (snapshot.triggers, snapshot.pipelines) == ({}, {})
+    assert here.runs.get(run).state is State.SUBMITTED
+    # What comes now starts nothing.
+    assert here.upload("sales/south/april.csv") == []
+
+    here.end(run, "Completed")
+    assert here.runs.get(run).state is State.COMPLETED
+    assert here.markers() == []
+    told = here.explain.trigger(TRIGGER)
+    assert told.lines[0] == f"Trigger {TRIGGER} is not published any more."
+    assert [item.run for item in told.items] == [run]
+    assert here.explain.run(run).items[0].state == State.COMPLETED

@@ -144,3 +144,13 @@ def test_azure_s_door_alone_makes_nobody_believed() -> None:
     assert not settings.load(
         {**ENVIRONMENT, "WEBSITE_AUTH_ENABLED": "True"}
     ).platform_authentication
+
+
+def test_a_container_for_definitions_is_none_or_another_than_the_state_s() -> None:
+    assert settings.load(ENVIRONMENT).definitions_container is None
+    found = settings.load({**ENVIRONMENT, "SIGNALBOX_DEFINITIONS_CONTAINER": "definitions"})
+    assert found.definitions_container == "definitions"
+    with pytest.raises(SettingsInvalid, match="name another"):
+        settings.load({**ENVIRONMENT, "SIGNALBOX_DEFINITIONS_CONTAINER": "signalbox-state"})
+    with pytest.raises(SettingsInvalid, match="SIGNALBOX_DEFINITIONS_CONTAINER"):
+        settings.load({**ENVIRONMENT, "SIGNALBOX_DEFINITIONS_CONTAINER": "Defs"})

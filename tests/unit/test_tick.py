@@ -4,7 +4,7 @@ import pytest
 
 from shared.errors import StorageUnavailable, WorkspaceUnavailable
 from shared.ledger import ABSENT, LEASE, State
-from shared.tick import BUDGET
+from shared.tick import BUDGET, Tick
 from tests.unit.scene import TRIGGER, Killed, Scene, event, fail, interject, trigger
 
 BUSY = WorkspaceUnavailable("AzureML answered 503")
@@ -211,3 +211,21 @@ def test_doubled_and_late_ticks_change_nothing(here: Scene) -> None:
         State.COMPLETED,
     ]
     assert len(here.decisions()) == 1
+
+
+def test_definitions_are_looked_at_last_and_even_when_the_time_is_over(here: Scene) -> None:
+    here.dispatcher.handle(event())
+    seen: list[str] = []
+    tick = Tick(
+        index=here.index,
+        ledger=here.ledger,
+        computes=here.computes,
+        submission=here.submission,
+        monotonic=iter([0.0, BUDGET + 1, BUDGET + 1]).__next__,
+        shuffle=lambda _markers: None,
+        drops=lambda: seen.append(here.world.calls[-1]),
+    )
+    here.world.pass_time(3600)
+    tick.run()
+
+    assert seen == ["list open/"]
