@@ -20,7 +20,14 @@ from shared.bindings import (
 from shared.documents import Document, Place
 from shared.errors import DefinitionsInvalid, Problem
 from shared.inputs import RESERVED_INPUT
-from shared.nodes import PIPELINE_KEYS, Node, mapping
+from shared.nodes import (
+    PIPELINE_KEYS,
+    PRIVATE,
+    PRIVATE_FEATURES,
+    Node,
+    mapping,
+    private_features,
+)
 from shared.sources import local
 
 _KEYS = {"type", "name", "component", "display_name", "experiment_name", "description", "tags"}
@@ -89,6 +96,12 @@ def _shape(document: Document) -> Iterator[Problem]:
             yield document.problem(("jobs", node), f"jobs.{node} is not a mapping")
             continue
         yield from _missing(document, ("jobs", node), value)
+        if value.get("type") in PRIVATE and not private_features():
+            yield document.problem(
+                ("jobs", node, "type"),
+                f"jobs of type {value['type']!r} are a private preview of AzureML, whose SDK takes "
+                f"them where {PRIVATE_FEATURES}=true is set",
+            )
         for key in unknown_keys(value):
             message = f"{key!r} is not known; {_instead(key, _STEP_KEYS)}"
             yield document.problem(("jobs", node, key), message)

@@ -245,9 +245,16 @@ def _output(graph: Graph, name: str) -> DataInput:
     if graph.component:
         given = {**mapping(graph.component.ports("outputs").get(name)), **given}
     made = [graph.port(maker) for maker in graph.makers_of_output(name)]
-    expected = next((port["type"] for port in made if "type" in port), "uri_folder")
+    # The oldest components write a path, which no job can have as an output.
+    kinds = (port["type"] for port in made if port.get("type") in DATA_TYPES)
+    expected = next(kinds, "uri_folder")
+    version = given.get("version")
     return DataInput(
-        type=given.get("type") or expected, path=given.get("path"), mode=given.get("mode")
+        type=given.get("type") or expected,
+        path=given.get("path"),
+        mode=given.get("mode"),
+        name=given.get("name"),
+        version=None if version is None else str(version),
     )
 
 

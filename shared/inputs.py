@@ -138,6 +138,16 @@ class DataInput(BaseModel):
     type: str
     path: str | None = None
     mode: str | None = None
+    #: What an output is registered as; AzureML counts versions when none is named.
+    name: str | None = None
+    version: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the name that most have not."""
+        content: dict[str, Any] = write(self)
+        unset = {key for key in ("name", "version") if getattr(self, key) is None}
+        return {key: value for key, value in content.items() if key not in unset}
 
 
 class PipelineInput(BaseModel):

@@ -5,6 +5,7 @@ and marks addresses as assets. What is written here reads back as what was read.
 """
 
 import io
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,11 @@ PIPELINE_KEYS = frozenset(
     | {"properties", "settings", "component", "jobs", "inputs", "outputs", "compute", "identity"}
     | {"services"}
 )
+
+#: Types of nodes that the SDK takes only from who asks for private features.
+PRIVATE = frozenset({"import", "if_else", "do_while", "parallel_for"})
+#: How to ask for them. Source: `is_private_preview_enabled` of azure-ai-ml.
+PRIVATE_FEATURES = "AZURE_ML_CLI_PRIVATE_FEATURES_ENABLED"
 
 #: The type of a component that is a flow of Prompt flow, in a file of its own kind.
 FLOW = "promptflow_parallel"
@@ -131,6 +137,10 @@ def _node(content: dict[str, Any], node: Any, document: Document) -> Node:
     if content.get("type") == "automl":
         # Nothing of it is anybody else's, and the SDK does not read what it writes.
         return Node(content=dict(mapping(document.content.get("jobs")).get(node.name, content)))
+    for key in ("display_name", "tags", "data_copy_mode"):
+        # The SDK takes them of a node, sends them, and leaves them out here.
+        if (said := getattr(node, key, None)) and key not in content:
+            content[key] = said
     content["inputs"] = _values(mapping(content.get("inputs")), node)
     if not content["inputs"]:
         del content["inputs"]
@@ -170,6 +180,11 @@ def _value(value: Any, given: Any) -> Any:
     if isinstance(path, str) and path.startswith("azureml:") and not _ASSET.match(path):
         return {**value, "path": path.removeprefix("azureml:")}
     return value
+
+
+def private_features() -> bool:
+    """Whether the SDK takes what is private."""
+    return os.environ.get(PRIVATE_FEATURES, "").lower() == "true"
 
 
 def mapping(value: Any) -> dict[str, Any]:

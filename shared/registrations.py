@@ -95,6 +95,9 @@ class Registrations:
             content["jobs"] = {
                 child: self.job(f"{name}_{child}", inner) for child, inner in node.jobs.items()
             }
+        if content.get("type") == "import":
+            # The SDK writes its source and output a second time, and cannot read both.
+            content = {key: content[key] for key in content if key not in ("inputs", "outputs")}
         if content.get("type") == FLOW:
             # Only its own file says what it is.
             content = {"type": FLOW, "flow": str(node.file)}

@@ -35,16 +35,26 @@ class Sample:
 
 
 def samples(folder: Path) -> list[Sample]:
-    """Every pipelineJob below a folder."""
-    found = []
+    """Every pipelineJob below a folder; what others of them name is a component."""
+    read: dict[Path, dict[str, Any]] = {}
     for file in sorted([*folder.rglob("*.yml"), *folder.rglob("*.yaml")]):
         try:
             content = yaml.safe_load(file.read_text())
         except (yaml.YAMLError, UnicodeDecodeError):
             continue
-        if isinstance(content, dict) and _is_pipeline_job(content):
-            found.append(Sample(file=file, content=content))
-    return found
+        if isinstance(content, dict):
+            read[file] = content
+    components = {
+        (file.parent / value.removeprefix("file:")).resolve()
+        for file, content in read.items()
+        for key, value, _ in _texts(content)
+        if key in ("component", "trial") and not _REMOTE.match(value)
+    }
+    return [
+        Sample(file=file, content=content)
+        for file, content in read.items()
+        if _is_pipeline_job(content) and file.resolve() not in components
+    ]
 
 
 def whole_copy(corpus: Path, place: Path) -> Path:

@@ -123,7 +123,8 @@ class Pair:
         job.name = name
         inputs: Any = job.inputs
         for port, path in bound.items():
-            setattr(inputs, port, Input(type=record.inputs[port].type, path=path))
+            declared = record.inputs[port]
+            setattr(inputs, port, Input(type=declared.type, path=path, mode=declared.mode))
         self.ml.jobs.create_or_update(job)
 
     def _graph(self, job: str, record: PublishedPipeline) -> Any:

@@ -95,6 +95,10 @@ def test_names_and_versions_are_what_azureml_takes() -> None:
 def test_the_sdk_loads_what_is_to_be_registered(tmp_path: Path, name: str) -> None:
     found = compiled(DEFINITIONS, name)
     for made in (found.component, *found.steps):
+        if flow := made.document.get("flow"):
+            # Its file says all the rest.
+            assert load_component(flow).type == made.document["type"]
+            continue
         file = tmp_path / f"{made.name}.yml"
         file.write_text(yaml.safe_dump(made.document, sort_keys=False))
         loaded = load_component(file)
@@ -323,6 +327,37 @@ def test_what_a_component_cannot_carry_travels_beside_it() -> None:
 
 def test_an_output_has_the_type_of_the_port_that_makes_it() -> None:
     assert compiled(DEFINITIONS, "scoring").outputs == {"report": DataInput(type="uri_folder")}
+
+
+def test_an_output_keeps_the_name_that_it_is_registered_under() -> None:
+    found = compiled(DEFINITIONS, "every-field").outputs
+
+    assert (found["model"].name, found["model"].version) == ("churn-model", "7")
+    assert found["made"].model_dump() == {"type": "uri_folder", "path": None, "mode": None}
+
+
+def test_an_output_of_a_legacy_path_is_a_folder() -> None:
+    assert compiled(DEFINITIONS, "every-field").outputs["left"].type == "uri_folder"
+
+
+def test_an_import_is_registered_by_its_source(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_ML_CLI_PRIVATE_FEATURES_ENABLED", "true")
+    found = pipeline(
+        folder,
+        "type: pipeline\n"
+        "jobs:\n"
+        "  fetch:\n"
+        "    type: import\n"
+        "    source: {type: azuresqldb, query: select 1, connection: azureml:rows}\n"
+        "    output: {type: mltable, path: azureml://datastores/d/paths/rows/}\n",
+    )
+    [step] = found.steps
+
+    assert {"source", "output"} <= step.document.keys()
+    assert not {"inputs", "outputs"} & step.document.keys()
+    assert found.component.document["jobs"]["fetch"]["inputs"]["query"] == "select 1"
 
 
 def test_a_node_keeps_what_is_its_own() -> None:

@@ -138,6 +138,10 @@ MISTAKES = {
     "an unknown type of node": (
         "  use:\n    type: command", "  use:\n    type: magic", "type: magic", "jobs.use",
     ),
+    "a private type of node": (
+        "  use:\n    type: command", "  use:\n    type: import", "type: import",
+        "AZURE_ML_CLI_PRIVATE_FEATURES_ENABLED=true",
+    ),
     "a node that is none": ("  use:\n", "  nothing: 5\n  use:\n", "nothing: 5", "not a mapping"),
     "a compute from nowhere": (
         "  use:\n", "  use:\n    compute: ${{parent.inputs.where}}\n", "parent.inputs.where",

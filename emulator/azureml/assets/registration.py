@@ -127,8 +127,8 @@ class Registrar:
             )
             return
         where = f"component '{name}'"
-        if component.type == "command":
-            _required(spec, "command", where)
+        # The SDK sends an import as a command of that name, which has no environment.
+        if component.type == "command" and _required(spec, "command", where) != "import":
             _required(spec, "environment", where)
         for path in ((), *_RUNS.get(component.type, ())):
             part = spec.get(path) or {} if path else spec
