@@ -1,7 +1,9 @@
 """Publishing against the emulator: by two at once, stopped half way, and once more."""
 
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +19,9 @@ from azure.ai.ml.entities import Environment
 from azure.core.exceptions import ResourceNotFoundError
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import ContainerClient
+from click.testing import CliRunner
 
+from cli.main import main
 from emulator.stack import LocalAzure, local_settings
 from shared.blob_state import AzureBlobState
 from shared.changes import Change, Did
@@ -87,6 +91,12 @@ class Desk:
             text=True,
             start_new_session=True,
         )
+
+    def run(self, *words: str) -> tuple[int, str, str]:
+        """The command in this process: exit code, standard output, standard error."""
+        settings = {**local_settings(_APP), "SIGNALBOX_STATE_CONTAINER": self._container}
+        told = CliRunner().invoke(main, ["publish", str(self.folder), *words], env=settings)
+        return told.exit_code, told.stdout, told.stderr
 
     def registered(self) -> set[str]:
         """The versions of components that the workspace has of this folder, as `name:version`."""
@@ -274,3 +284,37 @@ def test_a_label_is_pinned_and_another_version_makes_another(desk: Desk, ml: MLC
 def _environment(ml: MLClient, component: Any) -> str:
     found = ml.components.get(component.name, component.version)
     return str(found.environment).replace("/versions/", ":").rpartition("/")[2]
+
+
+def test_a_repository_s_pipeline_plans_applies_and_prunes(desk: Desk) -> None:
+    (desk.folder / "computes").mkdir()
+    (desk.folder / "computes/serverless.yml").write_text("type: serverless\nsize: big\n")
+    first = [*desk.run("--dry-run", "--exit-code")]
+    assert first[0] == 5, first
+    assert [*desk.state.list_blob_names()] == []
+    assert desk.registered() == set()
+    desk.publish()
+
+    (desk.folder / "triggers/came.yml").unlink()
+    code, out, err = desk.run("--dry-run", "--exit-code")
+    assert code == 0, err
+    assert re.search(r"^trigger +came +\w+ +not in the folder$", out, re.MULTILINE)
+    assert "--prune removes them" in err
+    # Warnings are told although nothing is registered.
+    assert "warning: computes/serverless.yml:2: size is ignored" in err
+
+    code, out, err = desk.run("--prune", "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert {each["name"]: each["action"] for each in told["changes"]} == {
+        **dict.fromkeys(desk.pipelines, "unchanged"),
+        "came": "remove",
+    }
+    assert len(told["warnings"]) == 1
+    shutil.rmtree(desk.folder / "pipelines")
+    (desk.folder / "triggers/other.yml").write_text(
+        f"name: other\nspec: {{http: {{}}}}\naction: {{pipeline: {desk.pipelines[0]}@latest}}\n"
+    )
+    code, out, err = desk.run("--prune")
+    assert (code, out) == (1, "")
+    assert "--prune-all" in err
