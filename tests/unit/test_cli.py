@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from importlib.metadata import version
 from pathlib import Path
 
@@ -168,7 +169,7 @@ def test_the_version_is_told() -> None:
 def test_the_exit_codes_are_told() -> None:
     told = signalbox("--help").output
 
-    for code in (0, 1, 2, 3, 4, 130):
+    for code in (0, 1, 2, 3, 4, 5, 130):
         assert f"\n    {code} " in told
 
 
@@ -253,3 +254,49 @@ def test_compile_tells_mistakes_by_line(folder: Path) -> None:
 
     assert told.exit_code == 1
     assert "heartbeat.yml:5: there is no file or folder '../gone'" in told.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--exit-code"], "--exit-code goes with --dry-run"),
+        (["--owner", "Team A"], "lower-case letters"),
+        (["--owner", "the definitions container"], "lower-case letters"),
+    ],
+)
+def test_a_command_line_that_makes_no_sense_is_refused(
+    folder: Path, words: list[str], said: str
+) -> None:
+    told = signalbox("publish", folder, *words)
+
+    assert told.exit_code == 2
+    assert said in told.output
+
+
+def test_whoever_ends_the_command_interrupts_it() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), publishing._interruptible():
+        signal.raise_signal(signal.SIGTERM)
+
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_compile_tells_what_each_job_is_filled_with_and_what_publishing_looks_up(
+    folder: Path,
+) -> None:
+    edit(
+        folder,
+        "pipelines/heartbeat.yml",
+        "    command: echo",
+        "    compute: azureml:cpu\n    command: echo",
+    )
+    shown = json.loads(signalbox("compile", folder / "pipelines/heartbeat.yml", "--json").stdout)
+
+    assert shown["promoted_computes"] == {"signalbox_compute_say": "cpu"}
+    assert shown["labels"] == ["azureml:plain@latest"]
+
+
+def test_compile_says_on_standard_error_why_jobs_carry_their_steps(folder: Path) -> None:
+    told = signalbox("compile", folder / "pipelines/carried.yml")
+
+    assert "carried is submitted inline: job" in told.stderr
