@@ -1,5 +1,6 @@
 """Costs as a table for a person."""
 
+import io
 from collections.abc import Callable, Sequence
 from statistics import median
 
@@ -25,17 +26,21 @@ def show(console: Console, found: Sequence[Row]) -> None:
             rows = [row for row in found if (row.kind.what, row.steps) == (what, steps)]
             mine = next((row.costs for row in rows if row.kind == ours), ())
             turns = max((len(row.costs) for row in rows), default=0)
-            title = f"{what} of {in_steps(steps)}, {turns} x"
-            table = Table(title, *_COLUMNS, box=None, pad_edge=False)
+            table = Table("", *_COLUMNS, box=None, pad_edge=False)
             for column in table.columns[1:]:
                 column.justify = "right"
             for row in rows:
                 table.add_row(row.kind.way, *_cells(row.costs, mine))
-            console.print(table)
-            console.print()
+            console.print(f"{what} of {in_steps(steps)}, {turns} x", style="bold")
+            # A row is a line, however narrow the terminal: cut figures are none.
+            wide = Console(file=io.StringIO(), width=_WIDTH)
+            with wide.capture() as captured:
+                wide.print(table)
+            console.print(captured.get(), markup=False, soft_wrap=True)
     console.print(_NOTE, style="dim")
 
 
+_WIDTH = 160
 _COLUMNS = ("requests", "CPU ms", "wall ms", "served ms", "CPU / ours", "wall / ours")
 
 
