@@ -90,7 +90,7 @@ jobs:
     identity: {type: user_identity}
     queue_settings: {job_tier: spot}
     services: {lab: {type: jupyter_lab}}
-    distribution: {type: mpi, process_count_per_instance: 1}
+    distribution: {type: mpi, process_count_per_instance: 4}
     limits: {timeout: 100}
     environment_variables: {A: "1"}
   parallel_node:
@@ -256,6 +256,109 @@ def test_inline_and_by_reference_are_the_same_graph(
     first, second = _graph(azure, str(job.name)), _graph(azure, str(made.name))
     assert first["nodes"] == second["nodes"]
     assert first["bindings"] == second["bindings"]
+
+
+_TOLD = """
+type: pipeline
+display_name: told
+experiment_name: tests
+description: As it is.
+tags: {team: blue}
+identity: {type: user_identity}
+settings: {default_compute: azureml:cpu-cluster, continue_on_step_failure: true}
+inputs:
+  data: {type: uri_folder, path: "azureml://datastores/workspaceblobstore/paths/a/"}
+outputs: {best: {type: mlflow_model, mode: upload, name: kept, version: "1"}}
+jobs:
+  step:
+    type: command
+    component: ./train.yml
+    display_name: Step
+    comment: told
+    inputs: {data: {type: uri_folder, path: "${{parent.inputs.data}}", mode: download}, lr: 0.5}
+    outputs: {model: "${{parent.outputs.best}}"}
+    environment_variables: {A: "", B: "1"}
+    resources: {instance_count: 2, instance_type: Standard_D2}
+    identity: {type: managed}
+    queue_settings: {job_tier: spot}
+    services: {lab: {type: jupyter_lab}}
+    distribution: {type: mpi, process_count_per_instance: 4}
+    limits: {timeout: 100}
+  other:
+    type: command
+    component: azureml://registries/azureml/components/train_it/versions/1
+    inputs: {model: "${{parent.jobs.step.outputs.model}}"}
+    outputs: {out: {type: uri_folder, mode: upload}}
+"""
+#: What is changed in the job, or else in the component: from, to, and where the graph tells it.
+_CHANGES = {
+    "display name": ("name: told", "name: else", "job.displayName"),
+    "description": ("As it is", "As it was", "job.description"),
+    "tag": ("blue", "red", "job.tags.team"),
+    "identity": (
+        "user_identity}\nsettings", "managed}\nsettings", "job.identity.identityType",
+    ),
+    "default compute": ("azureml:cpu-cluster", "azureml:serverless", "compute"),
+    "setting": ("failure: true", "failure: false", "settings.continue_on_step_failure"),
+    "data": ("paths/a/", "paths/b/", "inputs.data.uri"),
+    "output's name": ("name: kept", "name: lost", "outputs.best.assetName"),
+    "output's mode": ("{type: mlflow_model, mode: upload", "{type: mlflow_model, mode: rw_mount",
+        "outputs.best.mode"),
+    "step's display name": ("Step", "Stop", "nodes.step.settings.display_name"),
+    "comment": ("comment: told", "comment: else", "nodes.step.settings.comment"),
+    "input's mode": ("mode: download", "mode: ro_mount", "nodes.step.ports.inputs.data.mode"),
+    "literal": ("lr: 0.5", "lr: 0.6", "nodes.step.inputs.lr"),
+    "binding": ("{model: \"${{parent.outputs.best}}\"}", "{}", "bindings.best"),
+    "empty variable": ('A: "", ', "", "nodes.step.settings.environment_variables.A"),
+    "resources": ("instance_count: 2, ", "instance_count: 3, ",
+        "nodes.step.settings.resources.instance_count"),
+    "step's identity": ("managed}\n    queue", "user_identity}\n    queue",
+        "nodes.step.settings.identity.identity_type"),
+    "tier": ("spot", "standard", "nodes.step.settings.queue_settings.job_tier"),
+    "service": ("jupyter_lab", "vs_code", "nodes.step.settings.services.lab.job_service_type"),
+    "distribution": ("per_instance: 4", "per_instance: 8",
+        "nodes.step.settings.distribution.process_count_per_instance"),
+    "limit": ("timeout: 100", "timeout: 200", "nodes.step.settings.limits.timeout"),
+    "registry's version": ("versions/1", "versions/2", "nodes.other.component.address"),
+    "own output's mode": ("uri_folder, mode: upload", "uri_folder, mode: rw_mount",
+        "nodes.other.outputs.out.mode"),
+    "command": ("python main.py", "python3 main.py", "nodes.step.component.command"),
+    "environment": ("azureml:plain:1", "{image: other}",
+        "nodes.step.component.environment.image"),
+    "component's port": ("default: 0.1", "default: 0.2",
+        "nodes.step.component.inputs.lr.default"),
+    "determinism": ("is_deterministic: false", "is_deterministic: true",
+        "nodes.step.component.is_deterministic"),
+}  # fmt: skip
+
+
+def _places(one: Any, other: Any, place: str = "") -> Iterator[str]:
+    """Where two graphs differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in one.keys() | other.keys():
+            yield from _places(one.get(key), other.get(key), f"{place}.{key}")
+    elif one != other:
+        yield place[1:]
+
+
+def test_whatever_is_different_in_a_job_is_so_in_its_graph(
+    azure: LocalAzure, client: MLClient, folder: Path
+) -> None:
+    def graph(job: str, component: str) -> Any:
+        (folder / "told.yml").write_text(job.replace("train.yml", "told-train.yml"))
+        (folder / "told-train.yml").write_text(component)
+        loaded: Any = load_job(folder / "told.yml")
+        loaded.name = unique("told")
+        return _graph(azure, str(client.jobs.create_or_update(loaded).name))
+
+    before, changed, train = graph(_TOLD, _TRAIN), _TOLD, _TRAIN
+    for old, new, _ in _CHANGES.values():
+        assert (changed + train).count(old) == 1, old
+        changed, train = changed.replace(old, new), train.replace(old, new)
+    found = set(_places(before, graph(changed, train)))
+
+    assert list(_places(before, graph(_TOLD, _TRAIN))) == []
+    assert {what: place for what, (_, _, place) in _CHANGES.items() if place not in found} == {}
 
 
 _FLOW = """
