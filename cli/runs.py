@@ -62,6 +62,7 @@ def show(surroundings: Surroundings, id: str, as_json: bool) -> None:
     more = {
         "text": unreadable(run),
         "experiment": run.get("experiment_name"),
+        "reuse": "none, force_rerun is set" if run.get("force_rerun") else None,
         "waits for": (run.get("waiting_for") or {}).get("text"),
     }
     running.show_summary(output, run, more)

@@ -55,7 +55,10 @@ def show_failed_steps(output: Output, run: Json) -> None:
 
 def steps_of(run: Json) -> list[tuple[str, str]]:
     """Steps and their states, as far as AzureML tells."""
-    return [(str(s.get("name")), str(s.get("status"))) for s in run.get("steps") or []]
+    return [
+        (str(s.get("name")), f"{s.get('status')}{' (reused)' if s.get('reused') else ''}")
+        for s in run.get("steps") or []
+    ]
 
 
 @contextmanager

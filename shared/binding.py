@@ -19,6 +19,8 @@ DEPLOYMENT_TAG = "signalbox_deployment"
 
 #: AzureML's limit for a tag's value.
 _TAG_LENGTH = 256
+#: Characters of a job's display name.
+_NAME_LENGTH = 255
 _PROBLEM_LENGTH = 500
 
 
@@ -131,7 +133,7 @@ def bind(
         properties=pipeline.properties,
         identity=pipeline.identity,
         tags={
-            redacted(name): redacted(expressions.as_text(value))[:_TAG_LENGTH]
+            redacted(name): _one_line(redacted(expressions.as_text(value)))[:_TAG_LENGTH]
             for name, value in all_tags.items()
         },
     )
@@ -164,4 +166,9 @@ def _display_name(pipeline: PublishedPipeline, origin: Origin) -> str:
     title, event = pipeline.display_name or pipeline.name, origin.event
     place = event.blob
     what = place.path if place else event.subject or event.message_id or event.id
-    return redacted(f"{title}: {what}")[:255]
+    return _one_line(redacted(f"{title}: {what}"))[:_NAME_LENGTH]
+
+
+def _one_line(text: str) -> str:
+    """Text as it is shown in lists: what cannot be printed is spelled."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

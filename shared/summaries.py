@@ -10,6 +10,7 @@ from shared.compute import COMPUTE_PATIENCE
 from shared.events import Event
 from shared.inputs import DataInput, clean, redacted
 from shared.ledger import GRACE, LEASE, PATIENCE, Marker, Reason, Record, State, Transition
+from shared.literals import flag
 from shared.workspace import FailedStep, JobBody, Step
 
 #: Characters of text from outside that a sentence takes.
@@ -95,6 +96,8 @@ class RunDetail(RunSummary):
     #: Where the job wrote its outputs.
     outputs: dict[str, str]
     experiment_name: str | None
+    #: Whether no step may be taken from an earlier run; None: as AzureML does by itself.
+    force_rerun: bool | None
     tags: dict[str, str]
     transitions: list[Transition]
     #: None when there is no job yet, or when AzureML cannot be asked: then `steps_error` says why.
@@ -188,6 +191,7 @@ def detail(
         inputs=values(body) if body else {},
         outputs=record.outputs,
         experiment_name=body.experiment_name if body else None,
+        force_rerun=_force_rerun(body),
         tags=body.tags if body else {},
         transitions=list(record.transitions),
         steps=steps,
@@ -203,6 +207,11 @@ def detail(
         warnings=list(record.warnings),
         waiting_for=waiting(record, marker),
     )
+
+
+def _force_rerun(body: JobBody | None) -> bool | None:
+    said = body.settings.get("force_rerun") if body else None
+    return None if said is None else flag(said)
 
 
 def values(body: JobBody) -> dict[str, Any]:

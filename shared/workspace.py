@@ -105,6 +105,8 @@ class Step:
     name: str
     job: str
     status: str
+    #: It did not run again: AzureML took what the same step had made before.
+    reused: bool = False
 
 
 @dataclass(frozen=True)
@@ -248,6 +250,7 @@ class AzureWorkspace:
                     name=step.display_name or step.name,
                     job=step.name,
                     status=str(getattr(step.status, "value", step.status)),
+                    reused=(step.properties or {}).get("azureml.isreused") == "true",
                 )
                 for step in self.client().jobs.list(parent_job_name=name)
             ][::-1]

@@ -168,6 +168,40 @@ def test_the_latest_data_is_looked_up_once_whatever_fails(inputs: Inputs, tmp_pa
     assert "no data named 'nothing'" in missing["reason"]["text"]
 
 
+def test_a_retry_goes_on_where_the_run_failed(inputs: Inputs) -> None:
+    inputs.upload("checked/letter.txt", "not yet")
+    account = inputs.azure.topology.account("contosolake")
+    given = {"letter": f"{account.url}/landing/checked/letter.txt", "stamp": "first"}
+    asked = inputs.api("POST", "pipelines/check/runs", json={"inputs": given})
+    first = asked.json()["id"]
+    record = inputs.ended(first)
+    assert record["state"] == "failed"
+    assert record["failed_steps"][0]["step"] == "check"
+    assert _steps(inputs, first) == {"prepare": ("Completed", False), "check": ("Failed", False)}
+
+    inputs.upload("checked/letter.txt", "good")
+    again = inputs.api("POST", f"runs/{first}/retry").json()["id"]
+    assert inputs.ended(again)["state"] == "completed"
+    assert _steps(inputs, again) == {"prepare": ("Completed", True), "check": ("Completed", False)}
+    detail = inputs.api("GET", f"runs/{again}").json()
+    assert detail["force_rerun"] is None
+    assert detail["replay_of"] == first
+    job = inputs.ml.jobs.get(detail["job"])
+    assert job.tags["signalbox_replay_of"] == first
+    assert job.display_name.startswith("Check a letter: ")
+
+    forced = {"inputs": given, "force_rerun": True}
+    run = inputs.api("POST", "pipelines/check/runs", json=forced).json()["id"]
+    assert inputs.ended(run)["state"] == "completed"
+    assert _steps(inputs, run) == {"prepare": ("Completed", False), "check": ("Completed", False)}
+    assert inputs.api("GET", f"runs/{run}").json()["force_rerun"] is True
+
+
+def _steps(inputs: Inputs, run: str) -> dict[str, tuple[str, bool]]:
+    steps = inputs.api("GET", f"runs/{run}").json()["steps"]
+    return {step["name"]: (step["status"], step["reused"]) for step in steps}
+
+
 SIGNED = "https://contosolake.blob.core.windows.net/landing/a.csv?sv=1&sig=c2lnbmVkc2lnbmVk%3D"
 PLANTED = {
     "signature": (SIGNED, "c2lnbmVkc2lnbmVk"),

@@ -324,6 +324,32 @@ def test_a_job_is_named_after_what_set_it_off(event: Event, name: str) -> None:
     assert body(event).display_name == name
 
 
+def test_what_cannot_be_printed_is_spelled_in_names_and_tags() -> None:
+    made = body(happened(subject="a\nb\x1b[2J\u202e", id="1\x00"), tags={"t": "x\ty"})
+
+    assert made.display_name == "churn-training: a\\nb\\x1b[2J\\u202e"
+    assert made.tags["signalbox_event_subject"] == "a\\nb\\x1b[2J\\u202e"
+    assert made.tags["signalbox_event_id"] == "1\\x00"
+    assert made.tags["t"] == "x\\ty"
+
+
+def test_every_job_says_where_it_comes_from_however_long_that_is() -> None:
+    long = "x" * 2048
+    made = body(happened(id=long, source=long, subject=long), replay_of="t.j")
+
+    assert made.tags == {
+        "signalbox_deployment": "test",
+        "signalbox_trigger": "t",
+        "signalbox_run": "t.k",
+        "signalbox_pipeline": "churn-training@v1",
+        "signalbox_event_id": long[:256],
+        "signalbox_event_source": long[:256],
+        "signalbox_event_subject": long[:256],
+        "signalbox_replay_of": "t.j",
+    }
+    assert len(made.display_name) == 255
+
+
 def test_a_pipeline_s_own_name_for_its_jobs_comes_first() -> None:
     assert body(happened(), published={"display_name": "Churn"}).display_name == "Churn: 1"
 

@@ -460,3 +460,24 @@ def test_json_is_the_answer(
 
     assert told.exit_code == 0
     assert json.loads(told.stdout) == answer
+
+
+def test_what_was_not_run_again_is_shown_as_that(signalbox: FakeApi) -> None:
+    [prepare], [train] = steps(prepare="Completed"), steps(train="Running")
+    signalbox.at(
+        f"GET runs/{RUN_ID}",
+        detail("running", steps=[prepare | {"reused": True}, train | {"reused": False}]),
+    )
+    shown = signalbox("runs", "show", RUN_ID).stdout
+
+    assert "Completed (reused)" in shown
+    assert "Running (reused)" not in shown
+    assert "force_rerun" not in shown
+
+
+def test_a_run_that_takes_nothing_from_earlier_ones_says_so(signalbox: FakeApi) -> None:
+    signalbox.at(
+        f"GET runs/{RUN_ID}", detail("running", steps=steps(train="Running"), force_rerun=True)
+    )
+
+    assert "none, force_rerun is set" in signalbox("runs", "show", RUN_ID).stdout

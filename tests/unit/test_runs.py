@@ -335,11 +335,15 @@ def test_a_trigger_that_is_gone_still_has_its_runs(here: Scene) -> None:
 def test_one_run_with_its_steps_as_they_are_now(here: Scene) -> None:
     id = upload(here)
     job = here.record().attempt.job_name
-    here.workspace.under_way[job] = [Step(name="train", job="child-1", status="Running")]
+    here.workspace.under_way[job] = [
+        Step(name="prepare", job="child-0", status="Completed", reused=True),
+        Step(name="train", job="child-1", status="Running"),
+    ]
     found = runs(here).get(id)
 
     assert found.model_dump(mode="json")["steps"] == [
-        {"name": "train", "job": "child-1", "status": "Running"}
+        {"name": "prepare", "job": "child-0", "status": "Completed", "reused": True},
+        {"name": "train", "job": "child-1", "status": "Running", "reused": False},
     ]
     assert found.studio_url == f"https://ml.azure.com/runs/{job}"
     assert found.waiting_for is not None
