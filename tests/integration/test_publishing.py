@@ -175,11 +175,15 @@ def test_two_threads_publish_the_same_at_once_and_again_registers_nothing(desk: 
 
 
 def test_two_processes_publish_the_same_at_once(desk: Desk) -> None:
+    (desk.folder / "rows.csv").write_text("a,b\n1,2\n")
+    file = desk.folder / "pipelines" / f"{desk.pipelines[0]}.yml"
+    file.write_text(f"inputs: {{rows: {{type: uri_file, path: ../rows.csv}}}}\n{file.read_text()}")
     both = [desk.command(), desk.command()]
     ends = [process.communicate(timeout=90) for process in both]
 
     assert [process.returncode for process in both] == [0, 0], ends
     desk.require_whole()
+    assert len(list(desk.ml.data.list(f"{desk.pipelines[0]}_rows"))) == 1
 
 
 @pytest.mark.parametrize(
