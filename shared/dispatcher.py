@@ -31,7 +31,7 @@ from shared.index import Index, Reading, Snapshot
 from shared.inputs import redacted
 from shared.ledger import (
     Attempt,
-    Held,
+    Kept,
     Ledger,
     Reason,
     Record,
@@ -116,16 +116,16 @@ class Dispatcher:
         StorageUnavailable: deliver them again; NotFound when there is no trigger `only`.
         """
         started = self._monotonic()
-        decided: list[tuple[Decision, Held | None]] = []
+        decided: list[tuple[Decision, Kept | None]] = []
         for event in events:
             if only is None and job_events.is_ours(event):
                 self._look(event)
             else:
                 decided += self._decide(event, self._index.read(), only)
-        for _, held in decided:
+        for _, kept in decided:
             if self._monotonic() - started > SUBMIT_BUDGET:
                 break
-            self._submit(held)
+            self._submit(kept)
         return [decision for decision, _ in decided]
 
     def run(self, event: Event) -> Decision:
@@ -145,12 +145,12 @@ class Dispatcher:
             if isinstance(bound, Reason):
                 raise NotFound(bound.text)
             raise RequestInvalid("The run's inputs do not fit the pipeline", bound.problems)
-        decision, held = self._ordered(order, (pipeline, bound), reading.snapshot)
+        decision, kept = self._ordered(order, (pipeline, bound), reading.snapshot)
         if decision.duplicate:
             if decision.record is None:
                 raise StorageUnavailable("Whether this was asked for before cannot be read now")
             _require_same(decision.record.event, event)
-        self._submit(held)
+        self._submit(kept)
         return decision
 
     def retry(self, trigger: str, key: str) -> Decision:
@@ -159,10 +159,10 @@ class Dispatcher:
         Each run has at most one retry, which may be retried in turn. Raises NotFound, Conflict,
         StorageUnavailable.
         """
-        held = self._ledger.read(trigger, key)
-        if held is None:
+        kept = self._ledger.read(trigger, key)
+        if kept is None:
             raise NotFound(f"There is no run {trigger}.{key}.")
-        record, reading = held.record, self._index.read()
+        record, reading = kept.record, self._index.read()
         if record.state not in (State.FAILED, State.CANCELED, State.DEAD_LETTER):
             raise Conflict(
                 f"Run {record.run_id} is {record.state}; only what failed, was canceled or is a "
@@ -210,14 +210,14 @@ class Dispatcher:
             event=event,
             transitions=(Transition(state=State.SUBMITTING, at=now),),
         )
-        held = self._ledger.create(
+        kept = self._ledger.create(
             _dead(record, now, Reason(code="event_invalid", text=_storable(redacted(why))))
         )
         with self._left_to_tick(record.run_id):
-            if held is None:
+            if kept is None:
                 self._submission.resume(UNREADABLE_TRIGGER, key, in_a_hurry=True)
             else:
-                self._submission.finish(held, in_a_hurry=True)
+                self._submission.finish(kept, in_a_hurry=True)
 
     def matcher(self, snapshot: Snapshot) -> Matcher:
         """The triggers of a snapshot, arranged; kept until the index changes."""
@@ -229,13 +229,13 @@ class Dispatcher:
 
     def _decide(
         self, event: Event, reading: Reading, only: str | None
-    ) -> list[tuple[Decision, Held | None]]:
+    ) -> list[tuple[Decision, Kept | None]]:
         """Write down what each trigger says that this event might be for.
 
         A record that is returned is this worker's to submit.
         """
         verdicts = self._verdicts(event, reading.snapshot, only)
-        decided: dict[str, tuple[Decision, Held | None]] = {}
+        decided: dict[str, tuple[Decision, Kept | None]] = {}
         refusals: list[Near] = []
         for verdict in verdicts:
             name = verdict.trigger.name
@@ -284,25 +284,25 @@ class Dispatcher:
             with self._left_to_tick(".".join(run)):
                 self._submission.resume(*run)
 
-    def _submit(self, held: Held | None) -> None:
-        if held is not None:
-            with self._left_to_tick(held.record.run_id):
-                self._submission.submit(held)
+    def _submit(self, kept: Kept | None) -> None:
+        if kept is not None:
+            with self._left_to_tick(kept.record.run_id):
+                self._submission.submit(kept)
 
     def _ordered(
         self, order: Order, binding: Binding, snapshot: Snapshot
-    ) -> tuple[Decision, Held | None]:
+    ) -> tuple[Decision, Kept | None]:
         """Write down what was decided, before anything is done about it."""
         at = self._ledger.mark_open(order.trigger, order.key, order.event)
         record = self._first(order, at, binding, snapshot)
-        held = self._ledger.create(record)
-        if held is None:
+        kept = self._ledger.create(record)
+        if kept is None:
             known = self._repeat(order.trigger, order.key)
             return Decision(trigger=order.trigger, record=known, duplicate=True), None
         decision = Decision(trigger=order.trigger, record=record)
         if record.state.final:
             with self._left_to_tick(record.run_id):
-                self._submission.finish(held, in_a_hurry=True)
+                self._submission.finish(kept, in_a_hurry=True)
             return decision, None
         log.info(
             "%s is run %s",
@@ -310,7 +310,7 @@ class Dispatcher:
             record.run_id,
             extra={"action": "run_recorded", "run": record.run_id, **_about(order.event)},
         )
-        return decision, None if record.state is State.WAITING_COMPUTE else held
+        return decision, None if record.state is State.WAITING_COMPUTE else kept
 
     def _first(self, order: Order, at: datetime, binding: Binding, snapshot: Snapshot) -> Record:
         """The record in its first state: a dead letter, or with a frozen job `submitting`, or

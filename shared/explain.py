@@ -6,7 +6,7 @@ from itertools import islice
 
 from shared import answers, events, wording
 from shared.answers import Told
-from shared.definitions import MANUAL_TRIGGER, NAME, RESERVED, UNREADABLE_TRIGGER
+from shared.definitions import MANUAL_TRIGGER, RESERVED, UNREADABLE_TRIGGER
 from shared.errors import NotFound, RecordUnreadable, listed
 from shared.events import RUN
 from shared.history import History
@@ -16,6 +16,7 @@ from shared.ledger import Ledger, Record, parse_run_id
 from shared.orders import Orders
 from shared.questions import Explanation, Item, identity, moment
 from shared.runs import AROUND, Runs, first
+from shared.specs import NAME
 from shared.summaries import RunDetail, shown, stamp
 from shared.traces import NAMES, READS, Traces
 from shared.uploads import Uploads
@@ -183,10 +184,10 @@ class Explain:
 
     def _read(self, trigger: str, key: str) -> Record | None:
         try:
-            held = self._ledger.read(trigger, key)
+            kept = self._ledger.read(trigger, key)
         except RecordUnreadable:
             return None
-        return held.record if held else None
+        return kept.record if kept else None
 
 
 def _left_out(triggers: int) -> list[str]:

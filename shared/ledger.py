@@ -40,8 +40,13 @@ _RUN_ID = re.compile(r"([a-z][a-z0-9_-]{0,62})\.([0-9a-f]{32})")
 
 
 class State(StrEnum):
-    """Where a run is."""
+    """Where a record is: a run, or an event that a batch is to take."""
 
+    #: An event of a batched trigger, before and after a batch took it.
+    WAITING_BATCH = "waiting_batch"
+    BATCHED = "batched"
+    HELD = "held"
+    QUEUED = "queued"
     WAITING_COMPUTE = "waiting_compute"
     SUBMITTING = "submitting"
     SUBMITTED = "submitted"
@@ -50,6 +55,7 @@ class State(StrEnum):
     FAILED = "failed"
     CANCELED = "canceled"
     DEAD_LETTER = "dead_letter"
+    SKIPPED = "skipped"
 
     @property
     def final(self) -> bool:
@@ -58,15 +64,35 @@ class State(StrEnum):
 
 #: Every way a record may go. What has no way on is final.
 TRANSITIONS: Mapping[State, frozenset[State]] = {
-    # Through `queued` once runs queue for slots: a waiting run holds none.
-    State.WAITING_COMPUTE: frozenset({State.SUBMITTING, State.CANCELED, State.DEAD_LETTER}),
+    State.WAITING_BATCH: frozenset({State.BATCHED}),
+    State.HELD: frozenset(
+        {
+            State.QUEUED,
+            State.WAITING_COMPUTE,
+            State.SUBMITTING,
+            State.WAITING_BATCH,
+            State.SKIPPED,
+            State.CANCELED,
+            State.DEAD_LETTER,
+        }
+    ),
+    State.QUEUED: frozenset({State.SUBMITTING, State.SKIPPED, State.CANCELED}),
+    # Through `queued` where runs take slots: a waiting run holds none.
+    State.WAITING_COMPUTE: frozenset(
+        {State.QUEUED, State.SUBMITTING, State.CANCELED, State.DEAD_LETTER}
+    ),
     State.SUBMITTING: frozenset({State.SUBMITTED, State.CANCELED, State.DEAD_LETTER}),
-    State.SUBMITTED: frozenset({State.RUNNING, State.COMPLETED, State.FAILED, State.CANCELED}),
-    State.RUNNING: frozenset({State.COMPLETED, State.FAILED, State.CANCELED}),
+    # To `submitting` with the next attempt, never through `failed`: its slot would be lost.
+    State.SUBMITTED: frozenset(
+        {State.SUBMITTING, State.RUNNING, State.COMPLETED, State.FAILED, State.CANCELED}
+    ),
+    State.RUNNING: frozenset({State.SUBMITTING, State.COMPLETED, State.FAILED, State.CANCELED}),
+    State.BATCHED: frozenset(),
     State.COMPLETED: frozenset(),
     State.FAILED: frozenset(),
     State.CANCELED: frozenset(),
     State.DEAD_LETTER: frozenset(),
+    State.SKIPPED: frozenset(),
 }
 
 
@@ -96,6 +122,8 @@ class Attempt(_Stored):
     submitting_at: AwareDatetime
     #: Workers that took over from one that was not heard of.
     takeovers: int = 0
+    #: Why its job failed, when another attempt followed.
+    failure: Reason | None = None
 
 
 class Transition(_Stored):
@@ -120,6 +148,17 @@ class Record(_Stored):
     #: Frozen when the record is made; None when no job could be made of the event.
     body: JobBody | None = None
     attempts: tuple[Attempt, ...] = ()
+    #: The slot that it takes while it is under way; None when nothing bounds its trigger.
+    slot: str | None = None
+    #: Its number in the slot's queue, if it had to wait.
+    number: int | None = None
+    #: Jobs that it may have in all, and how long each may take; its trigger's, when it was made.
+    max_attempts: int = 1
+    run_timeout: timedelta | None = None
+    #: The events of a batch, by key.
+    members: tuple[str, ...] = ()
+    #: The batch that took this event, by key.
+    batch: str | None = None
     #: Somebody asked for the run to stop.
     cancel_requested: bool = False
     #: Storage time since which AzureML has not shown a job that it had.
@@ -168,6 +207,15 @@ class Record(_Stored):
         begun = self.moved(State.SUBMITTING, at)
         return begun.model_copy(update={"attempts": (*self.attempts[:-1], attempt)})
 
+    def again(self, at: datetime, job_name: str, failure: Reason) -> Self:
+        """The record at its next attempt, after the job of this one failed."""
+        failed = self.attempt.model_copy(update={"failure": failure})
+        following = Attempt(number=failed.number + 1, job_name=job_name, submitting_at=at)
+        again = self.moved(State.SUBMITTING, at)
+        return again.model_copy(
+            update={"attempts": (*self.attempts[:-1], failed, following), "missing_since": None}
+        )
+
     def taken_over(self, at: datetime) -> Self:
         """The record with its attempt in the hands of whoever swaps this in."""
         attempt = self.attempt.model_copy(
@@ -200,7 +248,7 @@ def _digest(*parts: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class Kept:
     """A record and the ETag under which it may be changed."""
 
     record: Record
@@ -233,14 +281,14 @@ class Ledger:
         """Put the marker that makes the tick look for the record; the storage time of it."""
         return self._blobs.put(_marker_name(trigger, key), metadata={"about": event.about}).at
 
-    def create(self, record: Record) -> Held | None:
+    def create(self, record: Record) -> Kept | None:
         """None when the event has its record already."""
         written = self._blobs.create(
             _record_name(record.trigger, record.key), _bytes(record), tags=_tags(record)
         )
-        return Held(record=record, etag=written.etag, at=written.at) if written else None
+        return Kept(record=record, etag=written.etag, at=written.at) if written else None
 
-    def read(self, trigger: str, key: str) -> Held | None:
+    def read(self, trigger: str, key: str) -> Kept | None:
         blob = self._blobs.get(_record_name(trigger, key))
         if blob is None:
             return None
@@ -250,17 +298,17 @@ class Ledger:
             raise RecordUnreadable(
                 f"The ledger record of run {trigger}.{key} cannot be read: {places(error)}"
             ) from None
-        return Held(record=record, etag=blob.etag, at=blob.at)
+        return Kept(record=record, etag=blob.etag, at=blob.at)
 
-    def swap(self, held: Held, record: Record) -> Held | None:
-        """Put a record in the place of the one held; None when somebody else did first."""
+    def swap(self, kept: Kept, record: Record) -> Kept | None:
+        """Put a record in the place of the one kept; None when somebody else did first."""
         written = self._blobs.swap(
             _record_name(record.trigger, record.key),
             _bytes(record),
-            etag=held.etag,
+            etag=kept.etag,
             tags=_tags(record),
         )
-        return Held(record=record, etag=written.etag, at=written.at) if written else None
+        return Kept(record=record, etag=written.etag, at=written.at) if written else None
 
     def check_again(self, record: Record, at: datetime) -> None:
         """Tell the tick when to look next. Never brings a deleted marker back."""

@@ -21,7 +21,7 @@ from shared.errors import (
 from shared.events import Event
 from shared.history import History
 from shared.inputs import redacted
-from shared.ledger import GRACE, LEASE, PATIENCE, Attempt, Held, Ledger, Reason, Record, State
+from shared.ledger import GRACE, LEASE, PATIENCE, Attempt, Kept, Ledger, Reason, Record, State
 from shared.outcomes import Outcomes
 from shared.workspace import Job, Workspace
 
@@ -62,9 +62,9 @@ class Submission:
         self._chain = chain
         self._outcomes = outcomes
 
-    def submit(self, held: Held) -> None:
+    def submit(self, kept: Kept) -> None:
         """The first PUT of a record that this worker has just created."""
-        self._put(held, first=True)
+        self._put(kept, first=True)
 
     def resume(self, trigger: str, key: str, *, in_a_hurry: bool = False) -> Record | None:
         """Do whatever is left undone for a record; as it was found, None when there is none.
@@ -72,45 +72,45 @@ class Submission:
         An event that waits for its answer is in a hurry: how its compute and its job fare is for
         the tick to see.
         """
-        held = self._ledger.read(trigger, key)
-        if held is None:
+        kept = self._ledger.read(trigger, key)
+        if kept is None:
             return None
-        match held.record.state:
+        match kept.record.state:
             case State.WAITING_COMPUTE:
                 if not in_a_hurry:
-                    self._await_compute(held)
+                    self._await_compute(kept)
             case State.SUBMITTING:
-                if held.at - held.record.attempt.submitting_at > LEASE:
-                    self._take_over(held)
+                if kept.at - kept.record.attempt.submitting_at > LEASE:
+                    self._take_over(kept)
             case State.SUBMITTED | State.RUNNING:
                 if not in_a_hurry:
-                    self._observe(held)
-            case State.FAILED if not held.record.cause_sought and held.record.attempts:
+                    self._observe(kept)
+            case State.FAILED if not kept.record.cause_sought and kept.record.attempts:
                 if not in_a_hurry:
-                    self._unexplained(held)
+                    self._unexplained(kept)
             case _:
-                self.finish(held, in_a_hurry=in_a_hurry)
-        return held.record
+                self.finish(kept, in_a_hurry=in_a_hurry)
+        return kept.record
 
     def request_cancel(self, trigger: str, key: str) -> bool:
         """Ask for a run to stop; False when there is none, or it is over.
 
         A flag only: the run is final once its job is stopped, or proven never to have come.
         """
-        while held := self._ledger.read(trigger, key):
-            if held.record.state.final:
+        while kept := self._ledger.read(trigger, key):
+            if kept.record.state.final:
                 return False
-            flagged = held.record.model_copy(update={"cancel_requested": True})
-            if self._ledger.swap(held, flagged):
+            flagged = kept.record.model_copy(update={"cancel_requested": True})
+            if self._ledger.swap(kept, flagged):
                 return True
         return False
 
-    def finish(self, held: Held, *, in_a_hurry: bool = False) -> None:
+    def finish(self, kept: Kept, *, in_a_hurry: bool = False) -> None:
         """The steps after a final state; each may be repeated.
 
         An event that waits for its answer is in a hurry: others are told by the tick.
         """
-        record = held.record
+        record = kept.record
         end = record.transitions[-1]
         decision = {
             "decision": record.state,
@@ -135,7 +135,7 @@ class Submission:
             )
             # What is delivered once more after this tells nobody again.
             told = (*record.announced, *untold)
-            self._ledger.swap(held, record.model_copy(update={"announced": told}))
+            self._ledger.swap(kept, record.model_copy(update={"announced": told}))
         self._ledger.close(record.trigger, record.key)
         if record.reason is None:
             level, why = logging.INFO, ""
@@ -150,54 +150,54 @@ class Submission:
             extra=_about(record, "run_finished"),
         )
 
-    def _put(self, held: Held, *, first: bool) -> None:
-        record, attempt = held.record, held.record.attempt
+    def _put(self, kept: Kept, *, first: bool) -> None:
+        record, attempt = kept.record, kept.record.attempt
         assert record.body is not None
         try:
             self._workspace.submit(attempt.job_name, record.body)
         except JobExists:
-            self._confirm(held)
+            self._confirm(kept)
         except WorkspaceUnavailable as error:
-            self._wait(held, error)
+            self._wait(kept, error)
         except JobRejected as error:
-            self._refused(held, Reason(code="azureml_rejected", text=str(error)), first=first)
+            self._refused(kept, Reason(code="azureml_rejected", text=str(error)), first=first)
         else:
-            self._submitted(held)
+            self._submitted(kept)
 
-    def _await_compute(self, held: Held) -> None:
+    def _await_compute(self, kept: Kept) -> None:
         """Submit what waits once its compute is there. No PUT came before, so its end is simple."""
-        record = held.record
+        record = kept.record
         assert record.body is not None
         if record.cancel_requested:
             reason = Reason(code="canceled", text="Canceled while it waited for its compute.")
-            self._close(held, record.moved(State.CANCELED, held.at, reason))
+            self._close(kept, record.moved(State.CANCELED, kept.at, reason))
             return
         names = computes_of(record.body)
         standing = self._computes.look(names)
         if standing.waiting is None:
             # Swapped before the PUT: whoever cancels or begins it at the same time must see it.
-            if begun := self._ledger.swap(held, record.begun(held.at)):
+            if begun := self._ledger.swap(kept, record.begun(kept.at)):
                 self._put(begun, first=True)
-        elif held.at - record.transitions[0].at > COMPUTE_PATIENCE:
+        elif kept.at - record.transitions[0].at > COMPUTE_PATIENCE:
             text = f"Its compute was not there within {COMPUTE_PATIENCE}: {standing.waiting}"
             reason = Reason(code="compute_unavailable", text=text)
-            self._close(held, record.moved(State.DEAD_LETTER, held.at, reason))
+            self._close(kept, record.moved(State.DEAD_LETTER, kept.at, reason))
         else:
             told = record.model_copy(update={"reason": compute_reason(standing.waiting)})
             if told != record:
-                self._ledger.swap(held, told)
+                self._ledger.swap(kept, told)
             self._computes.wake(names)
 
-    def _take_over(self, held: Held) -> None:
+    def _take_over(self, kept: Kept) -> None:
         """A submission that was not heard of past its lease: GET comes before PUT."""
-        record = held.record
+        record = kept.record
         if record.cancel_requested or record.given_up:
-            self._wind_up(held)
+            self._wind_up(kept)
             return
-        if held.at - record.transitions[-1].at > PATIENCE:
+        if kept.at - record.transitions[-1].at > PATIENCE:
             text = f"AzureML did not take the job within {PATIENCE}."
             reason = Reason(code="azureml_unavailable", text=text)
-            self._ledger.swap(held, record.model_copy(update={"given_up": reason}))
+            self._ledger.swap(kept, record.model_copy(update={"given_up": reason}))
             return
         log.warning(
             "Run %s was not submitted within its lease; taking over for the %d. time",
@@ -205,7 +205,7 @@ class Submission:
             record.attempt.takeovers + 1,
             extra=_about(record, "run_taken_over"),
         )
-        taken = self._ledger.swap(held, record.taken_over(held.at))
+        taken = self._ledger.swap(kept, record.taken_over(kept.at))
         if taken is None:
             return
         job = self._find(taken)
@@ -214,43 +214,43 @@ class Submission:
         else:
             self._exists(taken, job)
 
-    def _wind_up(self, held: Held) -> None:
+    def _wind_up(self, kept: Kept) -> None:
         """A submission that is not wanted any more: only look, and finalise on what was read.
 
         A job that never came is proven absent once no PUT of it can be on its way any more.
         """
-        record = held.record
-        job = self._find(held)
+        record = kept.record
+        job = self._find(kept)
         if job is not None:
-            self._exists(held, job)
-        elif held.at - record.attempt.submitting_at > GRACE:
+            self._exists(kept, job)
+        elif kept.at - record.attempt.submitting_at > GRACE:
             if record.cancel_requested:
                 reason = Reason(code="canceled", text="Canceled before AzureML had the job.")
-                self._close(held, record.moved(State.CANCELED, held.at, reason))
+                self._close(kept, record.moved(State.CANCELED, kept.at, reason))
             else:
-                self._close(held, record.moved(State.DEAD_LETTER, held.at, record.given_up))
+                self._close(kept, record.moved(State.DEAD_LETTER, kept.at, record.given_up))
 
-    def _confirm(self, held: Held) -> None:
-        job = self._find(held)
+    def _confirm(self, kept: Kept) -> None:
+        job = self._find(kept)
         # None: GET is behind PUT; the record stays, and the tick looks again.
         if job is not None:
-            self._exists(held, job)
+            self._exists(kept, job)
 
-    def _exists(self, held: Held, job: Job) -> None:
-        record = held.record
+    def _exists(self, kept: Kept, job: Job) -> None:
+        record = kept.record
         if job.tags.get(RUN_TAG) == record.run_id:
-            self._submitted(held)
+            self._submitted(kept)
             return
         reason = Reason(
             code="name_conflict",
             text=f"AzureML has a job named {job.name!r} that is not this run's.",
         )
-        self._close(held, record.moved(State.DEAD_LETTER, held.at, reason))
+        self._close(kept, record.moved(State.DEAD_LETTER, kept.at, reason))
 
-    def _submitted(self, held: Held) -> None:
+    def _submitted(self, kept: Kept) -> None:
         """Write down that the job exists, if the record is still at the attempt that was PUT."""
-        attempt: Attempt = held.record.attempt
-        current: Held | None = held
+        attempt: Attempt = kept.record.attempt
+        current: Kept | None = kept
         while current is not None:
             record = current.record
             if record.state is not State.SUBMITTING or record.attempt.number != attempt.number:
@@ -265,48 +265,48 @@ class Submission:
                 return
             current = self._ledger.read(record.trigger, record.key)
 
-    def _refused(self, held: Held, reason: Reason, *, first: bool) -> None:
+    def _refused(self, kept: Kept, reason: Reason, *, first: bool) -> None:
         """AzureML will never take this job.
 
         That is final only when this worker's PUT was the attempt's only one: an earlier PUT may
         yet take effect, so otherwise the run gives up and waits for proof.
         """
-        record = held.record
+        record = kept.record
         if first:
-            self._close(held, record.moved(State.DEAD_LETTER, held.at, reason))
+            self._close(kept, record.moved(State.DEAD_LETTER, kept.at, reason))
         else:
-            self._ledger.swap(held, record.model_copy(update={"given_up": reason}))
+            self._ledger.swap(kept, record.model_copy(update={"given_up": reason}))
 
-    def _wait(self, held: Held, error: WorkspaceUnavailable) -> None:
-        record = held.record
+    def _wait(self, kept: Kept, error: WorkspaceUnavailable) -> None:
+        record = kept.record
         wait = max(LEASE, timedelta(seconds=min(error.retry_after or 0, _LONGEST_WAIT)))
         log.warning(
             "Run %s is not submitted yet: %s", record.run_id, error, extra=_about(record, "waiting")
         )
-        self._ledger.check_again(record, held.at + wait)
+        self._ledger.check_again(record, kept.at + wait)
 
-    def _observe(self, held: Held) -> None:
+    def _observe(self, kept: Kept) -> None:
         """Look at the job; AzureML's GET decides."""
-        record = held.record
-        job = self._find(held)
+        record = kept.record
+        job = self._find(kept)
         if job is None:
-            self._unseen(held)
+            self._unseen(kept)
             return
         outcome = _OUTCOMES.get(job.status)
         if outcome is State.FAILED:
-            self._failed(held, job)
+            self._failed(kept, job)
             return
         if outcome is not None:
-            ended = record.moved(outcome, held.at)
-            self._close(held, ended.model_copy(update={"outputs": job.outputs}))
+            ended = record.moved(outcome, kept.at)
+            self._close(kept, ended.model_copy(update={"outputs": job.outputs}))
             return
         if record.cancel_requested and job.status != "CancelRequested":
             self._workspace.cancel(job.name)
         seen = self._told(record.model_copy(update={"missing_since": None}))
         if job.status in _UNDER_WAY and record.state is State.SUBMITTED:
-            seen = seen.moved(State.RUNNING, held.at)
+            seen = seen.moved(State.RUNNING, kept.at)
         if seen != record:
-            self._ledger.swap(held, seen)
+            self._ledger.swap(kept, seen)
 
     def _told(self, record: Record) -> Record:
         """The record once others know how far it is; while they are away, it goes on without."""
@@ -322,39 +322,39 @@ class Submission:
             return record
         return record.model_copy(update={"announced": (*record.announced, *untold)})
 
-    def _unseen(self, held: Held) -> None:
+    def _unseen(self, kept: Kept) -> None:
         """GET may be stale, so a job is gone only when it was not seen for the whole grace."""
-        record = held.record
+        record = kept.record
         if record.missing_since is None:
-            missing = record.model_copy(update={"missing_since": held.at})
-            self._ledger.swap(held, missing)
-        elif held.at - record.missing_since > GRACE:
+            missing = record.model_copy(update={"missing_since": kept.at})
+            self._ledger.swap(kept, missing)
+        elif kept.at - record.missing_since > GRACE:
             reason = Reason(code="job_missing", text="AzureML does not have the job any more.")
-            gone = record.moved(State.FAILED, held.at, reason)
-            self._close(held, gone.model_copy(update={"cause_sought": True}))
+            gone = record.moved(State.FAILED, kept.at, reason)
+            self._close(kept, gone.model_copy(update={"cause_sought": True}))
 
-    def _failed(self, held: Held, job: Job) -> None:
+    def _failed(self, kept: Kept, job: Job) -> None:
         """The end first: what its steps printed may be much, or not to be had."""
         text = f"AzureML job {job.name} failed."
-        failed = held.record.moved(State.FAILED, held.at, Reason(code="job_failed", text=text))
-        if final := self._ledger.swap(held, failed):
+        failed = kept.record.moved(State.FAILED, kept.at, Reason(code="job_failed", text=text))
+        if final := self._ledger.swap(kept, failed):
             self._explain(final)
 
-    def _unexplained(self, held: Held) -> None:
+    def _unexplained(self, kept: Kept) -> None:
         """A failure whose cause another worker is to find, or was: not to be finished before it.
 
         Whoever saw the failure has a lease for that; when even a second look did not come to an
         end, the run is over without a cause.
         """
-        age = held.at - held.record.transitions[-1].at
+        age = kept.at - kept.record.transitions[-1].at
         if age > GRACE:
-            self.finish(held)
+            self.finish(kept)
         elif age > LEASE:
-            self._explain(held)
+            self._explain(kept)
 
-    def _explain(self, held: Held) -> None:
+    def _explain(self, kept: Kept) -> None:
         """Find out which steps failed and what they printed, and finish."""
-        record = held.record
+        record = kept.record
         job = record.attempt.job_name
         try:
             steps = self._workspace.failed_steps(job)
@@ -373,16 +373,16 @@ class Submission:
                 }
             )
         # None: another worker has found it, and finishes.
-        if final := self._ledger.swap(held, told):
+        if final := self._ledger.swap(kept, told):
             self.finish(final)
 
-    def _close(self, held: Held, record: Record) -> None:
+    def _close(self, kept: Kept, record: Record) -> None:
         """Write a final state and do what follows it, unless somebody was faster."""
-        if final := self._ledger.swap(held, record):
+        if final := self._ledger.swap(kept, record):
             self.finish(final)
 
-    def _find(self, held: Held) -> Job | None:
-        return self._workspace.find(held.record.attempt.job_name)
+    def _find(self, kept: Kept) -> Job | None:
+        return self._workspace.find(kept.record.attempt.job_name)
 
 
 def compute_reason(waiting: str) -> Reason:

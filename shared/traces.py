@@ -116,8 +116,8 @@ class Traces:
         )
 
     def _record(self, marker: Marker) -> Record | None:
-        held = self._ledger.read(marker.trigger, marker.key)
-        return held.record if held else None
+        kept = self._ledger.read(marker.trigger, marker.key)
+        return kept.record if kept else None
 
 
 def _read[T, R](read: Callable[[T], R | None], items: Iterable[T]) -> Iterator[R]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared import expressions, filters
-from shared.definitions import Filter, TriggerDefinition
+from shared.definitions import TriggerDefinition
 from shared.events import HTTP, RUN, Event
 from shared.index import IndexedTrigger
 from shared.paths import PathPattern
+from shared.specs import Filter
 
 #: Where a trigger stands in the index: the kind of its source, what names it exactly, and the
 #: attribute and value that its filter wants, if it is looked up by one.

@@ -12,7 +12,7 @@ from shared.api import problems
 from shared.api.bodies import RunRequest, TestRequest
 from shared.api.door import Call, call_of
 from shared.api.problems import Place, Problem, Refused
-from shared.definitions import NAME
+from shared.specs import NAME
 
 VERSION = "1"
 

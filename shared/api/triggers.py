@@ -11,10 +11,10 @@ from shared.api.bodies import TestRequest
 from shared.api.contract import Called, Limit, NameCursor, NamePath
 from shared.api.problems import Refused
 from shared.bootstrap import App
-from shared.definitions import Spec
 from shared.errors import NotFound
 from shared.index import IndexedTrigger, Snapshot
 from shared.previews import Preview
+from shared.specs import Spec
 
 router = APIRouter(tags=["triggers"])
 

@@ -15,7 +15,7 @@ from shared.dispatcher import Dispatcher
 from shared.events import Event
 from shared.history import History
 from shared.index import Index, IndexedTrigger, Snapshot
-from shared.ledger import Held, Ledger, Marker, Record
+from shared.ledger import Kept, Ledger, Marker, Record
 from shared.orders import Orders
 from shared.outcomes import Outcomes
 from shared.published import Published, PublishedPipeline
@@ -189,7 +189,7 @@ class Scene:
         self.world.calls.clear()
         return [call.split(" ")[0] if call.startswith(("PUT", "GET")) else call for call in made]
 
-    def held(self, name: str = TRIGGER) -> Held:
+    def kept(self, name: str = TRIGGER) -> Kept:
         """The trigger's only record."""
         [blob] = [blob for blob in self.blobs.stored if blob.startswith(f"ledger/{name}/")]
         key = blob.removeprefix(f"ledger/{name}/").removesuffix(".json")
@@ -204,7 +204,7 @@ class Scene:
 
     def record(self, name: str = TRIGGER) -> Record:
         """The trigger's only record."""
-        return self.held(name).record
+        return self.kept(name).record
 
     def markers(self) -> list[Marker]:
         return list(self.ledger.open())
