@@ -71,12 +71,23 @@ class BlobState(Protocol):
     def get_if_changed(self, name: str, etag: str) -> Blob | Unchanged | None: ...
 
     def create(
-        self, name: str, data: bytes, *, tags: Mapping[str, str] | None = None
+        self,
+        name: str,
+        data: bytes,
+        *,
+        tags: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> Written | None:
         """None when the blob exists already."""
 
     def swap(
-        self, name: str, data: bytes, *, etag: str, tags: Mapping[str, str] | None = None
+        self,
+        name: str,
+        data: bytes,
+        *,
+        etag: str,
+        tags: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> Written | None:
         """None when the blob is not, or no longer, at that ETag."""
 
@@ -90,8 +101,8 @@ class BlobState(Protocol):
     def delete(self, name: str, *, etag: str | None = None) -> bool:
         """False when there is no such blob, or not at that ETag."""
 
-    def list(self, prefix: str) -> Iterator[Listed]:
-        """In order of name."""
+    def list(self, prefix: str, *, page: int | None = None) -> Iterator[Listed]:
+        """In order of name. Whoever needs only the first few asks for pages of so many."""
 
 
 class AzureBlobState:
@@ -130,11 +141,16 @@ class AzureBlobState:
                 return Unchanged(at=_date(_headers(error)))
 
     def create(
-        self, name: str, data: bytes, *, tags: Mapping[str, str] | None = None
+        self,
+        name: str,
+        data: bytes,
+        *,
+        tags: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> Written | None:
         with _translated(name):
             try:
-                return self._upload(name, data, overwrite=False, tags=tags)
+                return self._upload(name, data, overwrite=False, tags=tags, metadata=metadata)
             except ResourceExistsError as error:
                 # 409 also means, for one, that the container is being deleted.
                 if error.error_code != "BlobAlreadyExists":  # type: ignore[attr-defined]
@@ -142,7 +158,13 @@ class AzureBlobState:
                 return None
 
     def swap(
-        self, name: str, data: bytes, *, etag: str, tags: Mapping[str, str] | None = None
+        self,
+        name: str,
+        data: bytes,
+        *,
+        etag: str,
+        tags: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> Written | None:
         with _translated(name):
             try:
@@ -151,6 +173,7 @@ class AzureBlobState:
                     data,
                     overwrite=True,
                     tags=tags,
+                    metadata=metadata,
                     etag=etag,
                     match_condition=MatchConditions.IfNotModified,
                 )
@@ -189,9 +212,11 @@ class AzureBlobState:
                 return False
             return True
 
-    def list(self, prefix: str) -> Iterator[Listed]:
+    def list(self, prefix: str, *, page: int | None = None) -> Iterator[Listed]:
         with _translated(prefix):
-            for item in self._container.list_blobs(name_starts_with=prefix, include=["metadata"]):
+            for item in self._container.list_blobs(
+                name_starts_with=prefix, include=["metadata"], results_per_page=page
+            ):
                 yield Listed(
                     name=item.name,
                     # A listing leaves out the quotes that every other answer, and a condition, has.

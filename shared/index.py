@@ -15,6 +15,19 @@ _NAME = "index.json"
 SCHEMA = 1
 
 
+class Paused(BaseModel):
+    """That a trigger starts nothing for now, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    #: Storage time since which it does not.
+    at: AwareDatetime
+    #: What whoever paused it wrote down.
+    note: str = ""
+    #: Who paused it, where that is known.
+    by: str | None = None
+
+
 class IndexedTrigger(BaseModel):
     """A trigger as published."""
 
@@ -25,6 +38,7 @@ class IndexedTrigger(BaseModel):
     revision: str
     #: Storage time of its first publish. Older events are not its business.
     effective_from: AwareDatetime
+    paused: Paused | None = None
 
 
 class Snapshot(BaseModel):
@@ -72,6 +86,10 @@ class Index:
             blob = answer or self._get_or_create()
         self._known = Reading(snapshot=_parse(blob.data), etag=blob.etag, at=blob.at)
         return self._known
+
+    def recent(self) -> Snapshot:
+        """The index as this process last read it; for what may be behind by a minute."""
+        return self._known.snapshot if self._known else self.read().snapshot
 
     def peek(self) -> Snapshot:
         """The index as it is now; writes nothing, where `read` makes the first one.

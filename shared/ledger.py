@@ -163,6 +163,8 @@ class Record(_Stored):
     cancel_requested: bool = False
     #: Storage time since which AzureML has not shown a job that it had.
     missing_since: AwareDatetime | None = None
+    #: Why its job is being stopped, when nobody asked for that: it took too long.
+    stopping: Reason | None = None
     #: AzureML refused the job, but an earlier PUT may still take effect.
     given_up: Reason | None = None
     #: Whether somebody has looked why the job failed.
@@ -269,6 +271,8 @@ class Marker:
     next_check: datetime
     #: What its event is about; see `Event.about`.
     about: str = ""
+    #: The slot that its run takes.
+    slot: str | None = None
 
 
 class Ledger:
@@ -277,9 +281,14 @@ class Ledger:
     def __init__(self, blobs: BlobState) -> None:
         self._blobs = blobs
 
-    def mark_open(self, trigger: str, key: str, event: Event) -> datetime:
+    def mark_open(self, trigger: str, key: str, event: Event, slot: str | None = None) -> datetime:
         """Put the marker that makes the tick look for the record; the storage time of it."""
-        return self._blobs.put(_marker_name(trigger, key), metadata={"about": event.about}).at
+        hints = {"about": event.about} | ({"slot": slot} if slot else {})
+        return self._blobs.put(_marker_name(trigger, key), metadata=hints).at
+
+    def mark_held(self, trigger: str, key: str, event: Event) -> datetime:
+        """Put the marker of what waits until its trigger is resumed; the storage time of it."""
+        return self._blobs.put(_held_name(trigger, key), metadata={"about": event.about}).at
 
     def create(self, record: Record) -> Kept | None:
         """None when the event has its record already."""
@@ -312,14 +321,17 @@ class Ledger:
 
     def check_again(self, record: Record, at: datetime) -> None:
         """Tell the tick when to look next. Never brings a deleted marker back."""
-        self._blobs.set_metadata(
-            _marker_name(record.trigger, record.key),
-            {"next_check": at.isoformat(), "about": record.event.about},
-        )
+        hints = {"next_check": at.isoformat(), "about": record.event.about}
+        hints |= {"slot": record.slot} if record.slot else {}
+        self._blobs.set_metadata(_marker_name(record.trigger, record.key), hints)
 
     def close(self, trigger: str, key: str) -> None:
         """Delete the marker: nothing is left to do."""
         self._blobs.delete(_marker_name(trigger, key))
+
+    def unhold(self, trigger: str, key: str) -> None:
+        """Delete the marker of what was held."""
+        self._blobs.delete(_held_name(trigger, key))
 
     def discard(self, marker: Marker) -> None:
         """Delete a marker that has no record, unless somebody touched it since."""
@@ -328,6 +340,11 @@ class Ledger:
     def open(self, trigger: str | None = None) -> Iterator[Marker]:
         """Every record, or those of one trigger, that is not known to be finished."""
         for blob in self._blobs.list(f"open/{trigger}/" if trigger else "open/"):
+            yield _marker(blob)
+
+    def held(self, trigger: str | None = None) -> Iterator[Marker]:
+        """What waits until its trigger is resumed."""
+        for blob in self._blobs.list(f"held/{trigger}/" if trigger else "held/"):
             yield _marker(blob)
 
     def marker(self, trigger: str, key: str) -> Marker | None:
@@ -345,6 +362,7 @@ def _marker(blob: Listed) -> Marker:
         last_modified=blob.last_modified,
         next_check=_next_check(blob.metadata.get("next_check"), blob.last_modified),
         about=blob.metadata.get("about", ""),
+        slot=blob.metadata.get("slot"),
     )
 
 
@@ -358,6 +376,10 @@ def _next_check(hint: str | None, last_modified: datetime) -> datetime:
 
 def _record_name(trigger: str, key: str) -> str:
     return f"ledger/{trigger}/{key}.json"
+
+
+def _held_name(trigger: str, key: str) -> str:
+    return f"held/{trigger}/{key}"
 
 
 def _marker_name(trigger: str, key: str) -> str:

@@ -5,11 +5,13 @@ answer is written only If-Match on what was read, and "it exists" is proof, neve
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict
 from datetime import timedelta
 
-from shared import outcomes
+from shared import outcomes, turns
 from shared.binding import RUN_TAG
 from shared.compute import COMPUTE_PATIENCE, Computes, computes_of
 from shared.errors import (
@@ -21,14 +23,36 @@ from shared.errors import (
 from shared.events import Event
 from shared.history import History
 from shared.inputs import redacted
-from shared.ledger import GRACE, LEASE, PATIENCE, Attempt, Kept, Ledger, Reason, Record, State
+from shared.ledger import (
+    GRACE,
+    LEASE,
+    PATIENCE,
+    TRANSITIONS,
+    Attempt,
+    Kept,
+    Ledger,
+    Reason,
+    Record,
+    State,
+    job_name,
+)
 from shared.outcomes import Outcomes
+from shared.turns import Turns
 from shared.workspace import Job, Workspace
 
 log = logging.getLogger(__name__)
 
 #: Seconds; whatever a service asks for, it is looked at again within the hour.
 _LONGEST_WAIT = 3600.0
+
+#: What is queued begins when its turn comes; it is looked at now and then all the same.
+_QUEUED_WAIT = timedelta(hours=1)
+
+#: What the call under way is to submit yet, for runs that have ended meanwhile; None outside.
+_READY: ContextVar[list[Kept] | None] = ContextVar("ready", default=None)
+
+#: Runs that one call submits for others that have ended; what is left has a lease.
+_MOST_AT_ONCE = 50
 
 #: What AzureML's job states mean for a run; any other is on its way.
 _OUTCOMES = {
@@ -50,6 +74,7 @@ class Submission:
         workspace: Workspace,
         history: History,
         computes: Computes,
+        turns: Turns,
         chain: Callable[[Event], object],
         outcomes: Outcomes | None = None,
     ) -> None:
@@ -61,10 +86,17 @@ class Submission:
         #: Takes in the event that a run has ended, for the triggers that wait for it.
         self._chain = chain
         self._outcomes = outcomes
+        self._turns = turns
 
     def submit(self, kept: Kept) -> None:
         """The first PUT of a record that this worker has just created."""
-        self._put(kept, first=True)
+        with self._following():
+            self._put(kept, first=True)
+
+    def promote(self, trigger: str, slot: str, *, check: bool = False) -> None:
+        """Submit what has its turn now; see `Turns.promote`."""
+        with self._following() as ready:
+            ready += self._turns.promote(trigger, slot, check=check)
 
     def resume(self, trigger: str, key: str, *, in_a_hurry: bool = False) -> Record | None:
         """Do whatever is left undone for a record; as it was found, None when there is none.
@@ -75,7 +107,16 @@ class Submission:
         kept = self._ledger.read(trigger, key)
         if kept is None:
             return None
+        with self._following():
+            self._resume(kept, in_a_hurry=in_a_hurry)
+        return kept.record
+
+    def _resume(self, kept: Kept, *, in_a_hurry: bool) -> None:
         match kept.record.state:
+            case State.WAITING_BATCH | State.HELD:
+                self._stop_before_it_began(kept)
+            case State.QUEUED:
+                self._queued(kept, in_a_hurry=in_a_hurry)
             case State.WAITING_COMPUTE:
                 if not in_a_hurry:
                     self._await_compute(kept)
@@ -90,7 +131,6 @@ class Submission:
                     self._unexplained(kept)
             case _:
                 self.finish(kept, in_a_hurry=in_a_hurry)
-        return kept.record
 
     def request_cancel(self, trigger: str, key: str) -> bool:
         """Ask for a run to stop; False when there is none, or it is over.
@@ -127,6 +167,8 @@ class Submission:
         self._history.finished(record.trigger, record.key, record.event, end.at, decision)
         if event := outcomes.chained(record, self._deployment):
             self._chain(event)
+        with self._following() as ready:
+            ready += self._turns.release(record)
         if self._outcomes and (untold := outcomes.untold(record)):
             if in_a_hurry:
                 return
@@ -137,6 +179,8 @@ class Submission:
             told = (*record.announced, *untold)
             self._ledger.swap(kept, record.model_copy(update={"announced": told}))
         self._ledger.close(record.trigger, record.key)
+        if any(transition.state is State.HELD for transition in record.transitions):
+            self._ledger.unhold(record.trigger, record.key)
         if record.reason is None:
             level, why = logging.INFO, ""
         else:
@@ -149,6 +193,50 @@ class Submission:
             why,
             extra=_about(record, "run_finished"),
         )
+
+    @contextmanager
+    def _following(self) -> Iterator[list[Kept]]:
+        """What gets its turn meanwhile is submitted at the end, by the outermost call.
+
+        A run that ends at once gives its place to the next, which may end at once as well: one
+        after the other, not one within the other.
+        """
+        ready = _READY.get()
+        if ready is not None:
+            yield ready
+            return
+        ready = []
+        token = _READY.set(ready)
+        try:
+            yield ready
+            for _ in range(_MOST_AT_ONCE):
+                if not ready:
+                    break
+                self._put(ready.pop(0), first=True)
+        finally:
+            # Never kept for a later call: by then others may have taken them over.
+            _READY.reset(token)
+
+    def _stop_before_it_began(self, kept: Kept) -> bool:
+        """Whether a run is over that was to stop before it had a job."""
+        record = kept.record
+        if record.cancel_requested and State.CANCELED in TRANSITIONS[record.state]:
+            reason = Reason(code="canceled", text=f"Canceled while it was {record.state}.")
+            self._close(kept, record.moved(State.CANCELED, kept.at, reason))
+        return record.cancel_requested
+
+    def _queued(self, kept: Kept, *, in_a_hurry: bool) -> None:
+        record = kept.record
+        assert record.slot is not None
+        if self._stop_before_it_began(kept):
+            return
+        # Whoever queued it may have died before it could be found.
+        self._turns.enter(record)
+        if in_a_hurry:
+            self.promote(record.trigger, record.slot)
+        else:
+            # The tick promotes slot by slot, not run by run.
+            self._ledger.check_again(record, kept.at + _QUEUED_WAIT)
 
     def _put(self, kept: Kept, *, first: bool) -> None:
         record, attempt = kept.record, kept.record.attempt
@@ -168,16 +256,12 @@ class Submission:
         """Submit what waits once its compute is there. No PUT came before, so its end is simple."""
         record = kept.record
         assert record.body is not None
-        if record.cancel_requested:
-            reason = Reason(code="canceled", text="Canceled while it waited for its compute.")
-            self._close(kept, record.moved(State.CANCELED, kept.at, reason))
+        if self._stop_before_it_began(kept):
             return
         names = computes_of(record.body)
         standing = self._computes.look(names)
         if standing.waiting is None:
-            # Swapped before the PUT: whoever cancels or begins it at the same time must see it.
-            if begun := self._ledger.swap(kept, record.begun(kept.at)):
-                self._put(begun, first=True)
+            self._compute_is_there(kept)
         elif kept.at - record.transitions[0].at > COMPUTE_PATIENCE:
             text = f"Its compute was not there within {COMPUTE_PATIENCE}: {standing.waiting}"
             reason = Reason(code="compute_unavailable", text=text)
@@ -187,6 +271,19 @@ class Submission:
             if told != record:
                 self._ledger.swap(kept, told)
             self._computes.wake(names)
+
+    def _compute_is_there(self, kept: Kept) -> None:
+        record = kept.record
+        if record.slot is None:
+            # Swapped before the PUT: whoever cancels or begins it at the same time must see it.
+            if begun := self._ledger.swap(kept, record.begun(kept.at)):
+                self._put(begun, first=True)
+        elif queued := self._turns.queue(kept):
+            self.promote(record.trigger, record.slot, check=True)
+            if self._turns.skips(record.trigger):
+                # None of what it waited for is its turn: written only if it did not come.
+                reason = turns.overlap_skipped("As many runs as may be are under way.")
+                self._close(queued, queued.record.moved(State.SKIPPED, kept.at, reason))
 
     def _take_over(self, kept: Kept) -> None:
         """A submission that was not heard of past its lease: GET comes before PUT."""
@@ -293,20 +390,58 @@ class Submission:
             self._unseen(kept)
             return
         outcome = _OUTCOMES.get(job.status)
+        if outcome is State.FAILED and self._again(kept, job):
+            return
         if outcome is State.FAILED:
             self._failed(kept, job)
+            return
+        if outcome is State.CANCELED and record.stopping:
+            stopped = record.moved(State.FAILED, kept.at, record.stopping)
+            self._close(kept, stopped.model_copy(update={"cause_sought": True}))
             return
         if outcome is not None:
             ended = record.moved(outcome, kept.at)
             self._close(kept, ended.model_copy(update={"outputs": job.outputs}))
             return
-        if record.cancel_requested and job.status != "CancelRequested":
+        if self._takes_too_long(kept, job):
+            return
+        if (record.cancel_requested or record.stopping) and job.status != "CancelRequested":
             self._workspace.cancel(job.name)
         seen = self._told(record.model_copy(update={"missing_since": None}))
         if job.status in _UNDER_WAY and record.state is State.SUBMITTED:
             seen = seen.moved(State.RUNNING, kept.at)
         if seen != record:
             self._ledger.swap(kept, seen)
+
+    def _again(self, kept: Kept, job: Job) -> bool:
+        """Whether a failed job is followed by another, of the same run and in the same place."""
+        record, number = kept.record, kept.record.attempt.number
+        if number >= record.max_attempts or record.cancel_requested or record.stopping:
+            return False
+        name = job_name(self._deployment, record.trigger, record.key, number + 1)
+        text = f"AzureML job {job.name} failed; attempt {number} of {record.max_attempts}."
+        failure = Reason(code="job_failed", text=text)
+        log.warning("Run %s: %s", record.run_id, text, extra=_about(record, "run_tried_again"))
+        if again := self._ledger.swap(kept, record.again(kept.at, name, failure)):
+            self._put(again, first=True)
+        return True
+
+    def _takes_too_long(self, kept: Kept, job: Job) -> bool:
+        """Whether it was just decided that a job is to be stopped."""
+        record = kept.record
+        since = max(t.at for t in record.transitions if t.state is State.SUBMITTED)
+        if record.run_timeout is None or record.stopping or record.cancel_requested:
+            return False
+        if kept.at - since <= record.run_timeout:
+            return False
+        text = f"AzureML job {job.name} was stopped: it took longer than {record.run_timeout}."
+        stopping = record.model_copy(
+            update={"stopping": Reason(code="run_timeout", text=text), "missing_since": None}
+        )
+        # Written down before it is done, so that nobody takes it for somebody's cancel.
+        if self._ledger.swap(kept, stopping):
+            self._workspace.cancel(job.name)
+        return True
 
     def _told(self, record: Record) -> Record:
         """The record once others know how far it is; while they are away, it goes on without."""

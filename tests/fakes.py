@@ -74,19 +74,31 @@ class MemoryBlobs:
         return answer
 
     def create(
-        self, name: str, data: bytes, *, tags: Mapping[str, str] | None = None
+        self,
+        name: str,
+        data: bytes,
+        *,
+        tags: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> Written | None:
         self.world.begin(f"create {name}")
-        written = None if name in self.stored else self._write(name, data, {}, tags)
+        written = None if name in self.stored else self._write(name, data, metadata or {}, tags)
         self.world.after(f"create {name}")
         return written
 
     def swap(
-        self, name: str, data: bytes, *, etag: str, tags: Mapping[str, str] | None = None
+        self,
+        name: str,
+        data: bytes,
+        *,
+        etag: str,
+        tags: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> Written | None:
         self.world.begin(f"swap {name}")
         found = self.stored.get(name)
-        written = self._write(name, data, {}, tags) if found and found.etag == etag else None
+        same = found is not None and found.etag == etag
+        written = self._write(name, data, metadata or {}, tags) if same else None
         self.world.after(f"swap {name}")
         return written
 
@@ -115,7 +127,7 @@ class MemoryBlobs:
         self.world.after(f"delete {name}")
         return gone
 
-    def list(self, prefix: str) -> Iterator[Listed]:
+    def list(self, prefix: str, *, page: int | None = None) -> Iterator[Listed]:  # noqa: ARG002
         self.world.begin(f"list {prefix}")
         listed = [
             Listed(name=name, etag=blob.etag, last_modified=blob.at, metadata=blob.metadata)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from random import Random
+from typing import Any
 
 from shared.blob_state import Written
 from shared.compute_definitions import ComputeDefinition
@@ -69,11 +70,11 @@ class FickleBlobs(MemoryBlobs):
         self.rng = rng
         self.odds = odds
 
-    def create(self, name: str, data: bytes, *, tags: object = None) -> Written | None:
-        return self._maybe_met_itself(super().create(name, data, tags=tags))  # type: ignore[arg-type]
+    def create(self, name: str, data: bytes, **more: Any) -> Written | None:
+        return self._maybe_met_itself(super().create(name, data, **more))
 
-    def swap(self, name: str, data: bytes, *, etag: str, tags: object = None) -> Written | None:
-        return self._maybe_met_itself(super().swap(name, data, etag=etag, tags=tags))  # type: ignore[arg-type]
+    def swap(self, name: str, data: bytes, **more: Any) -> Written | None:
+        return self._maybe_met_itself(super().swap(name, data, **more))
 
     def _maybe_met_itself(self, written: Written | None) -> Written | None:
         return None if self.rng.random() < self.odds.storage_meets_itself else written
