@@ -25,14 +25,17 @@ from shared.lakes import AzureLakes, Lakes
 from shared.ledger import Ledger
 from shared.orders import Orders
 from shared.outcomes import Outcomes, ServiceBusOutcomes
+from shared.pauses import Pauses
 from shared.previews import Previews
 from shared.published import Published
 from shared.publishing import Publishing
 from shared.runs import Runs
 from shared.settings import Settings
+from shared.slots import Slots
 from shared.submission import Submission
 from shared.targets import AzureTargets
 from shared.tick import Tick
+from shared.turns import Turns
 from shared.workspace import AzureWorkspace
 
 
@@ -46,6 +49,7 @@ class App:
     tick: Tick
     publishing: Publishing
     index: Index
+    pauses: Pauses
     ledger: Ledger
     published: Published
     computes: Computes
@@ -77,12 +81,15 @@ def build(environment: Mapping[str, str]) -> App:
     index, ledger, history = Index(blobs), Ledger(blobs), History(blobs)
     published = Published(blobs)
     computes = Computes(blobs, AzureTargets(workspace.client))
+    slots = Slots(blobs)
+    turns = Turns(index=index, ledger=ledger, slots=slots)
     submission = Submission(
         deployment=found.deployment,
         ledger=ledger,
         workspace=workspace,
         history=history,
         computes=computes,
+        turns=turns,
         # The end of a run is an event like any other.
         chain=lambda event: dispatcher.handle(event),
         outcomes=_outcomes(found, credential),
@@ -97,14 +104,17 @@ def build(environment: Mapping[str, str]) -> App:
         history=history,
         computes=computes,
         submission=submission,
+        turns=turns,
         monotonic=time.monotonic,
         side_by_side=_side_by_side,
     )
     tick = Tick(
         index=index,
         ledger=ledger,
+        slots=slots,
         computes=computes,
         submission=submission,
+        dispatcher=dispatcher,
         monotonic=time.monotonic,
         shuffle=random.shuffle,
     )
@@ -126,6 +136,7 @@ def build(environment: Mapping[str, str]) -> App:
             computes=computes,
         ),
         index=index,
+        pauses=Pauses(index),
         ledger=ledger,
         published=published,
         computes=computes,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from shared import job_events
+from shared import job_events, turns
 from shared.binding import Bound
 from shared.compute import Computes, Standing, computes_of
 from shared.definitions import MANUAL_TRIGGER, UNREADABLE_TRIGGER
@@ -27,7 +27,7 @@ from shared.errors import (
 )
 from shared.events import Event
 from shared.history import History
-from shared.index import Index, Reading, Snapshot
+from shared.index import Index, Paused, Reading, Snapshot
 from shared.inputs import redacted
 from shared.ledger import (
     Attempt,
@@ -41,9 +41,12 @@ from shared.ledger import (
     run_key,
 )
 from shared.orders import Order, Orders
+from shared.policies import Policies
 from shared.published import PublishedPipeline
+from shared.slots import slot_of
 from shared.submission import Submission, compute_reason
 from shared.triggers import Match, Matcher, Near
+from shared.turns import Place, Turns
 from shared.workspace import JobBody
 
 log = logging.getLogger(__name__)
@@ -53,6 +56,9 @@ SUBMIT_BUDGET = 10.0
 
 #: Characters that are kept of what could not be read.
 _UNREADABLE_LENGTH = 2_000
+
+#: Characters that are kept of what a concurrency key comes to.
+_LABEL_LENGTH = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +99,7 @@ class Dispatcher:
         history: History,
         computes: Computes,
         submission: Submission,
+        turns: Turns,
         monotonic: Callable[[], float],
         side_by_side: Callable[[Sequence[Callable[[], None]]], None] = in_turn,
     ) -> None:
@@ -104,6 +111,7 @@ class Dispatcher:
         self._history = history
         self._computes = computes
         self._submission = submission
+        self._turns = turns
         self._monotonic = monotonic
         #: Makes calls that do not need one another; raises what any of them raises.
         self._side_by_side = side_by_side
@@ -175,6 +183,45 @@ class Dispatcher:
         self._submit(new)
         return decision
 
+    def go_on(self, trigger: str, key: str) -> None:
+        """Decide anew, with what is published now, what was held while its trigger was paused.
+
+        Raises StorageUnavailable.
+        """
+        kept, reading = self._ledger.read(trigger, key), self._index.read()
+        if kept is None or kept.record.state is not State.HELD:
+            self._ledger.unhold(trigger, key)
+            return
+        record, indexed = kept.record, reading.snapshot.triggers.get(trigger)
+        if indexed is None:
+            self._pass_over(kept, _reason("trigger_gone", f"There is no trigger {trigger} now."))
+            return
+        verdict = self.matcher(reading.snapshot).judge(indexed, record.event)
+        if isinstance(verdict, Near):
+            text = f"Trigger {trigger} says no to it now: {verdict.check}"
+            self._pass_over(kept, _reason("no_match", text))
+            return
+        order = self._orders.matched(record.event, verdict)
+        if order.paused is not None:
+            return
+        binding = self._orders.bind(order, reading.snapshot)
+        slot = _slot(order, binding)
+        at = self._ledger.mark_open(trigger, key, record.event, slot)
+        first = self._first(order, at, binding, reading.snapshot, slot)
+        if first.state is State.SUBMITTING and slot is not None:
+            first = self._in_turn(first, order, binding, at)
+        now = self._ledger.swap(kept, record.decided(first, at))
+        self._ledger.unhold(trigger, key)
+        if now is not None:
+            self._submit(self._recorded(now))
+
+    def _pass_over(self, kept: Kept, reason: Reason) -> None:
+        """Nothing comes of what was held."""
+        record = kept.record
+        at = self._ledger.mark_open(record.trigger, record.key, record.event)
+        if now := self._ledger.swap(kept, record.moved(State.SKIPPED, at, reason)):
+            self._submission.finish(now)
+
     def refuse(
         self,
         content: str,
@@ -211,7 +258,9 @@ class Dispatcher:
             transitions=(Transition(state=State.SUBMITTING, at=now),),
         )
         kept = self._ledger.create(
-            _dead(record, now, Reason(code="event_invalid", text=_storable(redacted(why))))
+            _first_in(
+                record, State.DEAD_LETTER, now, _reason("event_invalid", _storable(redacted(why)))
+            )
         )
         with self._left_to_tick(record.run_id):
             if kept is None:
@@ -293,29 +342,47 @@ class Dispatcher:
         self, order: Order, binding: Binding, snapshot: Snapshot
     ) -> tuple[Decision, Kept | None]:
         """Write down what was decided, before anything is done about it."""
-        at = self._ledger.mark_open(order.trigger, order.key, order.event)
-        record = self._first(order, at, binding, snapshot)
+        slot = _slot(order, binding)
+        holds = order.paused is not None and _policies(order).while_paused == "hold"
+        if holds:
+            at = self._ledger.mark_held(order.trigger, order.key, order.event)
+        else:
+            at = self._ledger.mark_open(order.trigger, order.key, order.event, slot)
+        record = self._first(order, at, binding, snapshot, slot)
+        if record.state is State.SUBMITTING and slot is not None:
+            record = self._in_turn(record, order, binding, at)
         kept = self._ledger.create(record)
         if kept is None:
             known = self._repeat(order.trigger, order.key)
             return Decision(trigger=order.trigger, record=known, duplicate=True), None
-        decision = Decision(trigger=order.trigger, record=record)
+        return Decision(trigger=order.trigger, record=record), self._recorded(kept)
+
+    def _recorded(self, kept: Kept) -> Kept | None:
+        """What follows on a record's first state; the record when it is to be submitted now."""
+        record = kept.record
         if record.state.final:
             with self._left_to_tick(record.run_id):
                 self._submission.finish(kept, in_a_hurry=True)
-            return decision, None
+            return None
+        if record.state is State.QUEUED:
+            # Not left to the tick: who was answered first is to be found first.
+            self._turns.enter(record)
         log.info(
-            "%s is run %s",
-            redacted(order.event.title),
+            "%s is run %s: %s",
+            redacted(record.event.title),
             record.run_id,
-            extra={"action": "run_recorded", "run": record.run_id, **_about(order.event)},
+            record.state,
+            extra={"action": "run_recorded", "run": record.run_id, **_about(record.event)},
         )
-        return decision, None if record.state is State.WAITING_COMPUTE else kept
+        return kept if record.state is State.SUBMITTING else None
 
-    def _first(self, order: Order, at: datetime, binding: Binding, snapshot: Snapshot) -> Record:
-        """The record in its first state: a dead letter, or with a frozen job `submitting`, or
-        `waiting_compute` while its compute is not there.
+    def _first(
+        self, order: Order, at: datetime, binding: Binding, snapshot: Snapshot, slot: str | None
+    ) -> Record:
+        """The record in its first state, but for its turn: `held`, `skipped` or a dead letter, or
+        with a frozen job `submitting`, or `waiting_compute` while its compute is not there.
         """
+        policies = _policies(order)
         record = Record(
             trigger=order.trigger,
             key=order.key,
@@ -323,27 +390,56 @@ class Dispatcher:
             event=order.event,
             depth=order.depth,
             replay_of=order.replay_of,
+            slot=slot,
+            max_attempts=policies.retry.max_attempts,
+            run_timeout=policies.run_timeout,
             transitions=(Transition(state=State.SUBMITTING, at=at),),
         )
-        if order.max_depth and record.depth > order.max_depth:
+        if record.depth > order.max_depth:
             text = (
                 f"{record.depth} runs came one after the other, each started by the end of the one "
                 f"before; policies.max_depth is {order.max_depth}."
             )
-            return _dead(record, at, Reason(code="depth_exceeded", text=text))
+            return _first_in(record, State.DEAD_LETTER, at, _reason("depth_exceeded", text))
         pipeline, bound = binding
         if pipeline is not None:
             record = record.model_copy(update={"pipeline": f"{pipeline.name}@{pipeline.version}"})
+        if order.paused is not None:
+            held = policies.while_paused == "hold"
+            state = State.HELD if held else State.SKIPPED
+            return _first_in(record, state, at, _paused(order.trigger, order.paused, held=held))
         if isinstance(bound, Reason):
-            return _dead(record, at, bound)
+            return _first_in(record, State.DEAD_LETTER, at, bound)
         if bound.body is None:
-            return _dead(record, at, Reason(code="input_missing", text=bound.text))
+            return _first_in(record, State.DEAD_LETTER, at, _reason("input_missing", bound.text))
         name = job_name(self._deployment, order.trigger, order.key, attempt=1)
         attempt = Attempt(number=1, job_name=name, submitting_at=at)
         record = record.model_copy(update={"body": bound.body, "attempts": (attempt,)})
         standing = self._standing(bound.body, snapshot)
         record = record.model_copy(update={"warnings": standing.drift})
-        return _waiting(record, at, standing.waiting) if standing.waiting else record
+        if standing.waiting:
+            reason = compute_reason(standing.waiting)
+            return _first_in(record, State.WAITING_COMPUTE, at, reason)
+        return record
+
+    def _in_turn(self, record: Record, order: Order, binding: Binding, at: datetime) -> Record:
+        """A record that may begin, if it is its turn: else `queued` or, by policy, `skipped`."""
+        place = _place(order, record, binding)
+        skips = place.policies.overlap == "skip" and place.own_limit is None
+        turn = self._turns.take(place, record.key, at, wait=not skips)
+        if skips and not turn.admitted:
+            # Who holds the places may be over, and have died before it said so.
+            self._submission.promote(place.trigger, place.slot, check=True)
+            turn = self._turns.take(place, record.key, at, wait=False)
+        if turn.why is None:
+            return record
+        if turn.why.code == "daily_limit":
+            about = {"action": "daily_limit", "trigger": record.trigger}
+            log.warning("%s", turn.why.text, extra=about)
+        if turn.number is None:
+            return _first_in(record, State.SKIPPED, at, turns.overlap_skipped(turn.why.text))
+        queued = _first_in(record, State.QUEUED, at, turn.why)
+        return queued.model_copy(update={"number": turn.number})
 
     def _standing(self, body: JobBody, snapshot: Snapshot) -> Standing:
         """What is known of the job's computes. Those that nobody defined cost no request."""
@@ -412,21 +508,51 @@ def same_request(one: Event, other: Event) -> bool:
     return texts[0] == texts[1]
 
 
-def _waiting(record: Record, at: datetime, waiting: str) -> Record:
-    return record.model_copy(
-        update={
-            "state": State.WAITING_COMPUTE,
-            "reason": compute_reason(waiting),
-            "transitions": (Transition(state=State.WAITING_COMPUTE, at=at),),
-        }
+def _slot(order: Order, binding: Binding) -> str | None:
+    """The slot that a run takes; None when nothing bounds it, or there will be no run."""
+    _, bound = binding
+    if order.policies is None or isinstance(bound, Reason) or bound.body is None:
+        return None
+    if order.own_slot:
+        return order.own_slot[0]
+    return slot_of(bound.concurrency) if order.policies.bounded else None
+
+
+def _place(order: Order, record: Record, binding: Binding) -> Place:
+    _, bound = binding
+    assert isinstance(bound, Bound)
+    assert record.slot is not None
+    return Place(
+        trigger=order.trigger,
+        slot=record.slot,
+        label=(bound.concurrency or "")[:_LABEL_LENGTH],
+        policies=_policies(order),
+        own_limit=order.own_slot[1] if order.own_slot else None,
     )
 
 
-def _dead(record: Record, at: datetime, reason: Reason) -> Record:
+def _policies(order: Order) -> Policies:
+    """What bounds an order's run; defaults, of which none counts, for one a client asked for."""
+    return order.policies or Policies()
+
+
+def _reason(code: str, text: str) -> Reason:
+    return Reason(code=code, text=text)
+
+
+def _paused(trigger: str, paused: Paused, *, held: bool) -> Reason:
+    note = f": {paused.note}" if paused.note else ""
+    then = "it goes on when it is resumed" if held else "policies.while_paused is drop"
+    at = paused.at.isoformat(timespec="seconds")
+    return _reason("paused", f"Trigger {trigger} is paused since {at}{note}; {then}.")
+
+
+def _first_in(record: Record, state: State, at: datetime, reason: Reason) -> Record:
+    """A record that begins in another state."""
     return record.model_copy(
         update={
-            "state": State.DEAD_LETTER,
+            "state": state,
             "reason": reason,
-            "transitions": (Transition(state=State.DEAD_LETTER, at=at),),
+            "transitions": (Transition(state=state, at=at),),
         }
     )

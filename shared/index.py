@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,16 +16,18 @@ SCHEMA = 1
 
 
 class Paused(BaseModel):
-    """That a trigger starts nothing for now, and why."""
+    """That nothing new begins for a trigger until somebody resumes it."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    #: Storage time since which it does not.
+    #: Why, for a person.
+    note: str
+    #: Since when, storage time.
     at: AwareDatetime
-    #: What whoever paused it wrote down.
-    note: str = ""
-    #: Who paused it, where that is known.
+    #: Who said so: a caller as sources of events name it.
     by: str | None = None
+    #: What becomes of its events meanwhile; None: as its policies say.
+    while_paused: Literal["hold", "drop"] | None = None
 
 
 class IndexedTrigger(BaseModel):
@@ -38,7 +40,16 @@ class IndexedTrigger(BaseModel):
     revision: str
     #: Storage time of its first publish. Older events are not its business.
     effective_from: AwareDatetime
+    #: Storage time since which it waits for what it waits for; None: ever.
+    spec_since: AwareDatetime | None = None
     paused: Paused | None = None
+
+    @property
+    def dropping(self) -> bool:
+        """Whether events are dropped now, as it is paused."""
+        if self.paused is None:
+            return False
+        return (self.paused.while_paused or self.definition.policies.while_paused) == "drop"
 
 
 class Snapshot(BaseModel):

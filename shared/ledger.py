@@ -209,6 +209,12 @@ class Record(_Stored):
         begun = self.moved(State.SUBMITTING, at)
         return begun.model_copy(update={"attempts": (*self.attempts[:-1], attempt)})
 
+    def decided(self, first: "Record", at: datetime) -> Self:
+        """The record, held until now, as it would be if it were made now."""
+        fields = ("pipeline", "body", "attempts", "slot", "number", "warnings", "max_attempts")
+        update = {name: getattr(first, name) for name in (*fields, "run_timeout")}
+        return self.moved(first.state, at, first.reason).model_copy(update=update)
+
     def again(self, at: datetime, job_name: str, failure: Reason) -> Self:
         """The record at its next attempt, after the job of this one failed."""
         failed = self.attempt.model_copy(update={"failure": failure})

@@ -88,6 +88,7 @@ class ListedSlot:
     slot: str
     holders: bool
     waiting: bool
+    etag: str
     last_modified: datetime
 
 
@@ -140,8 +141,13 @@ class Slots:
                 slot=file.removesuffix(".json"),
                 holders=blob.metadata.get("holders") != "0",
                 waiting=blob.metadata.get("waiting") != "0",
+                etag=blob.etag,
                 last_modified=blob.last_modified,
             )
+
+    def forget(self, listed: ListedSlot) -> None:
+        """Delete a slot that nobody holds or waits for, unless somebody changed it since."""
+        self._blobs.delete(_name(listed.trigger, listed.slot), etag=listed.etag)
 
     def queue(self, trigger: str, slot: str) -> Iterator[Entry]:
         """Those who wait, by number; some may not wait any more."""

@@ -8,7 +8,7 @@ from typing import Any
 from shared import expressions, filters
 from shared.definitions import TriggerDefinition
 from shared.events import HTTP, RUN, Event
-from shared.index import IndexedTrigger
+from shared.index import IndexedTrigger, Paused
 from shared.paths import PathPattern
 from shared.specs import Filter
 
@@ -29,6 +29,8 @@ class Match:
     captures: dict[str, str]
     #: What was asked and answered yes, in order.
     passed: tuple[str, ...] = ()
+    #: The trigger starts nothing for now.
+    paused: Paused | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Matcher:
             elif not answer:
                 return Near(definition, check, tuple(passed))
             passed.append(check)
-        return Match(definition, captures, tuple(passed))
+        return Match(definition, captures, tuple(passed), trigger.paused)
 
     def _candidates(self, event: Event) -> set[str]:
         return {

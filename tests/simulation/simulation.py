@@ -26,8 +26,10 @@ from shared.inputs import PipelineInput
 from shared.ledger import FUNCTION_TIMEOUT, Ledger
 from shared.orders import Orders
 from shared.published import Published, PublishedPipeline
+from shared.slots import Slots
 from shared.submission import Submission
 from shared.tick import Tick
+from shared.turns import Turns
 from tests.fakes import World
 from tests.simulation.fickle import (
     FickleBlobs,
@@ -49,6 +51,7 @@ class Parts:
 
     index: type[Index] = Index
     ledger: type[Ledger] = Ledger
+    turns: type[Turns] = Turns
     submission: type[Submission] = Submission
     dispatcher: type[Dispatcher] = Dispatcher
     tick: type[Tick] = Tick
@@ -267,12 +270,15 @@ class Simulation:
         index, ledger = self.parts.index(self.blobs), self.parts.ledger(self.blobs)
         history = History(self.blobs)
         computes = Computes(self.blobs, self.targets)
+        slots = Slots(self.blobs)
+        turns = self.parts.turns(index=index, ledger=ledger, slots=slots)
         submission = self.parts.submission(
             deployment=DEPLOYMENT,
             ledger=ledger,
             workspace=self.workspace,
             history=history,
             computes=computes,
+            turns=turns,
             chain=lambda event: dispatcher.handle(event),
             outcomes=self.outcomes,
         )
@@ -287,13 +293,16 @@ class Simulation:
             history=history,
             computes=computes,
             submission=submission,
+            turns=turns,
             monotonic=monotonic,
         )
         tick = self.parts.tick(
             index=index,
             ledger=ledger,
+            slots=slots,
             computes=computes,
             submission=submission,
+            dispatcher=dispatcher,
             monotonic=monotonic,
             shuffle=self.rng.shuffle,
         )

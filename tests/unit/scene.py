@@ -19,8 +19,10 @@ from shared.ledger import Kept, Ledger, Marker, Record
 from shared.orders import Orders
 from shared.outcomes import Outcomes
 from shared.published import Published, PublishedPipeline
+from shared.slots import Slots
 from shared.submission import Submission
 from shared.tick import Tick
+from shared.turns import Turns
 from tests.fakes import MemoryBlobs, MemoryTargets, MemoryWorkspace, World
 
 DEPLOYMENT = "test"
@@ -58,9 +60,13 @@ def trigger(
     path: str = "sales/{region}/{file}.csv",
     container: str = "landing",
     filters: dict[str, dict[str, str]] | None = None,
+    policies: dict[str, Any] | None = None,
     **action: Any,
 ) -> TriggerDefinition:
-    """A trigger that binds the upload to the input `data`, unless its action says otherwise."""
+    """A trigger that binds the upload to the input `data`, unless its action says otherwise.
+
+    Nothing bounds its runs unless policies are given.
+    """
     return TriggerDefinition.model_validate(
         {
             "name": name,
@@ -73,6 +79,7 @@ def trigger(
                 "inputs": {"data": "${{ event.data.url }}"},
                 **action,
             },
+            "policies": UNBOUNDED if policies is None else policies,
         }
     )
 
@@ -99,6 +106,10 @@ def indexed(*triggers: TriggerDefinition) -> dict[str, IndexedTrigger]:
         given.name: IndexedTrigger(definition=given, revision="r1", effective_from=World().now)
         for given in triggers
     }
+
+
+#: So that a run needs no place.
+UNBOUNDED = {"concurrency": {"limit": "unlimited"}, "max_runs_per_day": "unlimited"}
 
 
 class Killed(BaseException):
@@ -131,12 +142,15 @@ class Scene:
         self.ledger = Ledger(blobs)
         self.history = History(blobs)
         self.computes = Computes(blobs, self.targets)
+        self.slots = Slots(blobs)
+        self.turns = Turns(index=self.index, ledger=self.ledger, slots=self.slots)
         self.submission = Submission(
             deployment=DEPLOYMENT,
             ledger=self.ledger,
             workspace=self.workspace,
             history=self.history,
             computes=self.computes,
+            turns=self.turns,
             chain=lambda event: self.dispatcher.handle(event),
             outcomes=self.outcomes,
         )
@@ -153,13 +167,16 @@ class Scene:
             history=self.history,
             computes=self.computes,
             submission=self.submission,
+            turns=self.turns,
             monotonic=lambda: self.stopwatch,
         )
         self.tick = Tick(
             index=self.index,
             ledger=self.ledger,
+            slots=self.slots,
             computes=self.computes,
             submission=self.submission,
+            dispatcher=self.dispatcher,
             monotonic=lambda: self.stopwatch,
             shuffle=Random(1).shuffle,
         )
