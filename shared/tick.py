@@ -5,7 +5,7 @@ come to, the next tick does. One item's trouble is logged and does not stop the 
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -27,6 +27,8 @@ _AT_REST = timedelta(days=2)
 
 #: Says that a part's time is over.
 Until = Callable[[], bool]
+#: Seconds that a part may take, and what it does.
+Part = tuple[float, Callable[[Until], None]]
 
 
 class Tick:
@@ -43,6 +45,7 @@ class Tick:
         dispatcher: Dispatcher,
         monotonic: Callable[[], float],
         shuffle: Callable[[list[Marker]], None],
+        others: Mapping[str, Part] | None = None,
     ) -> None:
         self._index = index
         self._ledger = ledger
@@ -52,6 +55,8 @@ class Tick:
         self._dispatcher = dispatcher
         self._monotonic = monotonic
         self._shuffle = shuffle
+        #: Parts that other rooms do, by name.
+        self._others = others or {}
 
     def run(self) -> None:
         """Every part once, whatever becomes of the others.
@@ -62,9 +67,21 @@ class Tick:
         # First, so that what waits for one that has just come need not wait for the next tick.
         with _isolated("the computes"):
             self._computes.check()
-        self._part("the open runs", OPEN_BUDGET, lambda over: self._open(reading.at, over))
-        self._part("the slots", SLOTS_BUDGET, lambda over: self._promote(reading.at, over))
-        self._part("what was held", HELD_BUDGET, lambda over: self._go_on(reading.snapshot, over))
+        parts: dict[str, Part] = {
+            "the open runs": (OPEN_BUDGET, lambda over: self._open(reading.at, over)),
+            "the slots": (SLOTS_BUDGET, lambda over: self._promote(reading.at, over)),
+            "what was held": (HELD_BUDGET, lambda over: self._go_on(reading.snapshot, over)),
+            **self._others,
+        }
+        failed: list[SignalboxError] = []
+        for name, (seconds, work) in parts.items():
+            try:
+                self._part(name, seconds, work)
+            except SignalboxError as error:
+                log.warning("The tick could not look at %s: %s", name, error)
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
     def _part(self, name: str, seconds: float, work: Callable[[Until], None]) -> None:
         started = self._monotonic()
@@ -72,8 +89,7 @@ class Tick:
         def over() -> bool:
             return self._monotonic() - started > seconds
 
-        with _isolated(name):
-            work(over)
+        work(over)
         if over():
             log.warning("The tick's time for %s is over; the next one goes on", name)
 
