@@ -5,8 +5,9 @@ Pure: from a trigger's pattern and what an event says.
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from shared.paths import PathPattern
 
@@ -37,7 +38,9 @@ def of(group_by: Sequence[str], captures: Mapping[str, str], replay: str | None 
     return Group(values={name: captures[name] for name in group_by}, replay=replay)
 
 
-def folders(pattern: str, group_by: Collection[str]) -> list[PathPattern]:
+# Every event that may release a group asks again.
+@lru_cache(maxsize=1_000)
+def folders(pattern: str, group_by: tuple[str, ...]) -> list[PathPattern]:
     """The folders, on the way of a pattern, in which an event tells its group by where it is.
 
     Those below all literal ones that capture what is grouped by; none when that is in the last
@@ -50,10 +53,10 @@ def folders(pattern: str, group_by: Collection[str]) -> list[PathPattern]:
     return [folder for folder in found if folder.captures >= set(group_by)]
 
 
-def found_in(pattern: str, group_by: Collection[str], path: str) -> dict[str, str] | None:
+def found_in(pattern: str, group_by: Sequence[str], path: str) -> dict[str, str] | None:
     """What the folder of a path captures, when that tells the group; see `folders`."""
     folder = path.rpartition("/")[0]
-    for one in folders(pattern, group_by):
+    for one in folders(pattern, tuple(group_by)):
         captures = one.match(folder)
         if captures is not None:
             return captures

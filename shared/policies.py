@@ -74,7 +74,8 @@ class Retry(Part):
 class Batch(Part):
     """Many events for one run."""
 
-    #: Captures of the path: events with the same values belong together.
+    #: Captures of the path: events with the same values belong together. All events do when it is
+    #: left out.
     group_by: Annotated[tuple[Name, ...], Field(max_length=10)] = ()
     #: The group is complete when nothing came for so long.
     wait_after_last_change: Duration = timedelta(minutes=2)
@@ -94,6 +95,10 @@ class Batch(Part):
             raise ValueError("wait_after_last_change is negative")
         if self.max_wait > timedelta(days=7):
             raise ValueError("max_wait is longer than P7D")
+        if self.release_on == Filter():
+            raise ValueError("release_on asks for nothing, so every event would release its group")
+        if len({*self.group_by}) < len(self.group_by):
+            raise ValueError("group_by names a capture twice")
         return self
 
 
@@ -103,7 +108,7 @@ class Policies(Part):
     concurrency: Concurrency = Field(default_factory=Concurrency)
     #: What becomes of an event while as many runs as may be are under way: each waits for its
     #: turn (`buffer_all`), it starts nothing (`skip`), or, with a batch, the batch stays open
-    #: until the run before it has begun (`buffer_one`).
+    #: while one waits or is under way, and the next run takes everything (`buffer_one`).
     overlap: Literal["buffer_all", "skip", "buffer_one"] = "buffer_all"
     #: Runs that may begin within one day, UTC; what is beyond waits for the next.
     max_runs_per_day: Limit = 1000
@@ -122,6 +127,8 @@ class Policies(Part):
             raise ValueError("overlap buffer_one is for batches; use buffer_all or skip")
         if self.overlap == "skip" and self.batch is not None:
             raise ValueError("overlap skip would lose a whole batch; use buffer_all or buffer_one")
+        if self.overlap == "buffer_one" and not self.bounded:
+            raise ValueError("overlap buffer_one needs a concurrency.limit")
         if self.run_timeout is not None and self.run_timeout < timedelta(minutes=1):
             raise ValueError("run_timeout is shorter than PT1M")
         return self

@@ -90,8 +90,8 @@ def test_the_literal_way_counts(
 
 
 def test_captures_of_the_file_s_name_are_in_no_folder() -> None:
-    assert groups.folders("sales/{date}-{file}.csv", ["date"]) == []
-    assert [one.text for one in groups.folders(PATTERN, ["date"])] == [
+    assert groups.folders("sales/{date}-{file}.csv", ("date",)) == []
+    assert [one.text for one in groups.folders(PATTERN, ("date",))] == [
         "sales/{date}",
         "sales/{date}/{region}",
     ]
