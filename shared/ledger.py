@@ -133,6 +133,18 @@ class Transition(_Stored):
     at: AwareDatetime
 
 
+class Member(_Stored):
+    """What an event of a batched trigger brings along for its batch."""
+
+    #: The group's id; see `groups.Group`.
+    group: str
+    #: What its events have in common.
+    values: dict[str, str] = Field(default_factory=dict)
+    captures: dict[str, str] = Field(default_factory=dict)
+    #: It says that the group is complete, and is in no batch itself.
+    releases: bool = False
+
+
 class Record(_Stored):
     """One (trigger, key) and all that became of it."""
 
@@ -155,6 +167,8 @@ class Record(_Stored):
     #: Jobs that it may have in all, and how long each may take; its trigger's, when it was made.
     max_attempts: int = 1
     run_timeout: timedelta | None = None
+    #: Set for an event that a batch is to take, or took.
+    member: Member | None = None
     #: The events of a batch, by key.
     members: tuple[str, ...] = ()
     #: The batch that took this event, by key.
@@ -238,6 +252,11 @@ def run_key(
     """The key under which every delivery of one event meets; a replay has one of its own."""
     parts = [deployment, event.dedupe_key(by_message_id=by_message_id)]
     return _digest(*parts, *([replay] if replay else []))[:32]
+
+
+def batch_key(deployment: str, group: str, birth: str, number: int) -> str:
+    """The key under which everybody who makes one batch meets."""
+    return _digest(deployment, "batch", group, birth, str(number))[:32]
 
 
 def parse_run_id(text: str) -> tuple[str, str] | None:

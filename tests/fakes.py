@@ -4,7 +4,7 @@ Both share one `World`, whose `now` is the services' clock and whose `reach` eve
 through: there a simulation interleaves, crashes and fails them.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -126,6 +126,12 @@ class MemoryBlobs:
             del self.stored[name]
         self.world.after(f"delete {name}")
         return gone
+
+    def delete_all(self, names: Sequence[str]) -> None:
+        self.world.begin(f"delete_all {names[0] if names else ''}")
+        for name in names:
+            self.stored.pop(name, None)
+        self.world.after(f"delete_all {names[0] if names else ''}")
 
     def list(self, prefix: str, *, page: int | None = None) -> Iterator[Listed]:  # noqa: ARG002
         self.world.begin(f"list {prefix}")
