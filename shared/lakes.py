@@ -1,4 +1,4 @@
-"""The storage accounts that data is uploaded to, read only: what lies there now.
+"""The storage accounts that data is in: what lies there now, and what jobs are to read.
 
 The other room with a blob client; state is in `blob_state`.
 """
@@ -13,8 +13,13 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import AzureError, ResourceNotFoundError
-from azure.storage.blob import BlobProperties, BlobServiceClient, ExponentialRetry
+from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
+from azure.storage.blob import (
+    BlobProperties,
+    BlobServiceClient,
+    ContentSettings,
+    ExponentialRetry,
+)
 
 from shared.errors import NotFound, RequestInvalid, StorageUnavailable
 from shared.events import BLOB_CREATED, Event, blob_subject
@@ -24,6 +29,9 @@ _CONTAINER = re.compile(r"[a-z0-9$](?:-?[a-z0-9]){2,62}")
 
 #: Azure's limit for a blob's name.
 _PATH_LENGTH = 1024
+
+#: JSON, one value a line.
+_LINES = ContentSettings(content_type="application/x-ndjson")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +89,9 @@ class Lakes(Protocol):
     def list(self, account: str, container: str, prefix: str, limit: int) -> list[Upload]:
         """The first blobs whose path begins so, by name."""
 
+    def keep(self, account: str, container: str, path: str, data: bytes) -> None:
+        """Write a blob, unless there is one of that path: then it is that one."""
+
 
 class AzureLakes:
     """Lakes in Azure, through the public SDK."""
@@ -117,6 +128,17 @@ class AzureLakes:
                 if (upload := _upload(account, container, item)) is not None:
                     uploads.append(upload)
         return uploads
+
+    def keep(self, account: str, container: str, path: str, data: bytes) -> None:
+        _require_plain(account, container, path)
+        with _translated(account, container, "Storage Blob Data Contributor"):
+            client = self._client(account).get_blob_client(container, path)
+            try:
+                client.upload_blob(data, content_settings=_LINES)
+            except ResourceExistsError as error:
+                # 409 also means, for one, that the container is being deleted.
+                if getattr(error, "error_code", None) != "BlobAlreadyExists":
+                    raise
 
     def _client(self, account: str) -> BlobServiceClient:
         with self._lock:
@@ -175,8 +197,10 @@ def _require_container(error: ResourceNotFoundError) -> None:
 
 
 @contextmanager
-def _translated(account: str, container: str) -> Iterator[None]:
-    """The SDK's failures as ours."""
+def _translated(
+    account: str, container: str, role: str = "Storage Blob Data Reader"
+) -> Iterator[None]:
+    """The SDK's failures as ours; `role` is what allows it."""
     place = f"{account}/{container}"
     try:
         yield
@@ -186,9 +210,9 @@ def _translated(account: str, container: str) -> Iterator[None]:
             raise NotFound(f"Storage account {account} has no container {container!r}.") from error
         said = f"answered {status}" if status else "could not be reached"
         code = getattr(error, "error_code", None) or type(error).__name__
-        role = (
-            " Give this identity the role Storage Blob Data Reader there, and let its network in."
+        remedy = (
+            f" Give this identity the role {role} there, and let its network in."
             if status == 403
             else ""
         )
-        raise StorageUnavailable(f"Blob storage {said} for {place} ({code}).{role}") from error
+        raise StorageUnavailable(f"Blob storage {said} for {place} ({code}).{remedy}") from error

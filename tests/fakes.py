@@ -13,7 +13,7 @@ from shared.compute_definitions import ComputeDefinition
 from shared.compute_plans import Target
 from shared.errors import JobExists, SignalboxError
 from shared.lakes import Upload
-from shared.workspace import FailedStep, Job, JobBody, Step
+from shared.workspace import Datastore, FailedStep, Job, JobBody, Step
 
 
 @dataclass
@@ -196,6 +196,11 @@ class MemoryWorkspace:
         self.world.begin(f"steps {name}")
         return self.failures.get(name, [])
 
+    def datastore(self, name: str) -> Datastore:
+        self.world.begin(f"datastore {name}")
+        self.world.after(f"datastore {name}")
+        return Datastore(account="contosoml", container="azureml-blobstore")
+
     def end(self, name: str, status: str) -> None:
         """The job reaches a state by itself."""
         self.jobs[name] = Job(name=name, status=status, tags=self.jobs[name].tags)
@@ -240,7 +245,10 @@ class MemoryTargets:
 class MemoryLakes:
     """Users' containers in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World | None = None) -> None:
+        self.world = world or World()
+        #: What was written, by path.
+        self.written: dict[str, bytes] = {}
         self.uploads: list[Upload] = []
         #: Raised instead of an answer.
         self.trouble: Exception | None = None
@@ -262,3 +270,10 @@ class MemoryLakes:
             and upload.path.startswith(prefix)
         ]
         return sorted(there, key=lambda upload: upload.path)[:limit]
+
+    def keep(self, account: str, container: str, path: str, data: bytes) -> None:
+        self.world.begin(f"keep {path}")
+        if self.trouble is not None:
+            raise self.trouble
+        self.written.setdefault(f"{account}/{container}/{path}", data)
+        self.world.after(f"keep {path}")
