@@ -15,8 +15,7 @@ from datetime import datetime
 from functools import partial
 
 from shared import job_events, turns
-from shared.binding import Bound
-from shared.compute import Computes, Standing, computes_of
+from shared.compute import Computes
 from shared.definitions import MANUAL_TRIGGER, UNREADABLE_TRIGGER
 from shared.errors import (
     Conflict,
@@ -27,27 +26,22 @@ from shared.errors import (
 )
 from shared.events import Event
 from shared.history import History
-from shared.index import Index, Paused, Reading, Snapshot
+from shared.index import Index, Reading, Snapshot
 from shared.inputs import redacted
 from shared.ledger import (
-    Attempt,
     Kept,
     Ledger,
     Reason,
     Record,
     State,
     Transition,
-    job_name,
     run_key,
 )
+from shared.openings import Binding, Openings, first_in, place_of, policies_of, slot_of_order
 from shared.orders import Order, Orders
-from shared.policies import Policies
-from shared.published import PublishedPipeline
-from shared.slots import slot_of
-from shared.submission import Submission, compute_reason
+from shared.submission import Submission
 from shared.triggers import Match, Matcher, Near
-from shared.turns import Place, Turns
-from shared.workspace import JobBody
+from shared.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +50,6 @@ SUBMIT_BUDGET = 10.0
 
 #: Characters that are kept of what could not be read.
 _UNREADABLE_LENGTH = 2_000
-
-#: Characters that are kept of what a concurrency key comes to.
-_LABEL_LENGTH = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +64,6 @@ class Decision:
     duplicate: bool = False
     #: The check that said no.
     check: str | None = None
-
-
-#: The pipeline that an order would run, and its job or what stands in its way.
-Binding = tuple[PublishedPipeline | None, Bound | Reason]
 
 
 def in_turn(calls: Sequence[Callable[[], None]]) -> None:
@@ -109,7 +96,7 @@ class Dispatcher:
         self._orders = orders
         self._ledger = ledger
         self._history = history
-        self._computes = computes
+        self._openings = Openings(deployment=deployment, computes=computes)
         self._submission = submission
         self._turns = turns
         self._monotonic = monotonic
@@ -194,20 +181,22 @@ class Dispatcher:
             return
         record, indexed = kept.record, reading.snapshot.triggers.get(trigger)
         if indexed is None:
-            self._pass_over(kept, _reason("trigger_gone", f"There is no trigger {trigger} now."))
+            self._pass_over(
+                kept, Reason(code="trigger_gone", text=f"There is no trigger {trigger} now.")
+            )
             return
         verdict = self.matcher(reading.snapshot).judge(indexed, record.event)
         if isinstance(verdict, Near):
             text = f"Trigger {trigger} says no to it now: {verdict.check}"
-            self._pass_over(kept, _reason("no_match", text))
+            self._pass_over(kept, Reason(code="no_match", text=text))
             return
         order = self._orders.matched(record.event, verdict)
         if order.paused is not None:
             return
         binding = self._orders.bind(order, reading.snapshot)
-        slot = _slot(order, binding)
+        slot = slot_of_order(order, binding)
         at = self._ledger.mark_open(trigger, key, record.event, slot)
-        first = self._first(order, at, binding, reading.snapshot, slot)
+        first = self._openings.open(order, at, binding, reading.snapshot)
         if first.state is State.SUBMITTING and slot is not None:
             first = self._in_turn(first, order, binding, at)
         now = self._ledger.swap(kept, record.decided(first, at))
@@ -258,8 +247,11 @@ class Dispatcher:
             transitions=(Transition(state=State.SUBMITTING, at=now),),
         )
         kept = self._ledger.create(
-            _first_in(
-                record, State.DEAD_LETTER, now, _reason("event_invalid", _storable(redacted(why)))
+            first_in(
+                record,
+                State.DEAD_LETTER,
+                now,
+                Reason(code="event_invalid", text=_storable(redacted(why))),
             )
         )
         with self._left_to_tick(record.run_id):
@@ -342,13 +334,13 @@ class Dispatcher:
         self, order: Order, binding: Binding, snapshot: Snapshot
     ) -> tuple[Decision, Kept | None]:
         """Write down what was decided, before anything is done about it."""
-        slot = _slot(order, binding)
-        holds = order.paused is not None and _policies(order).while_paused == "hold"
+        slot = slot_of_order(order, binding)
+        holds = order.paused is not None and policies_of(order).while_paused == "hold"
         if holds:
             at = self._ledger.mark_held(order.trigger, order.key, order.event)
         else:
             at = self._ledger.mark_open(order.trigger, order.key, order.event, slot)
-        record = self._first(order, at, binding, snapshot, slot)
+        record = self._openings.open(order, at, binding, snapshot)
         if record.state is State.SUBMITTING and slot is not None:
             record = self._in_turn(record, order, binding, at)
         kept = self._ledger.create(record)
@@ -376,55 +368,9 @@ class Dispatcher:
         )
         return kept if record.state is State.SUBMITTING else None
 
-    def _first(
-        self, order: Order, at: datetime, binding: Binding, snapshot: Snapshot, slot: str | None
-    ) -> Record:
-        """The record in its first state, but for its turn: `held`, `skipped` or a dead letter, or
-        with a frozen job `submitting`, or `waiting_compute` while its compute is not there.
-        """
-        policies = _policies(order)
-        record = Record(
-            trigger=order.trigger,
-            key=order.key,
-            state=State.SUBMITTING,
-            event=order.event,
-            depth=order.depth,
-            replay_of=order.replay_of,
-            slot=slot,
-            max_attempts=policies.retry.max_attempts,
-            run_timeout=policies.run_timeout,
-            transitions=(Transition(state=State.SUBMITTING, at=at),),
-        )
-        if record.depth > order.max_depth:
-            text = (
-                f"{record.depth} runs came one after the other, each started by the end of the one "
-                f"before; policies.max_depth is {order.max_depth}."
-            )
-            return _first_in(record, State.DEAD_LETTER, at, _reason("depth_exceeded", text))
-        pipeline, bound = binding
-        if pipeline is not None:
-            record = record.model_copy(update={"pipeline": f"{pipeline.name}@{pipeline.version}"})
-        if order.paused is not None:
-            held = policies.while_paused == "hold"
-            state = State.HELD if held else State.SKIPPED
-            return _first_in(record, state, at, _paused(order.trigger, order.paused, held=held))
-        if isinstance(bound, Reason):
-            return _first_in(record, State.DEAD_LETTER, at, bound)
-        if bound.body is None:
-            return _first_in(record, State.DEAD_LETTER, at, _reason("input_missing", bound.text))
-        name = job_name(self._deployment, order.trigger, order.key, attempt=1)
-        attempt = Attempt(number=1, job_name=name, submitting_at=at)
-        record = record.model_copy(update={"body": bound.body, "attempts": (attempt,)})
-        standing = self._standing(bound.body, snapshot)
-        record = record.model_copy(update={"warnings": standing.drift})
-        if standing.waiting:
-            reason = compute_reason(standing.waiting)
-            return _first_in(record, State.WAITING_COMPUTE, at, reason)
-        return record
-
     def _in_turn(self, record: Record, order: Order, binding: Binding, at: datetime) -> Record:
         """A record that may begin, if it is its turn: else `queued` or, by policy, `skipped`."""
-        place = _place(order, record, binding)
+        place = place_of(order, record, binding)
         skips = place.policies.overlap == "skip" and place.own_limit is None
         turn = self._turns.take(place, record.key, at, wait=not skips)
         if skips and not turn.admitted:
@@ -437,13 +383,9 @@ class Dispatcher:
             about = {"action": "daily_limit", "trigger": record.trigger}
             log.warning("%s", turn.why.text, extra=about)
         if turn.number is None:
-            return _first_in(record, State.SKIPPED, at, turns.overlap_skipped(turn.why.text))
-        queued = _first_in(record, State.QUEUED, at, turn.why)
+            return first_in(record, State.SKIPPED, at, turns.overlap_skipped(turn.why.text))
+        queued = first_in(record, State.QUEUED, at, turn.why)
         return queued.model_copy(update={"number": turn.number})
-
-    def _standing(self, body: JobBody, snapshot: Snapshot) -> Standing:
-        """What is known of the job's computes. Those that nobody defined cost no request."""
-        return self._computes.look(computes_of(body) & snapshot.computes.keys())
 
     def _again(self, record: Record, reading: Reading) -> Order:
         """The order behind a record, as its trigger would give it today."""
@@ -506,53 +448,3 @@ def same_request(one: Event, other: Event) -> bool:
     """Whether two requests ask for the same; `true` is not 1."""
     texts = [json.dumps([event.via, event.data], sort_keys=True) for event in (one, other)]
     return texts[0] == texts[1]
-
-
-def _slot(order: Order, binding: Binding) -> str | None:
-    """The slot that a run takes; None when nothing bounds it, or there will be no run."""
-    _, bound = binding
-    if order.policies is None or isinstance(bound, Reason) or bound.body is None:
-        return None
-    if order.own_slot:
-        return order.own_slot[0]
-    return slot_of(bound.concurrency) if order.policies.bounded else None
-
-
-def _place(order: Order, record: Record, binding: Binding) -> Place:
-    _, bound = binding
-    assert isinstance(bound, Bound)
-    assert record.slot is not None
-    return Place(
-        trigger=order.trigger,
-        slot=record.slot,
-        label=(bound.concurrency or "")[:_LABEL_LENGTH],
-        policies=_policies(order),
-        own_limit=order.own_slot[1] if order.own_slot else None,
-    )
-
-
-def _policies(order: Order) -> Policies:
-    """What bounds an order's run; defaults, of which none counts, for one a client asked for."""
-    return order.policies or Policies()
-
-
-def _reason(code: str, text: str) -> Reason:
-    return Reason(code=code, text=text)
-
-
-def _paused(trigger: str, paused: Paused, *, held: bool) -> Reason:
-    note = f": {paused.note}" if paused.note else ""
-    then = "it goes on when it is resumed" if held else "policies.while_paused is drop"
-    at = paused.at.isoformat(timespec="seconds")
-    return _reason("paused", f"Trigger {trigger} is paused since {at}{note}; {then}.")
-
-
-def _first_in(record: Record, state: State, at: datetime, reason: Reason) -> Record:
-    """A record that begins in another state."""
-    return record.model_copy(
-        update={
-            "state": state,
-            "reason": reason,
-            "transitions": (Transition(state=state, at=at),),
-        }
-    )

@@ -1,5 +1,6 @@
 """What bounds a trigger's runs: how many at once and a day, in batches, again, for how long."""
 
+import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
@@ -18,11 +19,17 @@ from shared.specs import Filter, Name, Part
 _EXPRESSION_LENGTH = 600
 
 
+#: ISO 8601 without months and years, which are no fixed time.
+_DURATION = re.compile(
+    r"P(?:\d{1,4}W|(?:\d{1,6}D)?(?:T(?=\d)(?:\d{1,6}H)?(?:\d{1,6}M)?(?:\d{1,6}S)?)?)"
+)
+
+
 def _duration(value: Any) -> timedelta:
     # pydantic would also take a number of seconds, and clock times.
     if isinstance(value, timedelta):
         return value
-    if isinstance(value, str) and value.startswith("P"):
+    if isinstance(value, str) and _DURATION.fullmatch(value):
         try:
             return TypeAdapter(timedelta).validate_python(value)
         except ValueError:
@@ -30,7 +37,7 @@ def _duration(value: Any) -> timedelta:
     raise ValueError("is no duration; write it as ISO 8601 does: PT30S, PT5M, PT1H, P1D")
 
 
-#: ISO 8601, as in PT5M; months and years are no fixed time and are refused.
+#: ISO 8601, as in PT5M.
 Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),

@@ -267,7 +267,7 @@ class Submission:
             reason = Reason(code="compute_unavailable", text=text)
             self._close(kept, record.moved(State.DEAD_LETTER, kept.at, reason))
         else:
-            told = record.model_copy(update={"reason": compute_reason(standing.waiting)})
+            told = record.model_copy(update={"reason": turns.waiting_compute(standing.waiting)})
             if told != record:
                 self._ledger.swap(kept, told)
             self._computes.wake(names)
@@ -518,11 +518,6 @@ class Submission:
 
     def _find(self, kept: Kept) -> Job | None:
         return self._workspace.find(kept.record.attempt.job_name)
-
-
-def compute_reason(waiting: str) -> Reason:
-    """Why a run is in `waiting_compute`."""
-    return Reason(code="waiting_compute", text=waiting)
 
 
 def _about(record: Record, action: str) -> dict[str, object]:

@@ -341,6 +341,11 @@ def waiting_slot(text: str) -> Reason:
     return Reason(code="waiting_slot", text=text)
 
 
+def waiting_compute(text: str) -> Reason:
+    """Why a run is in `waiting_compute`."""
+    return Reason(code="waiting_compute", text=text)
+
+
 def overlap_skipped(text: str) -> Reason:
     """Why a run is `skipped`."""
     return Reason(code="overlap_skipped", text=f"{text} policies.overlap is skip.")
