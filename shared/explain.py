@@ -131,7 +131,7 @@ class Explain:
         if not NAME.fullmatch(name):
             raise _not_there(name, triggers)
         decided = self._runs.decisions(name, at, _DECISIONS)
-        markers = [*islice(self._ledger.open(name), _DECISIONS + 1)]
+        markers = [*islice(self._ledger.unfinished(name), _DECISIONS + 1)]
         if name not in {*triggers, *RESERVED} and not (decided.items or markers):
             raise _not_there(name, triggers)
         told, open_ones = Told(lines=[_introduction(name, triggers.get(name))]), 0
@@ -250,7 +250,8 @@ def _now(found: RunDetail) -> list[str]:
 def _introduction(name: str, indexed: IndexedTrigger | None) -> str:
     if indexed is not None:
         since, what = stamp(indexed.effective_from), wording.listening(indexed.definition)
-        return f"Trigger {name} {what}; it was first published {since}."
+        pause = f" It is paused {shown(indexed.paused.text)}." if indexed.paused else ""
+        return f"Trigger {name} {what}; it was first published {since}.{pause}"
     if name == MANUAL_TRIGGER:
         return f"Under {name} are the runs that clients asked for by name."
     if name == UNREADABLE_TRIGGER:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -29,6 +29,14 @@ class Paused(BaseModel):
     #: What becomes of its events meanwhile; None: as its policies say.
     while_paused: Literal["hold", "drop"] | None = None
 
+    @property
+    def text(self) -> str:
+        """Since when, by whom and why, within a sentence."""
+        who = "a holder of a key" if self.by == "key" else self.by
+        by = f" by {who}" if who else ""
+        note = f" ({self.note})" if self.note else ""
+        return f"since {self.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC{by}{note}"
+
 
 class IndexedTrigger(BaseModel):
     """A trigger as published."""
@@ -43,13 +51,6 @@ class IndexedTrigger(BaseModel):
     #: Storage time since which it waits for what it waits for; None: ever.
     spec_since: AwareDatetime | None = None
     paused: Paused | None = None
-
-    @property
-    def dropping(self) -> bool:
-        """Whether events are dropped now, as it is paused."""
-        if self.paused is None:
-            return False
-        return (self.paused.while_paused or self.definition.policies.while_paused) == "drop"
 
 
 class Snapshot(BaseModel):

@@ -5,6 +5,7 @@ do instead of reading everything. Markers are hints; decisions read records.
 """
 
 import hashlib
+import heapq
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -372,6 +373,15 @@ class Ledger:
         for blob in self._blobs.list(f"held/{trigger}/" if trigger else "held/"):
             yield _marker(blob)
 
+    def unfinished(self, trigger: str | None = None) -> Iterator[Marker]:
+        """What is open and what is held, each once, by name."""
+        last = None
+        for marker in heapq.merge(self.open(trigger), self.held(trigger), key=_order):
+            # What goes on from being held has both markers for a moment.
+            if _order(marker) != last:
+                last = _order(marker)
+                yield marker
+
     def marker(self, trigger: str, key: str) -> Marker | None:
         """The marker of one record, while it is open."""
         name = _marker_name(trigger, key)
@@ -389,6 +399,10 @@ def _marker(blob: Listed) -> Marker:
         about=blob.metadata.get("about", ""),
         slot=blob.metadata.get("slot"),
     )
+
+
+def _order(marker: Marker) -> str:
+    return f"{marker.trigger}/{marker.key}"
 
 
 def _next_check(hint: str | None, last_modified: datetime) -> datetime:

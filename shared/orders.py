@@ -67,14 +67,16 @@ class Orders:
 
     def matched(self, event: Event, match: Match) -> Order:
         """The run that a match asks for."""
-        trigger = match.trigger
+        trigger, policies = match.trigger, match.trigger.policies
+        if match.paused and match.paused.while_paused:
+            policies = policies.model_copy(update={"while_paused": match.paused.while_paused})
         return Order(
             trigger=trigger.name,
             key=self.key(trigger, event),
             event=event,
             action=trigger.action,
             captures=match.captures,
-            policies=trigger.policies,
+            policies=policies,
             paused=match.paused,
         )
 

@@ -18,7 +18,7 @@ from shared import compiler, definitions, lint
 from shared.compiler import CompiledPipeline
 from shared.compute import Computes
 from shared.compute_definitions import ComputeDefinition
-from shared.definitions import Definitions, TriggerDefinition
+from shared.definitions import Definitions, TriggerDefinition, TriggerFile
 from shared.errors import DefinitionsInvalid, Transient
 from shared.index import Index, IndexedTrigger, Snapshot
 from shared.published import Published, PublishedPipeline
@@ -199,6 +199,8 @@ class Publishing:
                         revision=revision,
                         # An edit must not cut off the uploads that are on their way.
                         effective_from=known.effective_from if known else at,
+                        spec_since=known.spec_since if known and _waits_alike(known, file) else at,
+                        paused=known.paused if known else None,
                     )
             return snapshot.model_copy(
                 update={"pipelines": pipelines, "triggers": indexed, "computes": computes}
@@ -206,6 +208,10 @@ class Publishing:
 
         self._index.change(change)
         return changes
+
+
+def _waits_alike(known: IndexedTrigger, file: TriggerFile) -> bool:
+    return known.definition.spec == file.trigger.spec
 
 
 def _named(found: Definitions) -> set[str]:

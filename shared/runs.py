@@ -284,7 +284,7 @@ class Runs:
         """What has a marker, by name."""
         if (after and after.phase == "over") or (wanted and wanted.final):
             return
-        for marker in self._ledger.open(trigger):
+        for marker in self._ledger.unfinished(trigger):
             name = f"{marker.trigger}/{marker.key}"
             if after is None or name > after.place:
                 yield _Candidate(_Position("open", name), partial(self._load_open, marker))

@@ -14,6 +14,7 @@ from shared.definitions import TriggerDefinition
 from shared.errors import NotFound
 from shared.explain import Explain
 from shared.lakes import Lakes, Upload
+from shared.pauses import Pauses
 from shared.previews import Previews
 from shared.runs import Runs
 from shared.settings import Settings, load
@@ -112,6 +113,7 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
         tick=scene.tick,
         publishing=nobody,
         index=scene.index,
+        pauses=Pauses(scene.index),
         ledger=scene.ledger,
         published=scene.published,
         computes=scene.computes,
