@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 _LONGEST_WAIT = 3600.0
 
 #: What is queued begins when its turn comes; it is looked at now and then all the same.
-_QUEUED_WAIT = timedelta(hours=1)
+_QUEUED_WAIT = timedelta(minutes=10)
 
 #: What the call under way is to submit yet, for runs that have ended meanwhile; None outside.
 _READY: ContextVar[list[Kept] | None] = ContextVar("ready", default=None)

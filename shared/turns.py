@@ -271,6 +271,8 @@ class Turns:
         record = kept.record
         assert record.slot is not None
         assert record.number is not None
+        # Before it begins: the tick had been told not to look for long.
+        self._ledger.check_again(record, kept.at)
         begun = self._ledger.swap(kept, record.begun(kept.at))
         if begun is not None:
             self._slots.leave(record.trigger, record.slot, record.number, record.key)
