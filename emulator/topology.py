@@ -203,7 +203,8 @@ class Addresses(_Frozen):
     #: plain http: identity endpoint and the control of the emulator
     control: int
     storage: int
-    functions: int
+    #: one for each instance of the function app
+    functions: tuple[int, ...]
     #: AMQP without TLS
     service_bus: int
 
@@ -212,8 +213,8 @@ class Addresses(_Frozen):
         return f"http://127.0.0.1:{self.control}"
 
     @property
-    def functions_url(self) -> str:
-        return f"http://127.0.0.1:{self.functions}"
+    def functions_urls(self) -> tuple[str, ...]:
+        return tuple(f"http://127.0.0.1:{port}" for port in self.functions)
 
     @property
     def service_bus_connection(self) -> str:

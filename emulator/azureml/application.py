@@ -83,7 +83,12 @@ def create_app(
         *compute_routes.routes(),
         *AssetRoutes(workspace, assets, registrar, storage).routes(),
         *JobRoutes(
-            workspace, jobs, runs, Submission(registrar, workspace, computes), executor
+            workspace,
+            jobs,
+            runs,
+            Submission(registrar, workspace, computes),
+            executor,
+            control.endings,
         ).routes(),
     ]
 

@@ -9,13 +9,16 @@ from starlette.routing import BaseRoute, Route
 
 from emulator.azureml.computes.failures import ComputeFailures
 from emulator.azureml.errors import ServiceError
+from emulator.azureml.jobs.endings import Endings
 
 
 class WorkspaceControl:
-    """`GET /graphs/{job}` shows a job as one flat graph; `/compute-failures` lets computes fail."""
+    """`GET /graphs/{job}` shows a job as one flat graph; `/compute-failures` lets computes fail;
+    `/endings` says how jobs end that are not executed."""
 
     def __init__(self) -> None:
         self.compute_failures = ComputeFailures()
+        self.endings = Endings()
         #: Set by the workspace: the graph of the job of that name. Raises ServiceError.
         self.graph: Callable[[str], dict[str, Any]] | None = None
 
@@ -23,6 +26,7 @@ class WorkspaceControl:
         return [
             Route("/graphs/{job}", self._show_graph, methods=["GET"]),
             *self.compute_failures.routes(),
+            *self.endings.routes(),
         ]
 
     async def _show_graph(self, request: Request) -> JSONResponse:
