@@ -9,20 +9,25 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from uuid import uuid4
 
 from azure.core.credentials import TokenCredential
 from azure.identity import DefaultAzureCredential
 
 from shared import settings
+from shared.batches import BUDGET as BATCHES_BUDGET
+from shared.batches import Batches
 from shared.blob_state import AzureBlobState
 from shared.compute import Computes
 from shared.dispatcher import Dispatcher, in_turn
 from shared.events import QUEUE, TOPIC
 from shared.explain import Explain
 from shared.history import History
+from shared.inbox import Inbox
 from shared.index import Index
 from shared.lakes import AzureLakes, Lakes
 from shared.ledger import Ledger
+from shared.manifests import Manifests
 from shared.orders import Orders
 from shared.outcomes import Outcomes, ServiceBusOutcomes
 from shared.pauses import Pauses
@@ -95,6 +100,20 @@ def build(environment: Mapping[str, str]) -> App:
         outcomes=_outcomes(found, credential),
     )
     orders = Orders(deployment=found.deployment, variables=found.variables, published=published)
+    lakes = AzureLakes(credential)
+    batches = Batches(
+        deployment=found.deployment,
+        index=index,
+        orders=orders,
+        ledger=ledger,
+        inbox=Inbox(blobs),
+        slots=slots,
+        manifests=Manifests(deployment=found.deployment, lakes=lakes, workspace=workspace),
+        begin=lambda order, binding, snapshot: dispatcher.begin(order, binding, snapshot),
+        submit=submission.submit,
+        new_id=lambda: uuid4().hex,
+        side_by_side=_side_by_side,
+    )
     dispatcher = Dispatcher(
         deployment=found.deployment,
         variables=found.variables,
@@ -105,6 +124,7 @@ def build(environment: Mapping[str, str]) -> App:
         computes=computes,
         submission=submission,
         turns=turns,
+        batches=batches,
         monotonic=time.monotonic,
         side_by_side=_side_by_side,
     )
@@ -117,8 +137,8 @@ def build(environment: Mapping[str, str]) -> App:
         dispatcher=dispatcher,
         monotonic=time.monotonic,
         shuffle=random.shuffle,
+        others={"the batches": (BATCHES_BUDGET, batches.seal_due)},
     )
-    lakes = AzureLakes(credential)
     runs = Runs(ledger=ledger, history=history, workspace=workspace, index=index)
     return App(
         settings=found,

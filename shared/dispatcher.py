@@ -15,6 +15,7 @@ from datetime import datetime
 from functools import partial
 
 from shared import job_events, turns
+from shared.batches import Batches
 from shared.compute import Computes
 from shared.definitions import MANUAL_TRIGGER, UNREADABLE_TRIGGER
 from shared.errors import (
@@ -24,7 +25,7 @@ from shared.errors import (
     SignalboxError,
     StorageUnavailable,
 )
-from shared.events import Event
+from shared.events import BATCH, Event
 from shared.history import History
 from shared.index import Index, Reading, Snapshot
 from shared.inputs import redacted
@@ -87,6 +88,7 @@ class Dispatcher:
         computes: Computes,
         submission: Submission,
         turns: Turns,
+        batches: Batches,
         monotonic: Callable[[], float],
         side_by_side: Callable[[Sequence[Callable[[], None]]], None] = in_turn,
     ) -> None:
@@ -99,6 +101,7 @@ class Dispatcher:
         self._openings = Openings(deployment=deployment, computes=computes)
         self._submission = submission
         self._turns = turns
+        self._batches = batches
         self._monotonic = monotonic
         #: Makes calls that do not need one another; raises what any of them raises.
         self._side_by_side = side_by_side
@@ -112,15 +115,19 @@ class Dispatcher:
         """
         started = self._monotonic()
         decided: list[tuple[Decision, Kept | None]] = []
+        reading: Reading | None = None
         for event in events:
             if only is None and job_events.is_ours(event):
                 self._look(event)
             else:
-                decided += self._decide(event, self._index.read(), only)
-        for _, kept in decided:
+                # Once: a body of many events is decided by what was published when it came.
+                reading = reading or self._index.read()
+                decided += self._decide(event, reading, only)
+        for decision, kept in decided:
             if self._monotonic() - started > SUBMIT_BUDGET:
                 break
             self._submit(kept)
+            self._release(decision)
         return [decision for decision, _ in decided]
 
     def run(self, event: Event) -> Decision:
@@ -147,6 +154,13 @@ class Dispatcher:
             _require_same(decision.record.event, event)
         self._submit(kept)
         return decision
+
+    def begin(self, order: Order, binding: Binding, snapshot: Snapshot) -> Kept | None:
+        """Write down the run of a batch, unless it is; the record if it is to be submitted now.
+
+        Raises StorageUnavailable.
+        """
+        return self._ordered(order, binding, snapshot)[1]
 
     def retry(self, trigger: str, key: str) -> Decision:
         """Run once more what failed, was canceled or is a dead letter, with what is published now.
@@ -177,6 +191,8 @@ class Dispatcher:
         """
         kept, reading = self._ledger.read(trigger, key), self._index.read()
         if kept is None or kept.record.state is not State.HELD:
+            if kept is not None:
+                self._batches.enter(kept.record)
             self._ledger.unhold(trigger, key)
             return
         record, indexed = kept.record, reading.snapshot.triggers.get(trigger)
@@ -185,14 +201,21 @@ class Dispatcher:
                 kept, Reason(code="trigger_gone", text=f"There is no trigger {trigger} now.")
             )
             return
-        verdict = self.matcher(reading.snapshot).judge(indexed, record.event)
-        if isinstance(verdict, Near):
-            text = f"Trigger {trigger} says no to it now: {verdict.check}"
-            self._pass_over(kept, Reason(code="no_match", text=text))
+        if indexed.paused is not None:
             return
-        order = self._orders.matched(record.event, verdict)
-        if order.paused is not None:
-            return
+        if record.event.via.startswith(BATCH):
+            order = self._orders.batch(indexed, key, record.event, record.members)
+        else:
+            verdict = self.matcher(reading.snapshot).judge(indexed, record.event)
+            if isinstance(verdict, Near):
+                text = f"Trigger {trigger} says no to it now: {verdict.check}"
+                self._pass_over(kept, Reason(code="no_match", text=text))
+                return
+            if indexed.definition.policies.batch is not None:
+                self._batches.adopt(kept, verdict)
+                self._ledger.unhold(trigger, key)
+                return
+            order = self._orders.matched(record.event, verdict)
         binding = self._orders.bind(order, reading.snapshot)
         slot = slot_of_order(order, binding)
         at = self._ledger.mark_open(trigger, key, record.event, slot)
@@ -281,10 +304,7 @@ class Dispatcher:
         for verdict in verdicts:
             name = verdict.trigger.name
             if isinstance(verdict, Match):
-                order = self._orders.matched(event, verdict)
-                decided[name] = self._ordered(
-                    order, self._orders.bind(order, reading.snapshot), reading.snapshot
-                )
+                decided[name] = self._matched(event, verdict, reading)
             else:
                 decided[name] = Decision(trigger=name, check=verdict.check), None
                 refusals.append(verdict)
@@ -297,6 +317,29 @@ class Dispatcher:
                 extra={"action": "event_unmatched", **_about(event)},
             )
         return list(decided.values())
+
+    def _matched(
+        self, event: Event, match: Match, reading: Reading
+    ) -> tuple[Decision, Kept | None]:
+        """Write down that an event starts a run, or waits for others that it shares one with."""
+        order = self._orders.matched(event, match)
+        drops = order.paused is not None and policies_of(order).while_paused == "drop"
+        if match.trigger.policies.batch is None or drops:
+            binding = self._orders.bind(order, reading.snapshot)
+            return self._ordered(order, binding, reading.snapshot)
+        record, known = self._batches.accept(event, match, reading.at)
+        if record.member is None:
+            # From before the trigger had batches.
+            found = self._repeat(order.trigger, order.key)
+            return Decision(trigger=order.trigger, record=found, duplicate=True), None
+        if not known:
+            log.info(
+                "%s waits for a batch of trigger %s",
+                redacted(event.title),
+                record.trigger,
+                extra={"action": "event_waits", "trigger": record.trigger, **_about(event)},
+            )
+        return Decision(trigger=order.trigger, record=record, duplicate=known), None
 
     def _verdicts(
         self, event: Event, snapshot: Snapshot, only: str | None
@@ -324,6 +367,13 @@ class Dispatcher:
         if run := job_events.ended_run(event, self._deployment):
             with self._left_to_tick(".".join(run)):
                 self._submission.resume(*run)
+
+    def _release(self, decision: Decision) -> None:
+        """An event says that its group is complete: its batch does not wait for the tick."""
+        record = decision.record
+        if record and record.member and record.member.releases:
+            with self._left_to_tick(record.run_id):
+                self._batches.seal(record.trigger, record.member.group)
 
     def _submit(self, kept: Kept | None) -> None:
         if kept is not None:
@@ -398,6 +448,9 @@ class Dispatcher:
         trigger = reading.snapshot.triggers.get(record.trigger)
         if trigger is None:
             raise Conflict(f"There is no trigger {record.trigger!r} any more.")
+        if record.event.via.startswith(BATCH):
+            batch = self._orders.batch(trigger, record.key, record.event, record.members)
+            return self._orders.again(record, batch)
         verdict = self.matcher(reading.snapshot).judge(trigger, record.event)
         if isinstance(verdict, Near):
             raise Conflict(f"Trigger {record.trigger} says no to it now: {verdict.check}")

@@ -144,6 +144,8 @@ class Member(_Stored):
     captures: dict[str, str] = Field(default_factory=dict)
     #: It says that the group is complete, and is in no batch itself.
     releases: bool = False
+    #: When its batch is due at the latest, storage time.
+    until: AwareDatetime | None = None
 
 
 class Record(_Stored):

@@ -39,6 +39,7 @@ class Openings:
             event=order.event,
             depth=order.depth,
             replay_of=order.replay_of,
+            members=order.members,
             slot=slot_of_order(order, binding),
             max_attempts=policies.retry.max_attempts,
             run_timeout=policies.run_timeout,

@@ -14,7 +14,7 @@ from shared.binding import Bound, Origin
 from shared.definitions import MANUAL_TRIGGER, Action, TriggerDefinition
 from shared.errors import ExpressionInvalid, listed
 from shared.events import MANUAL, RUN, Event
-from shared.index import Paused, Snapshot
+from shared.index import IndexedTrigger, Paused, Snapshot
 from shared.inputs import redacted
 from shared.ledger import Reason, Record, run_key
 from shared.policies import Policies
@@ -39,6 +39,8 @@ class Order:
     own_slot: tuple[str, int] | None = None
     #: The run that this one tries again.
     replay_of: str | None = None
+    #: The events of a batch, by key.
+    members: tuple[str, ...] = ()
 
     @property
     def run_id(self) -> str:
@@ -78,6 +80,28 @@ class Orders:
             captures=match.captures,
             policies=policies,
             paused=match.paused,
+        )
+
+    def batch(
+        self, trigger: IndexedTrigger, key: str, event: Event, members: tuple[str, ...]
+    ) -> Order:
+        """The run of a batch; the event says what its members have in common."""
+        return Order(
+            trigger=trigger.definition.name,
+            key=key,
+            event=event,
+            action=trigger.definition.action,
+            captures={},
+            policies=trigger.definition.policies,
+            paused=trigger.paused,
+            members=members,
+        )
+
+    def left_over(self, trigger: str, key: str, event: Event, members: tuple[str, ...]) -> Order:
+        """What stands for the run of a batch whose trigger makes none any more."""
+        action = Action.model_construct(pipeline="")
+        return Order(
+            trigger=trigger, key=key, event=event, action=action, captures={}, members=members
         )
 
     def key(self, trigger: TriggerDefinition, event: Event) -> str:

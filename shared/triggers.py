@@ -7,7 +7,7 @@ from typing import Any
 
 from shared import expressions, filters, groups
 from shared.definitions import TriggerDefinition
-from shared.events import HTTP, RUN, Event
+from shared.events import BATCH, HTTP, RUN, Event
 from shared.index import IndexedTrigger, Paused
 from shared.paths import PathPattern
 from shared.specs import Filter
@@ -152,6 +152,12 @@ def roots(
     event: Event, captures: Mapping[str, str], variables: Mapping[str, str]
 ) -> dict[str, Any]:
     """What expressions find at their root."""
+    if event.via.startswith(BATCH):
+        return {
+            "group": dict(event.data["group"]),
+            "manifest": event.data["manifest"],
+            "settings": dict(variables),
+        }
     return {
         "event": event.content,
         "captures": dict(captures),

@@ -11,7 +11,7 @@ from shared.compute_definitions import ComputeDefinition
 from shared.compute_plans import Target
 from shared.errors import JobExists, JobRejected, MessagingUnavailable, WorkspaceUnavailable
 from shared.events import Event
-from shared.workspace import FailedStep, Job, JobBody, Step
+from shared.workspace import Datastore, FailedStep, Job, JobBody, Step
 from tests.fakes import MemoryBlobs, World
 
 #: A request on its way may take effect this much later; GRACE must cover it.
@@ -143,6 +143,10 @@ class FickleWorkspace:
     def failed_steps(self, name: str) -> list[FailedStep]:
         self.world.begin(f"steps {name}")
         return [FailedStep(step="train", job=f"{name}-train", log_tail="no convergence")]
+
+    def datastore(self, name: str) -> Datastore:
+        self.world.begin(f"datastore {name}")
+        return Datastore(account="contosoml", container="azureml-blobstore")
 
     def set_status(self, name: str, status: str) -> None:
         job = self.jobs[name]

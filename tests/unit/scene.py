@@ -7,15 +7,18 @@ from random import Random
 from typing import Any
 from urllib.parse import quote
 
-from shared import envelopes, events
+from shared import batches, envelopes, events
+from shared.batches import Batches
 from shared.blob_state import BlobState
 from shared.compute import Computes
 from shared.definitions import TriggerDefinition
-from shared.dispatcher import Dispatcher
+from shared.dispatcher import Dispatcher, in_turn
 from shared.events import Event
 from shared.history import History
+from shared.inbox import Inbox
 from shared.index import Index, IndexedTrigger, Snapshot
 from shared.ledger import Kept, Ledger, Marker, Record
+from shared.manifests import Manifests
 from shared.orders import Orders
 from shared.outcomes import Outcomes
 from shared.published import Published, PublishedPipeline
@@ -23,7 +26,7 @@ from shared.slots import Slots
 from shared.submission import Submission
 from shared.tick import Tick
 from shared.turns import Turns
-from tests.fakes import MemoryBlobs, MemoryTargets, MemoryWorkspace, World
+from tests.fakes import MemoryBlobs, MemoryLakes, MemoryTargets, MemoryWorkspace, World
 
 DEPLOYMENT = "test"
 TRIGGER = "on-upload"
@@ -132,6 +135,8 @@ class Scene:
         self.targets = MemoryTargets(self.world)
         self.workspace = workspace or MemoryWorkspace(self.world)
         self.workspace.world = self.world
+        self.lakes = MemoryLakes(self.world)
+        self.ids = Random(7)
         #: What the process' own stopwatch shows, in seconds.
         self.stopwatch = 0.0
         self.variables = {"stage": "dev"}
@@ -158,6 +163,20 @@ class Scene:
         self.orders = Orders(
             deployment=DEPLOYMENT, variables=self.variables, published=self.published
         )
+        self.inbox = Inbox(blobs)
+        self.batches = Batches(
+            deployment=DEPLOYMENT,
+            index=self.index,
+            orders=self.orders,
+            ledger=self.ledger,
+            inbox=self.inbox,
+            slots=self.slots,
+            manifests=Manifests(deployment=DEPLOYMENT, lakes=self.lakes, workspace=self.workspace),
+            begin=lambda order, binding, snapshot: self.dispatcher.begin(order, binding, snapshot),
+            submit=self.submission.submit,
+            new_id=lambda: f"{self.ids.getrandbits(64):016x}",
+            side_by_side=in_turn,
+        )
         self.dispatcher = Dispatcher(
             deployment=DEPLOYMENT,
             variables=self.variables,
@@ -168,6 +187,7 @@ class Scene:
             computes=self.computes,
             submission=self.submission,
             turns=self.turns,
+            batches=self.batches,
             monotonic=lambda: self.stopwatch,
         )
         self.tick = Tick(
@@ -179,6 +199,7 @@ class Scene:
             dispatcher=self.dispatcher,
             monotonic=lambda: self.stopwatch,
             shuffle=Random(1).shuffle,
+            others={"the batches": (batches.BUDGET, self.batches.seal_due)},
         )
 
     def publish(self, *triggers: TriggerDefinition, pipelines: Any = None) -> None:

@@ -30,6 +30,8 @@ NOTHING = [
     "list open/",
     "list slots/",
     "list held/",
+    "get_if_changed index.json",
+    "list inbox/",
 ]
 
 
