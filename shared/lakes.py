@@ -5,7 +5,7 @@ The other room with a blob client; state is in `blob_state`.
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,6 +49,8 @@ class Upload:
     last_modified: datetime
     content_type: str = "application/octet-stream"
     blob_type: str = "BlockBlob"
+    #: Storage time since which there is a blob of that path; None when the service does not tell.
+    created: datetime | None = None
 
     @property
     def url(self) -> str:
@@ -76,6 +78,15 @@ class Upload:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class UploadPage:
+    """Some blobs of a listing, and where it goes on."""
+
+    uploads: Sequence[Upload]
+    #: Hand it back for what follows; None when nothing does.
+    marker: str | None
+
+
 class Lakes(Protocol):
     """Looks at uploads where they are.
 
@@ -89,6 +100,9 @@ class Lakes(Protocol):
     def list(self, account: str, container: str, prefix: str, limit: int) -> list[Upload]:
         """The first blobs whose path begins so, by name."""
 
+    def page(self, account: str, container: str, prefix: str, marker: str | None) -> UploadPage:
+        """Blobs whose path begins so, those behind a page's marker; a page may be empty."""
+
     def keep(self, account: str, container: str, path: str, data: bytes) -> None:
         """Write a blob, unless there is one of that path: then it is that one."""
 
@@ -96,8 +110,10 @@ class Lakes(Protocol):
 class AzureLakes:
     """Lakes in Azure, through the public SDK."""
 
-    def __init__(self, credential: TokenCredential) -> None:
+    def __init__(self, credential: TokenCredential, *, page: int = 1_000) -> None:
         self._credential = credential
+        #: Blobs of one page.
+        self._page = page
         self._lock = threading.Lock()
         #: By account.
         self._clients: dict[str, BlobServiceClient] = {}
@@ -128,6 +144,25 @@ class AzureLakes:
                 if (upload := _upload(account, container, item)) is not None:
                     uploads.append(upload)
         return uploads
+
+    def page(self, account: str, container: str, prefix: str, marker: str | None) -> UploadPage:
+        _require_plain(account, container, prefix)
+        with _translated(account, container):
+            # What the SDK declares is a plain iterator.
+            pages: Any = (
+                self._client(account)
+                .get_container_client(container)
+                .list_blobs(
+                    name_starts_with=prefix, include=["metadata"], results_per_page=self._page
+                )
+                .by_page(continuation_token=marker)
+            )
+            found = [_upload(account, container, item) for item in next(pages, ())]
+            return UploadPage(
+                uploads=[upload for upload in found if upload is not None],
+                # The service's own words for "nothing" are an empty text.
+                marker=pages.continuation_token or None,
+            )
 
     def keep(self, account: str, container: str, path: str, data: bytes) -> None:
         _require_plain(account, container, path)
@@ -170,6 +205,7 @@ def _upload(account: str, container: str, found: BlobProperties) -> Upload | Non
         last_modified=found.last_modified,
         content_type=settings.content_type or "application/octet-stream",
         blob_type=str(getattr(found.blob_type, "value", found.blob_type)),
+        created=found.creation_time,
     )
 
 

@@ -321,7 +321,10 @@ class Ledger:
     def create(self, record: Record) -> Kept | None:
         """None when the event has its record already."""
         written = self._blobs.create(
-            _record_name(record.trigger, record.key), _bytes(record), tags=_tags(record)
+            _record_name(record.trigger, record.key),
+            _bytes(record),
+            tags=_tags(record),
+            metadata={"about": record.event.about},
         )
         return Kept(record=record, etag=written.etag, at=written.at) if written else None
 
@@ -344,6 +347,7 @@ class Ledger:
             _bytes(record),
             etag=kept.etag,
             tags=_tags(record),
+            metadata={"about": record.event.about},
         )
         return Kept(record=record, etag=written.etag, at=written.at) if written else None
 
@@ -383,6 +387,12 @@ class Ledger:
             if _order(marker) != last:
                 last = _order(marker)
                 yield marker
+
+    def subjects(self, trigger: str) -> Iterator[str]:
+        """What the events of all records of a trigger are about, as listed; see `Event.about`."""
+        for blob in self._blobs.list(f"ledger/{trigger}/"):
+            if about := blob.metadata.get("about"):
+                yield about
 
     def marker(self, trigger: str, key: str) -> Marker | None:
         """The marker of one record, while it is open."""

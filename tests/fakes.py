@@ -4,6 +4,7 @@ Both share one `World`, whose `now` is the services' clock and whose `reach` eve
 through: there a simulation interleaves, crashes and fails them.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from shared.blob_state import Blob, Listed, Unchanged, Written
 from shared.compute_definitions import ComputeDefinition
 from shared.compute_plans import Target
 from shared.errors import JobExists, SignalboxError
-from shared.lakes import Upload
+from shared.lakes import Upload, UploadPage
 from shared.workspace import Datastore, FailedStep, Job, JobBody, Step
 
 
@@ -254,6 +255,7 @@ class MemoryLakes:
         self.trouble: Exception | None = None
         #: What was looked at, for those who count.
         self.looks: list[str] = []
+        self.page_size = 1_000
 
     def find(self, account: str, container: str, path: str) -> Upload | None:
         found = self.list(account, container, path, 1_000)
@@ -277,3 +279,15 @@ class MemoryLakes:
             raise self.trouble
         self.written.setdefault(f"{account}/{container}/{path}", data)
         self.world.after(f"keep {path}")
+
+    def page(self, account: str, container: str, prefix: str, marker: str | None) -> UploadPage:
+        """Pages of `page_size` by name; a marker is the name that the page before ended with."""
+        rest = [
+            upload
+            for upload in self.list(account, container, prefix, sys.maxsize)
+            if marker is None or upload.path > marker
+        ]
+        page = rest[: self.page_size]
+        return UploadPage(
+            uploads=page, marker=page[-1].path if len(rest) > self.page_size else None
+        )

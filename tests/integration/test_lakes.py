@@ -160,3 +160,24 @@ def test_who_may_not_write_is_told_of_the_role(lakes: AzureLakes) -> None:
 def test_an_account_that_is_not_there_is_told(lakes: AzureLakes) -> None:
     with pytest.raises(StorageUnavailable, match="nosuchlake/landing"):
         lakes.find("nosuchlake", CONTAINER, "a")
+
+
+def test_a_listing_is_told_page_by_page_and_goes_on_from_its_marker(
+    landing: ContainerClient,
+) -> None:
+    names = [f"paged/{name}.csv" for name in ("a", "b ä", "c#%41", "d", "e")]
+    for name in names:
+        landing.upload_blob(name, b"1", overwrite=True)
+    found, marker, pages = list[str](), None, 0
+    while pages == 0 or marker is not None:
+        # Another process goes on.
+        page = AzureLakes(DefaultAzureCredential(), page=2).page(
+            ACCOUNT, CONTAINER, "paged/", marker
+        )
+        assert len(page.uploads) <= 2
+        assert all(upload.created is not None for upload in page.uploads)
+        found += [upload.path for upload in page.uploads]
+        marker, pages = page.marker, pages + 1
+
+    assert found == names
+    assert pages == 3
