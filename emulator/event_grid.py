@@ -31,7 +31,6 @@ from emulator.topology import EventSubscription, FunctionDestination, QueueDesti
 
 log = logging.getLogger(__name__)
 
-BACK_OFF = (1.0, 2.0, 5.0, 10.0, 30.0)
 MOST_ATTEMPTS = 30
 #: seconds a function has to answer
 ANSWER_TIMEOUT = 30.0
@@ -87,7 +86,7 @@ class EventGrid:
         instances: Instances,
         key: str | None,
         queues: QueueSender,
-        back_off: Sequence[float] = BACK_OFF,
+        back_off: Sequence[float] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._subscriptions = [
@@ -99,7 +98,7 @@ class EventGrid:
         self._queues = queues
         #: functions that the app was found not to have, told once
         self._absent: set[str] = set()
-        self._back_off = back_off
+        self._back_off = tuple(back_off or topology.event_pauses)
         self._instances = instances
         self._key = key
         self._http = httpx.AsyncClient(

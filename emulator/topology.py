@@ -149,6 +149,8 @@ class Topology(_Frozen):
             optional=True,
         ),
     )
+    #: seconds between Event Grid's attempts to deliver, the last for ever; Azure's are longer
+    event_pauses: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 30.0)
     service_bus: Namespace = Namespace(
         queues=(Queue(name="signalbox-events"),),
         topics=(
