@@ -3,13 +3,15 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH):$(CURDIR)/.node/bin
 export PYTHONWARNINGS := ignore::SyntaxWarning
 
-.PHONY: help demo run test unit lint bench format setup lock
+.PHONY: help demo run test unit lint faults soak bench format setup lock
 
 help:
 	@echo "make demo    start a local Azure, publish the example, upload data, follow the run"
 	@echo "make run     the same local Azure, left running until Ctrl-C"
 	@echo "make test    everything CI checks"
 	@echo "make unit    the fast part of the tests"
+	@echo "make faults  what goes wrong, for ten minutes: every promise is kept"
+	@echo "make soak    a storm on real processes for MINUTES (30), and its books"
 	@echo "make bench   what things cost, beside what they are compared with"
 	@echo "make format  format the code"
 	@echo "make lock    compile requirements*.txt from pyproject.toml"
@@ -31,6 +33,14 @@ lint: setup
 	ruff format --check .
 	lint-imports --no-logo
 	mypy
+
+faults: setup
+	@python -m tests.faults --minutes 3
+
+MINUTES = 30
+
+soak: setup
+	@python -m tests.faults --minutes $(MINUTES)
 
 bench: setup
 	@python -m tests.benchmarks

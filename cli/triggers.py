@@ -1,4 +1,4 @@
-"""`signalbox triggers`: which there are, what they would do, and handing one an event."""
+"""`signalbox triggers`: which there are, what they would do, pausing one, handing one an event."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from cli.text import Json, about, reason_of, when
 
 @click.group(cls=NounGroup)
 def triggers() -> None:
-    """List triggers; show, test one, or send it an event. Without a command: list."""
+    """List triggers; show, test, pause one, or send it an event. Without a command: list."""
 
 
 @triggers.command("list")
@@ -42,6 +42,7 @@ def list_triggers(
         [[item.get(name) for name in names] for item in items],
     )
     for item in items:
+        _show_pause(output, item)
         _show_problems(output, item)
     say_more(answer)
 
@@ -65,12 +66,48 @@ def show(surroundings: Surroundings, name: str, as_json: bool) -> None:
             "pipeline": trigger.get("pipeline"),
             "since": when(trigger.get("effective_from")),
             "revision": trigger.get("revision"),
+            "paused": _pause(trigger),
         }
     )
     output.heading("definition")
     definition = trigger.get("definition")
     output.lines(yaml.safe_dump(definition, sort_keys=False, allow_unicode=True), indent=2)
     _show_problems(output, trigger)
+
+
+@triggers.command()
+@click.argument("name")
+@click.option("--note", required=True, metavar="TEXT", help="Why, for whoever asks.")
+@click.option(
+    "--while-paused",
+    type=click.Choice(["hold", "drop"]),
+    help="What becomes of its events meanwhile, instead of what its policies say.",
+)
+@as_json
+@pass_surroundings
+def pause(
+    surroundings: Surroundings, name: str, note: str, while_paused: str | None, as_json: bool
+) -> None:
+    """Let nothing new begin for the trigger NAME until it is resumed."""
+    body = {"note": note, **({"while_paused": while_paused} if while_paused else {})}
+    trigger = surroundings.api().post("triggers", name, "pause", json=body)
+    if as_json:
+        print_json(trigger)
+    else:
+        _show_pause(Output(), trigger)
+
+
+@triggers.command()
+@click.argument("name")
+@as_json
+@pass_surroundings
+def resume(surroundings: Surroundings, name: str, as_json: bool) -> None:
+    """Let the trigger NAME go on; what was held is taken up within a minute."""
+    trigger = surroundings.api().post("triggers", name, "resume")
+    if as_json:
+        print_json(trigger)
+    else:
+        Output().line(f"{trigger.get('name')} goes on")
 
 
 @triggers.command()
@@ -152,6 +189,22 @@ def _event(name: str) -> Json:
     if not isinstance(found, dict):
         raise CommandFailed(f"{name}: one event is a JSON object", WRONG)
     return found
+
+
+def _pause(trigger: Json) -> str | None:
+    """Since when it is paused, and why; None when it is not."""
+    paused = trigger.get("paused")
+    if not isinstance(paused, dict):
+        return None
+    events = {"hold": "events are held", "drop": "events are dropped"}
+    meanwhile = events.get(str(paused.get("while_paused")))
+    said = [f"since {when(paused.get('at'))}", f"by {paused.get('by')}", meanwhile]
+    return f"{', '.join(text for text in said if text)}: {paused.get('note')}"
+
+
+def _show_pause(output: Output, trigger: Json) -> None:
+    if (paused := _pause(trigger)) is not None:
+        output.line(f"! {trigger.get('name')} is paused {paused}")
 
 
 def _show_problems(output: Output, trigger: Json) -> None:

@@ -25,12 +25,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from emulator.functions_host.webhooks import EVENT_GRID, UNKNOWN_FUNCTION
+from emulator.instances import Instances
 from emulator.queue_sender import QueueSender
 from emulator.topology import EventSubscription, FunctionDestination, QueueDestination, Topology
 
 log = logging.getLogger(__name__)
 
-BACK_OFF = (1.0, 2.0, 5.0, 10.0, 30.0)
 MOST_ATTEMPTS = 30
 #: seconds a function has to answer
 ANSWER_TIMEOUT = 30.0
@@ -83,10 +83,10 @@ class EventGrid:
         self,
         topology: Topology,
         *,
-        functions_url: str,
+        instances: Instances,
         key: str | None,
         queues: QueueSender,
-        back_off: Sequence[float] = BACK_OFF,
+        back_off: Sequence[float] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._subscriptions = [
@@ -98,8 +98,8 @@ class EventGrid:
         self._queues = queues
         #: functions that the app was found not to have, told once
         self._absent: set[str] = set()
-        self._back_off = back_off
-        self._endpoint = functions_url + EVENT_GRID
+        self._back_off = tuple(back_off or topology.event_pauses)
+        self._instances = instances
         self._key = key
         self._http = httpx.AsyncClient(
             transport=transport,
@@ -196,11 +196,13 @@ class EventGrid:
 
     async def _call(self, function: str, delivery: Delivery) -> tuple[int, str]:
         try:
-            answer = await self._http.post(
-                self._endpoint,
-                params={"functionName": function, "code": self._key or ""},
-                json=[delivery.event],
-                headers=delivery.headers,
+            answer = await self._instances.send(
+                lambda url: self._http.post(
+                    f"{url}{EVENT_GRID}",
+                    params={"functionName": function, "code": self._key or ""},
+                    json=[delivery.event],
+                    headers=delivery.headers,
+                )
             )
         except httpx.HTTPError as error:
             return 0, f"{type(error).__name__} {error}".strip()

@@ -9,6 +9,10 @@ import logging
 import socket
 from collections.abc import Callable
 
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
 from emulator.topology import ARM_HOST, BLOB_SUFFIX, LOGIN_HOST, Addresses, Topology
 
 log = logging.getLogger(__name__)
@@ -60,11 +64,12 @@ class FrontDoor:
         self._routes = routes
         self._port = port
         self._server: asyncio.Server | None = None
+        self._clients: set[_Client] = set()
 
     async def __aenter__(self) -> "FrontDoor":
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: _Client(self._routes.port), "127.0.0.1", self._port
+            lambda: _Client(self._routes.port, self._clients), "127.0.0.1", self._port
         )
         return self
 
@@ -72,6 +77,18 @@ class FrontDoor:
         if self._server:
             self._server.close()
             self._server.close_clients()
+
+    def routes(self) -> list[Route]:
+        """Control of the emulator: `POST /cuts?host=…` cuts every connection to a host name."""
+        return [Route("/cuts", self._cut, methods=["POST"])]
+
+    async def _cut(self, request: Request) -> Response:
+        """In the middle of whatever they carry: a request is lost, or its answer."""
+        host = request.query_params.get("host", "").lower()
+        cut = [client for client in self._clients if client.host == host]
+        for client in cut:
+            client.transport.abort()
+        return JSONResponse({"host": host, "cut": len(cut)})
 
 
 class _Half(asyncio.Protocol):
@@ -114,10 +131,21 @@ class _Half(asyncio.Protocol):
 class _Client(_Half):
     """The client's side: reads the CONNECT request, then tunnels."""
 
-    def __init__(self, find_port: Callable[[str, int], int]) -> None:
+    def __init__(self, find_port: Callable[[str, int], int], open_ones: "set[_Client]") -> None:
         self._find_port = find_port
+        self._open_ones = open_ones
+        #: whom it speaks to, once it has said so
+        self.host = ""
         self._header = b""
         self._connecting: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._open_ones.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._open_ones.discard(self)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self.peer:
@@ -141,6 +169,7 @@ class _Client(_Half):
             self._refuse("403 Forbidden", f"plain http does not leave this machine: {target}")
             return
         host, _, port = target.rpartition(":")
+        self.host = host.lower()
         try:
             local = self._find_port(host.strip("[]"), int(port) if port.isdigit() else 0)
         except Refused as refusal:

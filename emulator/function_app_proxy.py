@@ -5,6 +5,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from emulator.instances import Instances
+
 #: seconds: Azure's load balancer cuts an HTTP function off after 230
 _TIMEOUT = 230.0
 _ANY_METHOD = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
@@ -13,12 +15,11 @@ _HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding",
 
 
 class FunctionAppProxy:
-    """Forwards requests to the functions host on loopback; 503 while it is down."""
+    """Forwards requests to the functions hosts on loopback, in turns; 503 while all are down."""
 
-    def __init__(self, functions_url: str) -> None:
-        self._http = httpx.AsyncClient(
-            base_url=functions_url, trust_env=False, timeout=httpx.Timeout(_TIMEOUT, pool=None)
-        )
+    def __init__(self, instances: Instances) -> None:
+        self._instances = instances
+        self._http = httpx.AsyncClient(trust_env=False, timeout=httpx.Timeout(_TIMEOUT, pool=None))
 
     def routes(self) -> list[Route]:
         return [Route("/{path:path}", self._forward, methods=_ANY_METHOD)]
@@ -28,15 +29,21 @@ class FunctionAppProxy:
 
     async def _forward(self, request: Request) -> Response:
         headers = [(k, v) for k, v in request.headers.items() if k not in _HOP_BY_HOP]
-        forwarded = self._http.build_request(
-            request.method,
-            httpx.URL(path=request.scope["raw_path"].decode(), query=request.url.query.encode()),
-            headers=[*headers, ("x-forwarded-proto", "https")],
-            content=await request.body(),
-        )
-        try:
+        path, query = request.scope["raw_path"].decode(), request.url.query.encode()
+        content = await request.body()
+
+        async def forward(instance: str) -> httpx.Response:
+            forwarded = self._http.build_request(
+                request.method,
+                httpx.URL(instance, path=path, query=query),
+                headers=[*headers, ("x-forwarded-proto", "https")],
+                content=content,
+            )
             # streamed, so that an encoded body is passed on as it is
-            answer = await self._http.send(forwarded, stream=True)
+            return await self._http.send(forwarded, stream=True)
+
+        try:
+            answer = await self._instances.send(forward)
             body = b"".join([chunk async for chunk in answer.aiter_raw()])
             await answer.aclose()
         except httpx.HTTPError as error:

@@ -30,6 +30,7 @@ from emulator.faults import Faults
 from emulator.front_door import FrontDoor, Routes
 from emulator.function_app_proxy import FunctionAppProxy
 from emulator.identity import Identity
+from emulator.instances import Instances
 from emulator.queue_sender import QueueSender
 from emulator.service_bus.broker import Broker
 from emulator.services_settings import ServicesSettings
@@ -55,13 +56,16 @@ class Services:
         self._certificates = Certificates.at(settings.tls)
         self._identity = Identity(settings.topology, header=settings.identity_header)
         self._storage = StorageClient(settings.addresses, self._certificates, self._identity)
-        functions_url = settings.addresses.functions_url
-        self._function_app = FunctionAppProxy(functions_url)
+        hosts = settings.addresses.functions_urls
+        self._function_app = FunctionAppProxy(Instances(hosts))
         topology = settings.topology
         self._broker = Broker(topology.service_bus, port=settings.addresses.service_bus)
         self._queues = QueueSender(settings.addresses.service_bus_connection)
         self._event_grid = EventGrid(
-            topology, functions_url=functions_url, key=settings.event_grid_key, queues=self._queues
+            topology,
+            instances=Instances(hosts),
+            key=settings.event_grid_key,
+            queues=self._queues,
         )
         self._faults = Faults({ARM_HOST, topology.workspace.api_host})
         self._workspace_control = WorkspaceControl()
@@ -70,6 +74,9 @@ class Services:
             _machine(settings),
             self._publish_from_any_thread,
             self._workspace_control,
+        )
+        self._door = FrontDoor(
+            Routes(topology, settings.addresses), port=settings.addresses.front_door
         )
         self._ready = False
         self._stop = asyncio.Event()
@@ -84,13 +91,12 @@ class Services:
             _server(self._control_app(), addresses.control),
             _server(self._azure_app(), addresses.azure, self._certificates),
         ]
-        door = FrontDoor(Routes(settings.topology, addresses), port=addresses.front_door)
         # Starlette runs no lifespan of an application behind a Host route
         workspace_lifespan = self._workspace.router.lifespan_context(self._workspace)
         async with asyncio.TaskGroup() as tasks:
             serving = [tasks.create_task(server.serve()) for server in servers]
             # jobs that still run at the end store their last words through the front door
-            async with self._broker, self._queues, door, workspace_lifespan:
+            async with self._broker, self._queues, self._door, workspace_lifespan:
                 await self._storage.create_containers(settings.topology, seconds=30)
                 watching = tasks.create_task(
                     watch_storage(
@@ -118,6 +124,7 @@ class Services:
                 *self._workspace_control.routes(),
                 *self._event_grid.routes(),
                 *self._broker.routes(),
+                *self._door.routes(),
             ]
         )
 

@@ -43,7 +43,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 
 class FunctionsHost:
-    """The running function app. It keeps its address, keys and timer status over restarts."""
+    """One instance of the function app. It keeps its address and keys over restarts."""
 
     def __init__(self, process: ChildProcess, *, url: str, keys: Keys) -> None:
         self._process = process
@@ -86,11 +86,15 @@ class LocalAzure:
     host is started and events have no subscriber. `state` is kept when it is given and a
     temporary folder otherwise. `settings` are app settings that win over those of the app's
     local.settings.json. `say` is told what is being done, one line at a time.
+
+    `instances` are so many hosts that serve the app: each listens to the queues, Event Grid and
+    the front end call them in turns, and one of them calls the timers. `functions` is the first.
     """
 
     environment: dict[str, str]
     control_url: str
     functions: FunctionsHost | None
+    hosts: list[FunctionsHost]
 
     def __init__(
         self,
@@ -99,11 +103,13 @@ class LocalAzure:
         state: Path | None = None,
         topology: Topology | None = None,
         settings: Mapping[str, str] | None = None,
+        instances: int = 1,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.topology = topology or Topology()
         self._app = app.resolve() if app else None
         self._settings = dict(settings or {})
+        self._instances = instances
         self._say = say
         self._temporary = state is None
         self.state = state.resolve() if state else Path(tempfile.mkdtemp(prefix="local-azure-"))
@@ -111,6 +117,7 @@ class LocalAzure:
         self.environment = {}
         self.control_url = ""
         self.functions = None
+        self.hosts = []
         self._processes: list[ChildProcess] = []
         self._ports = ReservedPorts()
         self._locked: TextIO | None = None
@@ -146,7 +153,7 @@ class LocalAzure:
             azure=self._ports.take(),
             control=self._ports.take(),
             storage=self._ports.take(),
-            functions=self._ports.take(),
+            functions=tuple(self._ports.take() for _ in range(self._instances)),
             service_bus=self._ports.take(),
         )
         self.addresses = addresses
@@ -191,8 +198,13 @@ class LocalAzure:
         services.wait_until(lambda: answers(f"{self.control_url}/ready"), seconds=_SECONDS_TO_START)
         if self._app and keys:
             self._say("starting the functions host")
-            self.functions = self._functions_host(self._app, addresses, keys)
-            self.functions.start()
+            self.hosts = [
+                self._functions_host(self._app, number, port, keys)
+                for number, port in enumerate(addresses.functions, start=1)
+            ]
+            self.functions = self.hosts[0]
+            for host in self.hosts:
+                host.start()
 
     def check(self) -> None:
         """StartupError with the log's tail when a part has ended by itself."""
@@ -247,7 +259,7 @@ class LocalAzure:
             "ServiceBusConnection": addresses.service_bus_connection,
         }
 
-    def _functions_host(self, app: Path, addresses: Addresses, keys: Keys) -> FunctionsHost:
+    def _functions_host(self, app: Path, number: int, port: int, keys: Keys) -> FunctionsHost:
         machine = {k: v for k, v in _MACHINE_ENVIRONMENT.items() if k not in _OTHER_CREDENTIALS}
         environment = {
             **machine,
@@ -258,15 +270,15 @@ class LocalAzure:
             **self._settings,
         }
         process = self._python(
-            "functions-host",
+            "functions-host" if number == 1 else f"functions-host-{number}",
             "emulator.functions_host",
             f"--app={app}",
             f"--state={self.state / 'functions'}",
-            f"--port={addresses.functions}",
+            f"--port={port}",
             environment=environment,
         )
         self._processes.append(process)
-        return FunctionsHost(process, url=addresses.functions_url, keys=keys)
+        return FunctionsHost(process, url=f"http://127.0.0.1:{port}", keys=keys)
 
     def _python(
         self, name: str, module: str, *arguments: str, environment: Mapping[str, str]

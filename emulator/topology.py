@@ -173,6 +173,8 @@ class Topology(_Frozen):
             optional=True,
         ),
     )
+    #: seconds between Event Grid's attempts to deliver, the last for ever; Azure's are longer
+    event_pauses: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 30.0)
     service_bus: Namespace = Namespace(
         queues=(Queue(name="signalbox-events"),),
         topics=(
@@ -227,7 +229,8 @@ class Addresses(_Frozen):
     #: plain http: identity endpoint and the control of the emulator
     control: int
     storage: int
-    functions: int
+    #: one for each instance of the function app
+    functions: tuple[int, ...]
     #: AMQP without TLS
     service_bus: int
 
@@ -236,8 +239,8 @@ class Addresses(_Frozen):
         return f"http://127.0.0.1:{self.control}"
 
     @property
-    def functions_url(self) -> str:
-        return f"http://127.0.0.1:{self.functions}"
+    def functions_urls(self) -> tuple[str, ...]:
+        return tuple(f"http://127.0.0.1:{port}" for port in self.functions)
 
     @property
     def service_bus_connection(self) -> str:

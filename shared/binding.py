@@ -31,6 +31,8 @@ class Bound:
     body: JobBody | None
     #: Place -> what is wrong there.
     problems: Mapping[str, str] = field(default_factory=dict)
+    #: What the run's concurrency key comes to; None without one.
+    concurrency: str | None = None
 
     @property
     def text(self) -> str:

@@ -9,31 +9,40 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from uuid import uuid4
 
 from azure.core.credentials import TokenCredential
 from azure.identity import DefaultAzureCredential
 
 from shared import settings
+from shared.batches import BUDGET as BATCHES_BUDGET
+from shared.batches import Batches
 from shared.blob_state import AzureBlobState
 from shared.compute import Computes
 from shared.dispatcher import Dispatcher, in_turn
+from shared.drops import BUDGET as DROPS_BUDGET
 from shared.drops import Drops
 from shared.events import QUEUE, TOPIC
 from shared.explain import Explain
 from shared.history import History
+from shared.inbox import Inbox
 from shared.index import Index
 from shared.lakes import AzureLakes, Lakes
 from shared.ledger import Ledger
+from shared.manifests import Manifests
 from shared.orders import Orders
 from shared.outcomes import Outcomes, ServiceBusOutcomes
+from shared.pauses import Pauses
 from shared.previews import Previews
 from shared.published import Published
 from shared.publishing import Publishing
 from shared.runs import Runs
 from shared.settings import Settings
+from shared.slots import Slots
 from shared.submission import Submission
 from shared.targets import AzureTargets
 from shared.tick import Tick
+from shared.turns import Turns
 from shared.workspace import AzureWorkspace
 
 
@@ -48,6 +57,7 @@ class App:
     publishing: Publishing
     drops: Drops
     index: Index
+    pauses: Pauses
     ledger: Ledger
     published: Published
     computes: Computes
@@ -79,12 +89,15 @@ def build(environment: Mapping[str, str]) -> App:
     index, ledger, history = Index(blobs), Ledger(blobs), History(blobs)
     published = Published(blobs)
     computes = Computes(blobs, AzureTargets(workspace.client))
+    slots = Slots(blobs)
+    turns = Turns(index=index, ledger=ledger, slots=slots)
     submission = Submission(
         deployment=found.deployment,
         ledger=ledger,
         workspace=workspace,
         history=history,
         computes=computes,
+        turns=turns,
         # The end of a run is an event like any other.
         chain=lambda event: dispatcher.handle(event),
         outcomes=_outcomes(found, credential),
@@ -95,6 +108,20 @@ def build(environment: Mapping[str, str]) -> App:
         published=published,
         datastores=found.datastores,
     )
+    lakes = AzureLakes(credential)
+    batches = Batches(
+        deployment=found.deployment,
+        index=index,
+        orders=orders,
+        ledger=ledger,
+        inbox=Inbox(blobs),
+        slots=slots,
+        manifests=Manifests(deployment=found.deployment, lakes=lakes, workspace=workspace),
+        begin=lambda order, binding, snapshot: dispatcher.begin(order, binding, snapshot),
+        submit=submission.submit,
+        new_id=lambda: uuid4().hex,
+        side_by_side=_side_by_side,
+    )
     dispatcher = Dispatcher(
         deployment=found.deployment,
         variables=found.variables,
@@ -104,6 +131,8 @@ def build(environment: Mapping[str, str]) -> App:
         history=history,
         computes=computes,
         submission=submission,
+        turns=turns,
+        batches=batches,
         monotonic=time.monotonic,
         side_by_side=_side_by_side,
     )
@@ -128,13 +157,18 @@ def build(environment: Mapping[str, str]) -> App:
     tick = Tick(
         index=index,
         ledger=ledger,
+        slots=slots,
         computes=computes,
         submission=submission,
+        dispatcher=dispatcher,
         monotonic=time.monotonic,
         shuffle=random.shuffle,
-        drops=drops.look,
+        others={
+            "the batches": (BATCHES_BUDGET, batches.seal_due),
+            # Last, so that no definition keeps a run from being looked at.
+            "the definitions put there by hand": (DROPS_BUDGET, lambda _over: drops.look()),
+        },
     )
-    lakes = AzureLakes(credential)
     runs = Runs(ledger=ledger, history=history, workspace=workspace, index=index)
     return App(
         settings=found,
@@ -144,6 +178,7 @@ def build(environment: Mapping[str, str]) -> App:
         publishing=publishing,
         drops=drops,
         index=index,
+        pauses=Pauses(index),
         ledger=ledger,
         published=published,
         computes=computes,

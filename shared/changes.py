@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from shared.compute_definitions import ComputeDefinition
-from shared.definitions import Definitions, TriggerDefinition
+from shared.definitions import Definitions, TriggerDefinition, TriggerFile
 from shared.errors import PruneRefused, listed
 from shared.index import IndexedTrigger, Snapshot
 from shared.published import PublishedPipeline
@@ -125,6 +125,8 @@ def applied(snapshot: Snapshot, at: datetime, wanted: Wanted) -> Snapshot:
                 revision=revision,
                 # An edit must not cut off the uploads that are on their way.
                 effective_from=known.effective_from if known else at,
+                spec_since=known.spec_since if known and _waits_alike(known, file) else at,
+                paused=known.paused if known else None,
             )
     changed = wanted.keys | removed
     owners = {key: owner for key, owner in snapshot.owners.items() if _key(key) not in changed}
@@ -138,6 +140,10 @@ def applied(snapshot: Snapshot, at: datetime, wanted: Wanted) -> Snapshot:
             "owners": owners,
         }
     )
+
+
+def _waits_alike(known: IndexedTrigger, file: TriggerFile) -> bool:
+    return known.definition.spec == file.trigger.spec
 
 
 def taken_over(snapshot: Snapshot, wanted: Wanted) -> list[tuple[Key, str]]:

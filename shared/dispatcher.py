@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from shared import job_events
-from shared.binding import Bound
-from shared.compute import Computes, Standing, computes_of
+from shared import job_events, turns
+from shared.batches import Batches
+from shared.compute import Computes
 from shared.definitions import MANUAL_TRIGGER, UNREADABLE_TRIGGER
 from shared.errors import (
     Conflict,
@@ -25,26 +25,24 @@ from shared.errors import (
     SignalboxError,
     StorageUnavailable,
 )
-from shared.events import Event
+from shared.events import BATCH, Event
 from shared.history import History
 from shared.index import Index, Reading, Snapshot
 from shared.inputs import redacted
 from shared.ledger import (
-    Attempt,
-    Held,
+    Kept,
     Ledger,
     Reason,
     Record,
     State,
     Transition,
-    job_name,
     run_key,
 )
+from shared.openings import Binding, Openings, first_in, place_of, policies_of, slot_of_order
 from shared.orders import Order, Orders
-from shared.published import PublishedPipeline
-from shared.submission import Submission, compute_reason
+from shared.submission import Submission
 from shared.triggers import Match, Matcher, Near
-from shared.workspace import JobBody
+from shared.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +67,6 @@ class Decision:
     check: str | None = None
 
 
-#: The pipeline that an order would run, and its job or what stands in its way.
-Binding = tuple[PublishedPipeline | None, Bound | Reason]
-
-
 def in_turn(calls: Sequence[Callable[[], None]]) -> None:
     """Make one call after the other."""
     for call in calls:
@@ -93,6 +87,8 @@ class Dispatcher:
         history: History,
         computes: Computes,
         submission: Submission,
+        turns: Turns,
+        batches: Batches,
         monotonic: Callable[[], float],
         side_by_side: Callable[[Sequence[Callable[[], None]]], None] = in_turn,
     ) -> None:
@@ -102,8 +98,10 @@ class Dispatcher:
         self._orders = orders
         self._ledger = ledger
         self._history = history
-        self._computes = computes
+        self._openings = Openings(deployment=deployment, computes=computes)
         self._submission = submission
+        self._turns = turns
+        self._batches = batches
         self._monotonic = monotonic
         #: Makes calls that do not need one another; raises what any of them raises.
         self._side_by_side = side_by_side
@@ -116,16 +114,20 @@ class Dispatcher:
         StorageUnavailable: deliver them again; NotFound when there is no trigger `only`.
         """
         started = self._monotonic()
-        decided: list[tuple[Decision, Held | None]] = []
+        decided: list[tuple[Decision, Kept | None]] = []
+        reading: Reading | None = None
         for event in events:
             if only is None and job_events.is_ours(event):
                 self._look(event)
             else:
-                decided += self._decide(event, self._index.read(), only)
-        for _, held in decided:
+                # Once: a body of many events is decided by what was published when it came.
+                reading = reading or self._index.read()
+                decided += self._decide(event, reading, only)
+        for decision, kept in decided:
             if self._monotonic() - started > SUBMIT_BUDGET:
                 break
-            self._submit(held)
+            self._submit(kept)
+            self._release(decision)
         return [decision for decision, _ in decided]
 
     def run(self, event: Event) -> Decision:
@@ -145,13 +147,20 @@ class Dispatcher:
             if isinstance(bound, Reason):
                 raise NotFound(bound.text)
             raise RequestInvalid("The run's inputs do not fit the pipeline", bound.problems)
-        decision, held = self._ordered(order, (pipeline, bound), reading.snapshot)
+        decision, kept = self._ordered(order, (pipeline, bound), reading.snapshot)
         if decision.duplicate:
             if decision.record is None:
                 raise StorageUnavailable("Whether this was asked for before cannot be read now")
             _require_same(decision.record.event, event)
-        self._submit(held)
+        self._submit(kept)
         return decision
+
+    def begin(self, order: Order, binding: Binding, snapshot: Snapshot) -> Kept | None:
+        """Write down the run of a batch, unless it is; the record if it is to be submitted now.
+
+        Raises StorageUnavailable.
+        """
+        return self._ordered(order, binding, snapshot)[1]
 
     def retry(self, trigger: str, key: str) -> Decision:
         """Run once more what failed, was canceled or is a dead letter, with what is published now.
@@ -159,10 +168,10 @@ class Dispatcher:
         Each run has at most one retry, which may be retried in turn. Raises NotFound, Conflict,
         StorageUnavailable.
         """
-        held = self._ledger.read(trigger, key)
-        if held is None:
+        kept = self._ledger.read(trigger, key)
+        if kept is None:
             raise NotFound(f"There is no run {trigger}.{key}.")
-        record, reading = held.record, self._index.read()
+        record, reading = kept.record, self._index.read()
         if record.state not in (State.FAILED, State.CANCELED, State.DEAD_LETTER):
             raise Conflict(
                 f"Run {record.run_id} is {record.state}; only what failed, was canceled or is a "
@@ -174,6 +183,56 @@ class Dispatcher:
         )
         self._submit(new)
         return decision
+
+    def go_on(self, trigger: str, key: str) -> None:
+        """Decide anew, with what is published now, what was held while its trigger was paused.
+
+        Raises StorageUnavailable.
+        """
+        kept, reading = self._ledger.read(trigger, key), self._index.read()
+        if kept is None or kept.record.state is not State.HELD:
+            if kept is not None:
+                self._batches.enter(kept.record)
+            self._ledger.unhold(trigger, key)
+            return
+        record, indexed = kept.record, reading.snapshot.triggers.get(trigger)
+        if indexed is None:
+            self._pass_over(
+                kept, Reason(code="trigger_gone", text=f"There is no trigger {trigger} now.")
+            )
+            return
+        if indexed.paused is not None:
+            return
+        if record.event.via.startswith(BATCH):
+            order = self._orders.batch(indexed, key, record.event, record.members)
+        else:
+            verdict = self.matcher(reading.snapshot).judge(indexed, record.event)
+            if isinstance(verdict, Near):
+                text = f"Trigger {trigger} says no to it now: {verdict.check}"
+                self._pass_over(kept, Reason(code="no_match", text=text))
+                return
+            if indexed.definition.policies.batch is not None:
+                self._batches.adopt(kept, verdict)
+                self._ledger.unhold(trigger, key)
+                return
+            order = self._orders.matched(record.event, verdict)
+        binding = self._orders.bind(order, reading.snapshot)
+        slot = slot_of_order(order, binding)
+        at = self._ledger.mark_open(trigger, key, record.event, slot)
+        first = self._openings.open(order, at, binding, reading.snapshot)
+        if first.state is State.SUBMITTING and slot is not None:
+            first = self._in_turn(first, order, binding, at)
+        now = self._ledger.swap(kept, record.decided(first, at))
+        self._ledger.unhold(trigger, key)
+        if now is not None:
+            self._submit(self._recorded(now))
+
+    def _pass_over(self, kept: Kept, reason: Reason) -> None:
+        """Nothing comes of what was held."""
+        record = kept.record
+        at = self._ledger.mark_open(record.trigger, record.key, record.event)
+        if now := self._ledger.swap(kept, record.moved(State.SKIPPED, at, reason)):
+            self._submission.finish(now)
 
     def refuse(
         self,
@@ -210,14 +269,19 @@ class Dispatcher:
             event=event,
             transitions=(Transition(state=State.SUBMITTING, at=now),),
         )
-        held = self._ledger.create(
-            _dead(record, now, Reason(code="event_invalid", text=_storable(redacted(why))))
+        kept = self._ledger.create(
+            first_in(
+                record,
+                State.DEAD_LETTER,
+                now,
+                Reason(code="event_invalid", text=_storable(redacted(why))),
+            )
         )
         with self._left_to_tick(record.run_id):
-            if held is None:
+            if kept is None:
                 self._submission.resume(UNREADABLE_TRIGGER, key, in_a_hurry=True)
             else:
-                self._submission.finish(held, in_a_hurry=True)
+                self._submission.finish(kept, in_a_hurry=True)
 
     def matcher(self, snapshot: Snapshot) -> Matcher:
         """The triggers of a snapshot, arranged; kept until the index changes."""
@@ -229,21 +293,18 @@ class Dispatcher:
 
     def _decide(
         self, event: Event, reading: Reading, only: str | None
-    ) -> list[tuple[Decision, Held | None]]:
+    ) -> list[tuple[Decision, Kept | None]]:
         """Write down what each trigger says that this event might be for.
 
         A record that is returned is this worker's to submit.
         """
         verdicts = self._verdicts(event, reading.snapshot, only)
-        decided: dict[str, tuple[Decision, Held | None]] = {}
+        decided: dict[str, tuple[Decision, Kept | None]] = {}
         refusals: list[Near] = []
         for verdict in verdicts:
             name = verdict.trigger.name
             if isinstance(verdict, Match):
-                order = self._orders.matched(event, verdict)
-                decided[name] = self._ordered(
-                    order, self._orders.bind(order, reading.snapshot), reading.snapshot
-                )
+                decided[name] = self._matched(event, verdict, reading)
             else:
                 decided[name] = Decision(trigger=name, check=verdict.check), None
                 refusals.append(verdict)
@@ -256,6 +317,29 @@ class Dispatcher:
                 extra={"action": "event_unmatched", **_about(event)},
             )
         return list(decided.values())
+
+    def _matched(
+        self, event: Event, match: Match, reading: Reading
+    ) -> tuple[Decision, Kept | None]:
+        """Write down that an event starts a run, or waits for others that it shares one with."""
+        order = self._orders.matched(event, match)
+        drops = order.paused is not None and policies_of(order).while_paused == "drop"
+        if match.trigger.policies.batch is None or drops:
+            binding = self._orders.bind(order, reading.snapshot)
+            return self._ordered(order, binding, reading.snapshot)
+        record, known = self._batches.accept(event, match, reading.at)
+        if record.member is None:
+            # From before the trigger had batches.
+            found = self._repeat(order.trigger, order.key)
+            return Decision(trigger=order.trigger, record=found, duplicate=True), None
+        if not known:
+            log.info(
+                "%s waits for a batch of trigger %s",
+                redacted(event.title),
+                record.trigger,
+                extra={"action": "event_waits", "trigger": record.trigger, **_about(event)},
+            )
+        return Decision(trigger=order.trigger, record=record, duplicate=known), None
 
     def _verdicts(
         self, event: Event, snapshot: Snapshot, only: str | None
@@ -284,70 +368,74 @@ class Dispatcher:
             with self._left_to_tick(".".join(run)):
                 self._submission.resume(*run)
 
-    def _submit(self, held: Held | None) -> None:
-        if held is not None:
-            with self._left_to_tick(held.record.run_id):
-                self._submission.submit(held)
+    def _release(self, decision: Decision) -> None:
+        """An event says that its group is complete: its batch does not wait for the tick."""
+        record = decision.record
+        if record and record.member and record.member.releases:
+            with self._left_to_tick(record.run_id):
+                self._batches.seal(record.trigger, record.member.group)
+
+    def _submit(self, kept: Kept | None) -> None:
+        if kept is not None:
+            with self._left_to_tick(kept.record.run_id):
+                self._submission.submit(kept)
 
     def _ordered(
         self, order: Order, binding: Binding, snapshot: Snapshot
-    ) -> tuple[Decision, Held | None]:
+    ) -> tuple[Decision, Kept | None]:
         """Write down what was decided, before anything is done about it."""
-        at = self._ledger.mark_open(order.trigger, order.key, order.event)
-        record = self._first(order, at, binding, snapshot)
-        held = self._ledger.create(record)
-        if held is None:
+        slot = slot_of_order(order, binding)
+        holds = order.paused is not None and policies_of(order).while_paused == "hold"
+        if holds:
+            at = self._ledger.mark_held(order.trigger, order.key, order.event)
+        else:
+            at = self._ledger.mark_open(order.trigger, order.key, order.event, slot)
+        record = self._openings.open(order, at, binding, snapshot)
+        if record.state is State.SUBMITTING and slot is not None:
+            record = self._in_turn(record, order, binding, at)
+        kept = self._ledger.create(record)
+        if kept is None:
             known = self._repeat(order.trigger, order.key)
             return Decision(trigger=order.trigger, record=known, duplicate=True), None
-        decision = Decision(trigger=order.trigger, record=record)
+        return Decision(trigger=order.trigger, record=record), self._recorded(kept)
+
+    def _recorded(self, kept: Kept) -> Kept | None:
+        """What follows on a record's first state; the record when it is to be submitted now."""
+        record = kept.record
         if record.state.final:
             with self._left_to_tick(record.run_id):
-                self._submission.finish(held, in_a_hurry=True)
-            return decision, None
+                self._submission.finish(kept, in_a_hurry=True)
+            return None
+        if record.state is State.QUEUED:
+            # Not left to the tick: who was answered first is to be found first.
+            self._turns.enter(record)
         log.info(
-            "%s is run %s",
-            redacted(order.event.title),
+            "%s is run %s: %s",
+            redacted(record.event.title),
             record.run_id,
-            extra={"action": "run_recorded", "run": record.run_id, **_about(order.event)},
+            record.state,
+            extra={"action": "run_recorded", "run": record.run_id, **_about(record.event)},
         )
-        return decision, None if record.state is State.WAITING_COMPUTE else held
+        return kept if record.state is State.SUBMITTING else None
 
-    def _first(self, order: Order, at: datetime, binding: Binding, snapshot: Snapshot) -> Record:
-        """The record in its first state: a dead letter, or with a frozen job `submitting`, or
-        `waiting_compute` while its compute is not there.
-        """
-        record = Record(
-            trigger=order.trigger,
-            key=order.key,
-            state=State.SUBMITTING,
-            event=order.event,
-            depth=order.depth,
-            replay_of=order.replay_of,
-            transitions=(Transition(state=State.SUBMITTING, at=at),),
-        )
-        if order.max_depth and record.depth > order.max_depth:
-            text = (
-                f"{record.depth} runs came one after the other, each started by the end of the one "
-                f"before; policies.max_depth is {order.max_depth}."
-            )
-            return _dead(record, at, Reason(code="depth_exceeded", text=text))
-        pipeline, bound = binding
-        if pipeline is not None:
-            record = record.model_copy(update={"pipeline": f"{pipeline.name}@{pipeline.version}"})
-        if isinstance(bound, Reason):
-            return _dead(record, at, bound)
-        if bound.body is None:
-            return _dead(record, at, Reason(code="input_missing", text=bound.text))
-        name = job_name(self._deployment, order.trigger, order.key, attempt=1)
-        attempt = Attempt(number=1, job_name=name, submitting_at=at)
-        record = record.model_copy(update={"body": bound.body, "attempts": (attempt,)})
-        standing = self._standing(bound.body, snapshot)
-        record = record.model_copy(update={"warnings": standing.drift})
-        return _waiting(record, at, standing.waiting) if standing.waiting else record
-
-    def _standing(self, body: JobBody, snapshot: Snapshot) -> Standing:
-        """What is known of the job's computes. Those that nobody defined cost no request."""
-        return self._computes.look(computes_of(body) & snapshot.computes.keys())
+    def _in_turn(self, record: Record, order: Order, binding: Binding, at: datetime) -> Record:
+        """A record that may begin, if it is its turn: else `queued` or, by policy, `skipped`."""
+        place = place_of(order, record, binding)
+        skips = place.policies.overlap == "skip" and place.own_limit is None
+        turn = self._turns.take(place, record.key, at, wait=not skips)
+        if skips and not turn.admitted:
+            # Who holds the places may be over, and have died before it said so.
+            self._submission.promote(place.trigger, place.slot, check=True)
+            turn = self._turns.take(place, record.key, at, wait=False)
+        if turn.why is None:
+            return record
+        if turn.why.code == "daily_limit":
+            about = {"action": "daily_limit", "trigger": record.trigger}
+            log.warning("%s", turn.why.text, extra=about)
+        if turn.number is None:
+            return first_in(record, State.SKIPPED, at, turns.overlap_skipped(turn.why.text))
+        queued = first_in(record, State.QUEUED, at, turn.why)
+        return queued.model_copy(update={"number": turn.number})
 
     def _again(self, record: Record, reading: Reading) -> Order:
         """The order behind a record, as its trigger would give it today."""
@@ -360,6 +448,9 @@ class Dispatcher:
         trigger = reading.snapshot.triggers.get(record.trigger)
         if trigger is None:
             raise Conflict(f"There is no trigger {record.trigger!r} any more.")
+        if record.event.via.startswith(BATCH):
+            batch = self._orders.batch(trigger, record.key, record.event, record.members)
+            return self._orders.again(record, batch)
         verdict = self.matcher(reading.snapshot).judge(trigger, record.event)
         if isinstance(verdict, Near):
             raise Conflict(f"Trigger {record.trigger} says no to it now: {verdict.check}")
@@ -410,23 +501,3 @@ def same_request(one: Event, other: Event) -> bool:
     """Whether two requests ask for the same; `true` is not 1."""
     texts = [json.dumps([event.via, event.data], sort_keys=True) for event in (one, other)]
     return texts[0] == texts[1]
-
-
-def _waiting(record: Record, at: datetime, waiting: str) -> Record:
-    return record.model_copy(
-        update={
-            "state": State.WAITING_COMPUTE,
-            "reason": compute_reason(waiting),
-            "transitions": (Transition(state=State.WAITING_COMPUTE, at=at),),
-        }
-    )
-
-
-def _dead(record: Record, at: datetime, reason: Reason) -> Record:
-    return record.model_copy(
-        update={
-            "state": State.DEAD_LETTER,
-            "reason": reason,
-            "transitions": (Transition(state=State.DEAD_LETTER, at=at),),
-        }
-    )

@@ -19,8 +19,12 @@ BLOB_CREATED = "Microsoft.Storage.BlobCreated"
 #: A Service Bus message that holds no event: it is one itself.
 MESSAGE = "Microsoft.ServiceBus.Message"
 
+#: Many events that one run is for: Signalbox's own.
+BATCH_TYPE = "signalbox.batch"
+
 #: How an event came in, where that matters: `via` begins so.
 QUEUE, TOPIC, HTTP, RUN, MANUAL = "queue/", "topic/", "http/", "run/", "manual/"
+BATCH = "batch/"
 
 #: Blob and Data Lake endpoints of Azure's clouds, also those in DNS zones.
 _BLOB_HOST = re.compile(
@@ -50,7 +54,8 @@ class Event(BaseModel):
     #: Any JSON value.
     data: Any = None
     #: The way it came in, as far as triggers ask for it: `queue/<name>`, `topic/<name>/<sub>`,
-    #: `http/<trigger>`, `run/<pipeline>`, `manual/<pipeline>`. Never what a sender says.
+    #: `http/<trigger>`, `run/<pipeline>`, `manual/<pipeline>`, `batch/<trigger>`. Never what a
+    #: sender says.
     via: str = ""
 
     @cached_property

@@ -7,7 +7,7 @@ from itertools import islice
 from shared import answers, events, wording
 from shared.answers import Told
 from shared.changes import TRIGGER
-from shared.definitions import MANUAL_TRIGGER, NAME, RESERVED, UNREADABLE_TRIGGER
+from shared.definitions import MANUAL_TRIGGER, RESERVED, UNREADABLE_TRIGGER
 from shared.drops import Drops
 from shared.errors import NotFound, RecordUnreadable, listed
 from shared.events import RUN
@@ -18,6 +18,7 @@ from shared.ledger import Ledger, Record, parse_run_id
 from shared.orders import Orders
 from shared.questions import Explanation, Item, identity, moment
 from shared.runs import AROUND, Runs, first
+from shared.specs import NAME
 from shared.summaries import RunDetail, shown, stamp
 from shared.traces import NAMES, READS, Traces
 from shared.uploads import Uploads
@@ -134,7 +135,7 @@ class Explain:
         if not NAME.fullmatch(name):
             raise _not_there(name, triggers)
         decided = self._runs.decisions(name, at, _DECISIONS)
-        markers = [*islice(self._ledger.open(name), _DECISIONS + 1)]
+        markers = [*islice(self._ledger.unfinished(name), _DECISIONS + 1)]
         wrong = self._drops.problems(TRIGGER, name)
         if name not in {*triggers, *RESERVED} and not (decided.items or markers or wrong):
             raise _not_there(name, triggers)
@@ -191,10 +192,10 @@ class Explain:
 
     def _read(self, trigger: str, key: str) -> Record | None:
         try:
-            held = self._ledger.read(trigger, key)
+            kept = self._ledger.read(trigger, key)
         except RecordUnreadable:
             return None
-        return held.record if held else None
+        return kept.record if kept else None
 
 
 def _left_out(triggers: int) -> list[str]:
@@ -257,7 +258,8 @@ def _now(found: RunDetail) -> list[str]:
 def _introduction(name: str, indexed: IndexedTrigger | None, wrong: list[str]) -> str:
     if indexed is not None:
         since, what = stamp(indexed.effective_from), wording.listening(indexed.definition)
-        return f"Trigger {name} {what}; it was first published {since}."
+        pause = f" It is paused {shown(indexed.paused.text)}." if indexed.paused else ""
+        return f"Trigger {name} {what}; it was first published {since}.{pause}"
     if name == MANUAL_TRIGGER:
         return f"Under {name} are the runs that clients asked for by name."
     if name == UNREADABLE_TRIGGER:

@@ -1,7 +1,7 @@
 """CloudEvents' filter dialects: the first thing of an event that a filter says no to."""
 
-from shared.definitions import Filter
 from shared.events import Event
+from shared.specs import Filter
 
 
 def failed(filter: Filter, event: Event) -> str | None:

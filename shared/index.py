@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +13,29 @@ from shared.errors import RecordUnreadable, StorageUnavailable
 
 _NAME = "index.json"
 SCHEMA = 1
+
+
+class Paused(BaseModel):
+    """That nothing new begins for a trigger until somebody resumes it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    #: Why, for a person.
+    note: str
+    #: Since when, storage time.
+    at: AwareDatetime
+    #: Who said so: a caller as sources of events name it.
+    by: str | None = None
+    #: What becomes of its events meanwhile; None: as its policies say.
+    while_paused: Literal["hold", "drop"] | None = None
+
+    @property
+    def text(self) -> str:
+        """Since when, by whom and why, within a sentence."""
+        who = "a holder of a key" if self.by == "key" else self.by
+        by = f" by {who}" if who else ""
+        note = f" ({self.note})" if self.note else ""
+        return f"since {self.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC{by}{note}"
 
 
 class IndexedTrigger(BaseModel):
@@ -25,6 +48,9 @@ class IndexedTrigger(BaseModel):
     revision: str
     #: Storage time of its first publish. Older events are not its business.
     effective_from: AwareDatetime
+    #: Storage time since which it waits for what it waits for; None: ever.
+    spec_since: AwareDatetime | None = None
+    paused: Paused | None = None
 
 
 class Snapshot(BaseModel):
@@ -74,6 +100,10 @@ class Index:
             blob = answer or self._get_or_create()
         self._known = Reading(snapshot=_parse(blob.data), etag=blob.etag, at=blob.at)
         return self._known
+
+    def recent(self) -> Snapshot:
+        """The index as this process last read it; for what may be behind by a minute."""
+        return self._known.snapshot if self._known else self.read().snapshot
 
     def peek(self) -> Snapshot:
         """The index as it is now; writes nothing, where `read` makes the first one.

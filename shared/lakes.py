@@ -1,11 +1,11 @@
-"""The storage accounts that data is uploaded to, read only: what lies there now.
+"""The storage accounts that data is in: what lies there now, and what jobs are to read.
 
 The other room with a blob client; state is in `blob_state`.
 """
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +13,18 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import AzureError, ClientAuthenticationError, ResourceNotFoundError
-from azure.storage.blob import BlobProperties, BlobServiceClient, ExponentialRetry
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+)
+from azure.storage.blob import (
+    BlobProperties,
+    BlobServiceClient,
+    ContentSettings,
+    ExponentialRetry,
+)
 
 from shared import roles
 from shared.errors import NotFound, RequestInvalid, StorageUnavailable
@@ -25,6 +35,9 @@ _CONTAINER = re.compile(r"[a-z0-9$](?:-?[a-z0-9]){2,62}")
 
 #: Azure's limit for a blob's name.
 _PATH_LENGTH = 1024
+
+#: JSON, one value a line.
+_LINES = ContentSettings(content_type="application/x-ndjson")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +55,8 @@ class Upload:
     last_modified: datetime
     content_type: str = "application/octet-stream"
     blob_type: str = "BlockBlob"
+    #: Storage time since which there is a blob of that path; None when the service does not tell.
+    created: datetime | None = None
 
     @property
     def url(self) -> str:
@@ -69,6 +84,15 @@ class Upload:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class UploadPage:
+    """Some blobs of a listing, and where it goes on."""
+
+    uploads: Sequence[Upload]
+    #: Hand it back for what follows; None when nothing does.
+    marker: str | None
+
+
 class Lakes(Protocol):
     """Looks at uploads where they are.
 
@@ -82,12 +106,20 @@ class Lakes(Protocol):
     def list(self, account: str, container: str, prefix: str, limit: int) -> list[Upload]:
         """The first blobs whose path begins so, by name."""
 
+    def page(self, account: str, container: str, prefix: str, marker: str | None) -> UploadPage:
+        """Blobs whose path begins so, those behind a page's marker; a page may be empty."""
+
+    def keep(self, account: str, container: str, path: str, data: bytes) -> None:
+        """Write a blob, unless there is one of that path: then it is that one."""
+
 
 class AzureLakes:
     """Lakes in Azure, through the public SDK."""
 
-    def __init__(self, credential: TokenCredential) -> None:
+    def __init__(self, credential: TokenCredential, *, page: int = 1_000) -> None:
         self._credential = credential
+        #: Blobs of one page.
+        self._page = page
         self._lock = threading.Lock()
         #: By account.
         self._clients: dict[str, BlobServiceClient] = {}
@@ -119,6 +151,36 @@ class AzureLakes:
                     uploads.append(upload)
         return uploads
 
+    def page(self, account: str, container: str, prefix: str, marker: str | None) -> UploadPage:
+        _require_plain(account, container, prefix)
+        with _translated(account, container):
+            # What the SDK declares is a plain iterator.
+            pages: Any = (
+                self._client(account)
+                .get_container_client(container)
+                .list_blobs(
+                    name_starts_with=prefix, include=["metadata"], results_per_page=self._page
+                )
+                .by_page(continuation_token=marker)
+            )
+            found = [_upload(account, container, item) for item in next(pages, ())]
+            return UploadPage(
+                uploads=[upload for upload in found if upload is not None],
+                # The service's own words for "nothing" are an empty text.
+                marker=pages.continuation_token or None,
+            )
+
+    def keep(self, account: str, container: str, path: str, data: bytes) -> None:
+        _require_plain(account, container, path)
+        with _translated(account, container, "Storage Blob Data Contributor"):
+            client = self._client(account).get_blob_client(container, path)
+            try:
+                client.upload_blob(data, content_settings=_LINES)
+            except ResourceExistsError as error:
+                # 409 also means, for one, that the container is being deleted.
+                if getattr(error, "error_code", None) != "BlobAlreadyExists":
+                    raise
+
     def _client(self, account: str) -> BlobServiceClient:
         with self._lock:
             if account not in self._clients:
@@ -149,6 +211,7 @@ def _upload(account: str, container: str, found: BlobProperties) -> Upload | Non
         last_modified=found.last_modified,
         content_type=settings.content_type or "application/octet-stream",
         blob_type=str(getattr(found.blob_type, "value", found.blob_type)),
+        created=found.creation_time,
     )
 
 
@@ -176,8 +239,10 @@ def _require_container(error: ResourceNotFoundError) -> None:
 
 
 @contextmanager
-def _translated(account: str, container: str) -> Iterator[None]:
-    """The SDK's failures as ours."""
+def _translated(
+    account: str, container: str, role: str = "Storage Blob Data Reader"
+) -> Iterator[None]:
+    """The SDK's failures as ours; `role` is what allows it."""
     place = f"{account}/{container}"
     try:
         yield

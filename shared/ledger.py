@@ -5,6 +5,7 @@ do instead of reading everything. Markers are hints; decisions read records.
 """
 
 import hashlib
+import heapq
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -40,8 +41,13 @@ _RUN_ID = re.compile(r"([a-z][a-z0-9_-]{0,62})\.([0-9a-f]{32})")
 
 
 class State(StrEnum):
-    """Where a run is."""
+    """Where a record is: a run, or an event that a batch is to take."""
 
+    #: An event of a batched trigger, before and after a batch took it.
+    WAITING_BATCH = "waiting_batch"
+    BATCHED = "batched"
+    HELD = "held"
+    QUEUED = "queued"
     WAITING_COMPUTE = "waiting_compute"
     SUBMITTING = "submitting"
     SUBMITTED = "submitted"
@@ -50,6 +56,7 @@ class State(StrEnum):
     FAILED = "failed"
     CANCELED = "canceled"
     DEAD_LETTER = "dead_letter"
+    SKIPPED = "skipped"
 
     @property
     def final(self) -> bool:
@@ -58,15 +65,35 @@ class State(StrEnum):
 
 #: Every way a record may go. What has no way on is final.
 TRANSITIONS: Mapping[State, frozenset[State]] = {
-    # Through `queued` once runs queue for slots: a waiting run holds none.
-    State.WAITING_COMPUTE: frozenset({State.SUBMITTING, State.CANCELED, State.DEAD_LETTER}),
+    State.WAITING_BATCH: frozenset({State.BATCHED}),
+    State.HELD: frozenset(
+        {
+            State.QUEUED,
+            State.WAITING_COMPUTE,
+            State.SUBMITTING,
+            State.WAITING_BATCH,
+            State.SKIPPED,
+            State.CANCELED,
+            State.DEAD_LETTER,
+        }
+    ),
+    State.QUEUED: frozenset({State.SUBMITTING, State.SKIPPED, State.CANCELED}),
+    # Through `queued` where runs take slots: a waiting run holds none.
+    State.WAITING_COMPUTE: frozenset(
+        {State.QUEUED, State.SUBMITTING, State.CANCELED, State.DEAD_LETTER}
+    ),
     State.SUBMITTING: frozenset({State.SUBMITTED, State.CANCELED, State.DEAD_LETTER}),
-    State.SUBMITTED: frozenset({State.RUNNING, State.COMPLETED, State.FAILED, State.CANCELED}),
-    State.RUNNING: frozenset({State.COMPLETED, State.FAILED, State.CANCELED}),
+    # To `submitting` with the next attempt, never through `failed`: its slot would be lost.
+    State.SUBMITTED: frozenset(
+        {State.SUBMITTING, State.RUNNING, State.COMPLETED, State.FAILED, State.CANCELED}
+    ),
+    State.RUNNING: frozenset({State.SUBMITTING, State.COMPLETED, State.FAILED, State.CANCELED}),
+    State.BATCHED: frozenset(),
     State.COMPLETED: frozenset(),
     State.FAILED: frozenset(),
     State.CANCELED: frozenset(),
     State.DEAD_LETTER: frozenset(),
+    State.SKIPPED: frozenset(),
 }
 
 
@@ -96,6 +123,8 @@ class Attempt(_Stored):
     submitting_at: AwareDatetime
     #: Workers that took over from one that was not heard of.
     takeovers: int = 0
+    #: Why its job failed, when another attempt followed.
+    failure: Reason | None = None
 
 
 class Transition(_Stored):
@@ -103,6 +132,20 @@ class Transition(_Stored):
 
     state: State
     at: AwareDatetime
+
+
+class Member(_Stored):
+    """What an event of a batched trigger brings along for its batch."""
+
+    #: The group's id; see `groups.Group`.
+    group: str
+    #: What its events have in common.
+    values: dict[str, str] = Field(default_factory=dict)
+    captures: dict[str, str] = Field(default_factory=dict)
+    #: It says that the group is complete, and is in no batch itself.
+    releases: bool = False
+    #: When its batch is due at the latest, storage time.
+    until: AwareDatetime | None = None
 
 
 class Record(_Stored):
@@ -120,10 +163,25 @@ class Record(_Stored):
     #: Frozen when the record is made; None when no job could be made of the event.
     body: JobBody | None = None
     attempts: tuple[Attempt, ...] = ()
+    #: The slot that it takes while it is under way; None when nothing bounds its trigger.
+    slot: str | None = None
+    #: Its number in the slot's queue, if it had to wait.
+    number: int | None = None
+    #: Jobs that it may have in all, and how long each may take; its trigger's, when it was made.
+    max_attempts: int = 1
+    run_timeout: timedelta | None = None
+    #: Set for an event that a batch is to take, or took.
+    member: Member | None = None
+    #: The events of a batch, by key.
+    members: tuple[str, ...] = ()
+    #: The batch that took this event, by key.
+    batch: str | None = None
     #: Somebody asked for the run to stop.
     cancel_requested: bool = False
     #: Storage time since which AzureML has not shown a job that it had.
     missing_since: AwareDatetime | None = None
+    #: Why its job is being stopped, when nobody asked for that: it took too long.
+    stopping: Reason | None = None
     #: AzureML refused the job, but an earlier PUT may still take effect.
     given_up: Reason | None = None
     #: Whether somebody has looked why the job failed.
@@ -168,6 +226,21 @@ class Record(_Stored):
         begun = self.moved(State.SUBMITTING, at)
         return begun.model_copy(update={"attempts": (*self.attempts[:-1], attempt)})
 
+    def decided(self, first: "Record", at: datetime) -> Self:
+        """The record, held until now, as it would be if it were made now."""
+        fields = ("pipeline", "body", "attempts", "slot", "number", "warnings", "max_attempts")
+        update = {name: getattr(first, name) for name in (*fields, "run_timeout")}
+        return self.moved(first.state, at, first.reason).model_copy(update=update)
+
+    def again(self, at: datetime, job_name: str, failure: Reason) -> Self:
+        """The record at its next attempt, after the job of this one failed."""
+        failed = self.attempt.model_copy(update={"failure": failure})
+        following = Attempt(number=failed.number + 1, job_name=job_name, submitting_at=at)
+        again = self.moved(State.SUBMITTING, at)
+        return again.model_copy(
+            update={"attempts": (*self.attempts[:-1], failed, following), "missing_since": None}
+        )
+
     def taken_over(self, at: datetime) -> Self:
         """The record with its attempt in the hands of whoever swaps this in."""
         attempt = self.attempt.model_copy(
@@ -182,6 +255,11 @@ def run_key(
     """The key under which every delivery of one event meets; a replay has one of its own."""
     parts = [deployment, event.dedupe_key(by_message_id=by_message_id)]
     return _digest(*parts, *([replay] if replay else []))[:32]
+
+
+def batch_key(deployment: str, group: str, birth: str, number: int) -> str:
+    """The key under which everybody who makes one batch meets."""
+    return _digest(deployment, "batch", group, birth, str(number))[:32]
 
 
 def parse_run_id(text: str) -> tuple[str, str] | None:
@@ -200,7 +278,7 @@ def _digest(*parts: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class Kept:
     """A record and the ETag under which it may be changed."""
 
     record: Record
@@ -221,6 +299,8 @@ class Marker:
     next_check: datetime
     #: What its event is about; see `Event.about`.
     about: str = ""
+    #: The slot that its run takes.
+    slot: str | None = None
 
 
 class Ledger:
@@ -229,18 +309,26 @@ class Ledger:
     def __init__(self, blobs: BlobState) -> None:
         self._blobs = blobs
 
-    def mark_open(self, trigger: str, key: str, event: Event) -> datetime:
+    def mark_open(self, trigger: str, key: str, event: Event, slot: str | None = None) -> datetime:
         """Put the marker that makes the tick look for the record; the storage time of it."""
-        return self._blobs.put(_marker_name(trigger, key), metadata={"about": event.about}).at
+        hints = {"about": event.about} | ({"slot": slot} if slot else {})
+        return self._blobs.put(_marker_name(trigger, key), metadata=hints).at
 
-    def create(self, record: Record) -> Held | None:
+    def mark_held(self, trigger: str, key: str, event: Event) -> datetime:
+        """Put the marker of what waits until its trigger is resumed; the storage time of it."""
+        return self._blobs.put(_held_name(trigger, key), metadata={"about": event.about}).at
+
+    def create(self, record: Record) -> Kept | None:
         """None when the event has its record already."""
         written = self._blobs.create(
-            _record_name(record.trigger, record.key), _bytes(record), tags=_tags(record)
+            _record_name(record.trigger, record.key),
+            _bytes(record),
+            tags=_tags(record),
+            metadata={"about": record.event.about},
         )
-        return Held(record=record, etag=written.etag, at=written.at) if written else None
+        return Kept(record=record, etag=written.etag, at=written.at) if written else None
 
-    def read(self, trigger: str, key: str) -> Held | None:
+    def read(self, trigger: str, key: str) -> Kept | None:
         blob = self._blobs.get(_record_name(trigger, key))
         if blob is None:
             return None
@@ -250,28 +338,32 @@ class Ledger:
             raise RecordUnreadable(
                 f"The ledger record of run {trigger}.{key} cannot be read: {places(error)}"
             ) from None
-        return Held(record=record, etag=blob.etag, at=blob.at)
+        return Kept(record=record, etag=blob.etag, at=blob.at)
 
-    def swap(self, held: Held, record: Record) -> Held | None:
-        """Put a record in the place of the one held; None when somebody else did first."""
+    def swap(self, kept: Kept, record: Record) -> Kept | None:
+        """Put a record in the place of the one kept; None when somebody else did first."""
         written = self._blobs.swap(
             _record_name(record.trigger, record.key),
             _bytes(record),
-            etag=held.etag,
+            etag=kept.etag,
             tags=_tags(record),
+            metadata={"about": record.event.about},
         )
-        return Held(record=record, etag=written.etag, at=written.at) if written else None
+        return Kept(record=record, etag=written.etag, at=written.at) if written else None
 
     def check_again(self, record: Record, at: datetime) -> None:
         """Tell the tick when to look next. Never brings a deleted marker back."""
-        self._blobs.set_metadata(
-            _marker_name(record.trigger, record.key),
-            {"next_check": at.isoformat(), "about": record.event.about},
-        )
+        hints = {"next_check": at.isoformat(), "about": record.event.about}
+        hints |= {"slot": record.slot} if record.slot else {}
+        self._blobs.set_metadata(_marker_name(record.trigger, record.key), hints)
 
     def close(self, trigger: str, key: str) -> None:
         """Delete the marker: nothing is left to do."""
         self._blobs.delete(_marker_name(trigger, key))
+
+    def unhold(self, trigger: str, key: str) -> None:
+        """Delete the marker of what was held."""
+        self._blobs.delete(_held_name(trigger, key))
 
     def discard(self, marker: Marker) -> None:
         """Delete a marker that has no record, unless somebody touched it since."""
@@ -281,6 +373,26 @@ class Ledger:
         """Every record, or those of one trigger, that is not known to be finished."""
         for blob in self._blobs.list(f"open/{trigger}/" if trigger else "open/"):
             yield _marker(blob)
+
+    def held(self, trigger: str | None = None) -> Iterator[Marker]:
+        """What waits until its trigger is resumed."""
+        for blob in self._blobs.list(f"held/{trigger}/" if trigger else "held/"):
+            yield _marker(blob)
+
+    def unfinished(self, trigger: str | None = None) -> Iterator[Marker]:
+        """What is open and what is held, each once, by name."""
+        last = None
+        for marker in heapq.merge(self.open(trigger), self.held(trigger), key=_order):
+            # What goes on from being held has both markers for a moment.
+            if _order(marker) != last:
+                last = _order(marker)
+                yield marker
+
+    def subjects(self, trigger: str) -> Iterator[str]:
+        """What the events of all records of a trigger are about, as listed; see `Event.about`."""
+        for blob in self._blobs.list(f"ledger/{trigger}/"):
+            if about := blob.metadata.get("about"):
+                yield about
 
     def marker(self, trigger: str, key: str) -> Marker | None:
         """The marker of one record, while it is open."""
@@ -297,7 +409,12 @@ def _marker(blob: Listed) -> Marker:
         last_modified=blob.last_modified,
         next_check=_next_check(blob.metadata.get("next_check"), blob.last_modified),
         about=blob.metadata.get("about", ""),
+        slot=blob.metadata.get("slot"),
     )
+
+
+def _order(marker: Marker) -> str:
+    return f"{marker.trigger}/{marker.key}"
 
 
 def _next_check(hint: str | None, last_modified: datetime) -> datetime:
@@ -310,6 +427,10 @@ def _next_check(hint: str | None, last_modified: datetime) -> datetime:
 
 def _record_name(trigger: str, key: str) -> str:
     return f"ledger/{trigger}/{key}.json"
+
+
+def _held_name(trigger: str, key: str) -> str:
+    return f"held/{trigger}/{key}"
 
 
 def _marker_name(trigger: str, key: str) -> str:

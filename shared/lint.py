@@ -7,18 +7,21 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from shared import expressions
+from shared import expressions, groups
 from shared.definitions import Action, TriggerDefinition, TriggerFile
 from shared.documents import texts
 from shared.errors import Problem, listed
 from shared.events import Event
-from shared.inputs import DataInput, PipelineInput, secret
+from shared.inputs import DATA_TYPES, DataInput, PipelineInput, secret
 from shared.paths import PathPattern
 
 #: What a pipeline takes, and what it writes.
 Ports = tuple[Mapping[str, PipelineInput], Mapping[str, DataInput]]
 #: The pipelines there are; None for one whose ports are not known.
 Pipelines = Mapping[str, Ports | None]
+
+#: An input that is the manifest of a batch.
+_MANIFEST = re.compile(r"\s*\$\{\{\s*manifest\s*\}\}\s*")
 
 _SECRET_NAME = re.compile(
     r"(^|_)(password|passwd|secret|api_?key|access_?key|account_?key|connection_?string|sas_token|"
@@ -37,6 +40,7 @@ def check(file: TriggerFile, pipelines: Pipelines, listens: Collection[str]) -> 
     places = [
         *_pattern(trigger),
         *_entity(trigger, listens),
+        *_batch(trigger),
         *_expressions(trigger),
         *_secrets(trigger),
         *_action(trigger, pipelines),
@@ -83,20 +87,55 @@ def _entities(listens: Collection[str]) -> str:
     return " and ".join(via.replace("/", " ", 1) for via in sorted(listens)) or "nowhere"
 
 
+def _batch(trigger: TriggerDefinition) -> _Problems:
+    """Events that can be told apart by what they are grouped by."""
+    spec, batch = trigger.spec, trigger.policies.batch
+    place = ("policies", "batch")
+    if batch is None:
+        return
+    if spec.run:
+        yield place, "the end of a run is one event for one run; leave batch out"
+        return
+    captures = _captures(spec.pattern)
+    if captures is None:
+        return
+    if missing := [name for name in batch.group_by if name not in captures]:
+        there = f"it has {listed(sorted(captures))}" if captures else "it has none"
+        what = "path" if spec.blob else "subject"
+        yield (
+            (*place, "group_by"),
+            f"group_by names {listed(missing)}, which is no capture of the {what}; {there}",
+        )
+    elif batch.release_on and spec.pattern and not groups.folders(spec.pattern, batch.group_by):
+        yield (
+            (*place, "release_on"),
+            f"where such an event lies does not tell its group: {listed(batch.group_by)} must be "
+            f"captured by folders of {spec.pattern}, not by its last part",
+        )
+
+
 def _expressions(trigger: TriggerDefinition) -> _Problems:
-    spec = trigger.spec
+    spec, batch = trigger.spec, trigger.policies.batch
     roots = {
         # Other sources have attributes of their own.
         "event": frozenset(Event.model_fields) if spec.blob or spec.run else None,
         "captures": _captures(spec.pattern),
         "settings": None,
     }
-    for where, text in _templates(trigger.action):
-        for message in expressions.check(text, roots):
-            yield where, message
     if spec.where is not None:
         for message in expressions.check_condition(spec.where, roots):
             yield ("spec", "where"), message
+    if batch is not None:
+        # One run is for many events: what they have in common, and where they are listed.
+        roots = {"group": frozenset(batch.group_by), "manifest": frozenset(), "settings": None}
+    for where, text in _templates(trigger.action):
+        for message in expressions.check(text, roots):
+            yield where, message
+    if (key := trigger.policies.concurrency.key) is not None:
+        # Which batch it is does not say which others it shares a limit with.
+        known = {name: members for name, members in roots.items() if name != "manifest"}
+        for message in expressions.check(key, known):
+            yield ("policies", "concurrency", "key"), message
 
 
 def _captures(pattern: str | None) -> frozenset[str] | None:
@@ -145,6 +184,20 @@ def _action(trigger: TriggerDefinition, pipelines: Pipelines) -> _Problems:
             yield place, f"no pipeline is named {reference!r}; there are: {there}"
         elif known is not None:
             yield from _inputs(action, reference, known[0])
+            if trigger.policies.batch is not None:
+                yield from _manifest(action, known[0])
+
+
+def _manifest(action: Action, inputs: Mapping[str, PipelineInput]) -> _Problems:
+    """A manifest is one file."""
+    for name, value in action.inputs.items():
+        declared = inputs[name].type if name in inputs else "uri_file"
+        if _MANIFEST.fullmatch(str(value)) and declared in DATA_TYPES - {"uri_file"}:
+            yield (
+                ("action", "inputs", name),
+                f"{name} is of type {declared}, and the manifest is one file: declare it as "
+                "uri_file in the pipeline",
+            )
 
 
 def _inputs(action: Action, pipeline: str, inputs: Mapping[str, PipelineInput]) -> _Problems:

@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from shared import binding
+from shared import binding, expressions
 from shared.binding import Bound, Origin
 from shared.datastores import Datastores
 from shared.definitions import MANUAL_TRIGGER, Action, TriggerDefinition
 from shared.errors import ExpressionInvalid, listed
 from shared.events import MANUAL, RUN, Event
-from shared.index import Snapshot
+from shared.index import IndexedTrigger, Paused, Snapshot
 from shared.inputs import redacted
 from shared.ledger import Reason, Record, run_key
+from shared.policies import Policies
 from shared.published import Published, PublishedPipeline
 from shared.triggers import Match, roots
 
@@ -31,13 +32,25 @@ class Order:
     event: Event
     action: Action
     captures: Mapping[str, str]
-    max_depth: int = 0
+    #: What bounds the run; None for one that a client asked for.
+    policies: Policies | None = None
+    #: Its trigger starts nothing for now.
+    paused: Paused | None = None
+    #: A slot of its own with a limit of its own, whatever its trigger's policies: a replay's.
+    own_slot: tuple[str, int] | None = None
     #: The run that this one tries again.
     replay_of: str | None = None
+    #: The events of a batch, by key.
+    members: tuple[str, ...] = ()
 
     @property
     def run_id(self) -> str:
         return f"{self.trigger}.{self.key}"
+
+    @property
+    def max_depth(self) -> int:
+        """How many runs may come one after the other; 0 for one that none can come before."""
+        return self.policies.max_depth if self.policies else 0
 
     @property
     def depth(self) -> int:
@@ -63,14 +76,39 @@ class Orders:
 
     def matched(self, event: Event, match: Match) -> Order:
         """The run that a match asks for."""
-        trigger = match.trigger
+        trigger, policies = match.trigger, match.trigger.policies
+        if match.paused and match.paused.while_paused:
+            policies = policies.model_copy(update={"while_paused": match.paused.while_paused})
         return Order(
             trigger=trigger.name,
             key=self.key(trigger, event),
             event=event,
             action=trigger.action,
             captures=match.captures,
-            max_depth=trigger.policies.max_depth,
+            policies=policies,
+            paused=match.paused,
+        )
+
+    def batch(
+        self, trigger: IndexedTrigger, key: str, event: Event, members: tuple[str, ...]
+    ) -> Order:
+        """The run of a batch; the event says what its members have in common."""
+        return Order(
+            trigger=trigger.definition.name,
+            key=key,
+            event=event,
+            action=trigger.definition.action,
+            captures={},
+            policies=trigger.definition.policies,
+            paused=trigger.paused,
+            members=members,
+        )
+
+    def left_over(self, trigger: str, key: str, event: Event, members: tuple[str, ...]) -> Order:
+        """What stands for the run of a batch whose trigger makes none any more."""
+        action = Action.model_construct(pipeline="")
+        return Order(
+            trigger=trigger, key=key, event=event, action=action, captures={}, members=members
         )
 
     def key(self, trigger: TriggerDefinition, event: Event) -> str:
@@ -132,7 +170,21 @@ class Orders:
             event=order.event,
             replay_of=order.replay_of,
         )
-        return pipeline, binding.bind(order.action, pipeline, values, origin, self._datastores)
+        bound = binding.bind(order.action, pipeline, values, origin, self._datastores)
+        return pipeline, _with_concurrency(bound, order, values)
+
+
+def _with_concurrency(bound: Bound, order: Order, values: Mapping[str, Any]) -> Bound:
+    """With the text of its concurrency key, or what is wrong with that."""
+    key = order.policies.concurrency.key if order.policies else None
+    if key is None:
+        return bound
+    try:
+        found = redacted(expressions.as_text(expressions.evaluate(key, values)))
+    except ExpressionInvalid as error:
+        problems = {**bound.problems, "policies.concurrency.key": redacted(str(error))}
+        return replace(bound, body=None, problems=problems)
+    return replace(bound, concurrency=found)
 
 
 def _found_in(part: str, name: str) -> str:

@@ -15,11 +15,12 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
-from shared.definitions import NAME, RESERVED
+from shared.definitions import RESERVED
 from shared.errors import NotFound, RecordUnreadable, RequestInvalid, SignalboxError
 from shared.history import Entry, History, is_place, place_of
 from shared.index import Index
 from shared.ledger import Ledger, Marker, State, parse_run_id
+from shared.specs import NAME
 from shared.summaries import (
     EventBrief,
     RunDetail,
@@ -149,13 +150,13 @@ class Runs:
     def get(self, run_id: str) -> RunDetail:
         """One run. Raises NotFound, StorageUnavailable, RecordUnreadable."""
         named = parse_run_id(run_id)
-        held = self._ledger.read(*named) if named else None
-        if named is None or held is None:
+        kept = self._ledger.read(*named) if named else None
+        if named is None or kept is None:
             raise NotFound(
                 f"There is no run {shown(run_id)!r}. Its id is <trigger>.<32 hexadecimal digits>; "
                 "a run that ended long ago has expired."
             )
-        record = held.record
+        record = kept.record
         marker = None if record.state.final else self._ledger.marker(*named)
         steps, error = None, None
         if has_job(record.state, record.reason):
@@ -283,7 +284,7 @@ class Runs:
         """What has a marker, by name."""
         if (after and after.phase == "over") or (wanted and wanted.final):
             return
-        for marker in self._ledger.open(trigger):
+        for marker in self._ledger.unfinished(trigger):
             name = f"{marker.trigger}/{marker.key}"
             if after is None or name > after.place:
                 yield _Candidate(_Position("open", name), partial(self._load_open, marker))
@@ -324,13 +325,13 @@ class Runs:
 
     def _load_open(self, marker: Marker) -> RunSummary | None:
         try:
-            held = self._ledger.read(marker.trigger, marker.key)
+            kept = self._ledger.read(marker.trigger, marker.key)
         except RecordUnreadable as error:
             log.warning("A run is left out of the list: %s", error)
             return None
-        if held is None:
+        if kept is None:
             return None
-        record = held.record
+        record = kept.record
         if record.state.final and self._history.has(
             record.trigger, record.key, record.event, record.transitions[-1].at
         ):

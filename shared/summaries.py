@@ -16,6 +16,20 @@ from shared.workspace import FailedStep, JobBody, Step
 #: Characters of text from outside that a sentence takes.
 SHOWN = 300
 
+#: AzureML has, or had, no job of a run in these.
+_JOBLESS = frozenset(
+    {
+        State.WAITING_BATCH,
+        State.BATCHED,
+        State.HELD,
+        State.QUEUED,
+        State.WAITING_COMPUTE,
+        State.SUBMITTING,
+        State.DEAD_LETTER,
+        State.SKIPPED,
+    }
+)
+
 #: What history tells of a run as it is.
 _AS_TOLD = (
     "trigger",
@@ -172,8 +186,7 @@ def event_told(content: Mapping[str, Any]) -> EventBrief | None:
 def has_job(state: State, reason: Reason | None) -> bool:
     """Whether AzureML had a job of a run in that state."""
     never_came = state is State.CANCELED and reason is not None and reason.code == "canceled"
-    jobless = (State.WAITING_COMPUTE, State.SUBMITTING, State.DEAD_LETTER)
-    return state not in jobless and not never_came
+    return state not in _JOBLESS and not never_came
 
 
 def detail(
@@ -228,6 +241,12 @@ def waiting(record: Record, marker: Marker | None) -> Waiting | None:
         return None
     if record.state is State.WAITING_COMPUTE:
         return _waiting_compute(record)
+    if record.state is State.HELD:
+        why = f": {record.reason.text}" if record.reason else "."
+        return Waiting(text=f"It is held since {stamp(record.transitions[-1].at)}{why}")
+    if record.state is State.QUEUED:
+        why = f": {record.reason.text}" if record.reason else "."
+        return Waiting(text=f"It waits for its turn{why}")
     attempt = record.attempt
     look = marker.next_check if marker else None
     if record.state is State.SUBMITTING:

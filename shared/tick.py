@@ -1,81 +1,147 @@
-"""What the timer finishes: correct when late, doubled, killed or run on many instances at once."""
+"""What the timer finishes: correct when late, doubled, killed or run on many instances at once.
+
+Each part has its own time, so that none keeps the others from their turn; what a part does not
+come to, the next tick does. One item's trouble is logged and does not stop the others.
+"""
 
 import logging
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 
 from shared.compute import Computes
+from shared.dispatcher import Dispatcher
 from shared.errors import SignalboxError
-from shared.index import Index
+from shared.index import Index, Snapshot
 from shared.ledger import ABSENT, Ledger, Marker
+from shared.slots import ListedSlot, Slots
 from shared.submission import Submission
 
 log = logging.getLogger(__name__)
 
-#: Seconds one tick may take; the next one goes on where it ended.
-BUDGET = 45.0
+#: Seconds that a part may take; together less than the minute between two ticks.
+OPEN_BUDGET, SLOTS_BUDGET, HELD_BUDGET = 22.0, 8.0, 5.0
+
+#: A slot that nobody holds or waits for is deleted after so long; also its count of a day.
+_AT_REST = timedelta(days=2)
+
+#: Says that a part's time is over.
+Until = Callable[[], bool]
+#: Seconds that a part may take, and what it does.
+Part = tuple[float, Callable[[Until], None]]
 
 
 class Tick:
-    """Looks at every open record whose time has come."""
+    """Looks at whatever has come due."""
 
     def __init__(
         self,
         *,
         index: Index,
         ledger: Ledger,
+        slots: Slots,
         computes: Computes,
         submission: Submission,
+        dispatcher: Dispatcher,
         monotonic: Callable[[], float],
         shuffle: Callable[[list[Marker]], None],
-        drops: Callable[[], None] = lambda: None,
+        others: Mapping[str, Part] | None = None,
     ) -> None:
         self._index = index
         self._ledger = ledger
+        self._slots = slots
         self._computes = computes
         self._submission = submission
+        self._dispatcher = dispatcher
         self._monotonic = monotonic
         self._shuffle = shuffle
-        #: Publishes definitions that were put there by hand; raises nothing, has its own budget.
-        self._drops = drops
+        #: Parts that other rooms do, by name.
+        self._others = others or {}
 
     def run(self) -> None:
-        """Take over what was not submitted, observe what runs, finish what is final.
+        """Every part once, whatever becomes of the others.
 
-        One record's trouble is logged and does not keep the others from being looked at.
+        Raises StorageUnavailable in the end when one of them could not be begun.
         """
+        reading = self._index.read()
+        # First, so that what waits for one that has just come need not wait for the next tick.
+        with _isolated("the computes"):
+            self._computes.check()
+        parts: dict[str, Part] = {
+            "the open runs": (OPEN_BUDGET, lambda over: self._open(reading.at, over)),
+            "the slots": (SLOTS_BUDGET, lambda over: self._promote(reading.at, over)),
+            "what was held": (HELD_BUDGET, lambda over: self._go_on(reading.snapshot, over)),
+            **self._others,
+        }
+        failed: list[SignalboxError] = []
+        for name, (seconds, work) in parts.items():
+            try:
+                self._part(name, seconds, work)
+            except SignalboxError as error:
+                log.warning("The tick could not look at %s: %s", name, error)
+                failed.append(error)
+        if failed:
+            raise failed[0]
+
+    def _part(self, name: str, seconds: float, work: Callable[[Until], None]) -> None:
         started = self._monotonic()
-        now = self._index.now()
-        self._look_at_computes()
+
+        def over() -> bool:
+            return self._monotonic() - started > seconds
+
+        work(over)
+        if over():
+            log.warning("The tick's time for %s is over; the next one goes on", name)
+
+    def _open(self, now: datetime, over: Until) -> None:
+        """Take over what was not submitted, observe what runs, finish what is final."""
         due = [marker for marker in self._ledger.open() if marker.next_check <= now]
         # In another order each time: when the time is over, it is not always the same that wait.
         self._shuffle(due)
         for marker in due:
-            if self._monotonic() - started > BUDGET:
-                log.warning("The tick's time is over; the next one goes on")
-                break
-            self._look(marker, now)
-        # Last, so that no definition keeps a run from being looked at.
-        self._drops()
+            if over():
+                return
+            with _isolated(f"run {marker.trigger}.{marker.key}"):
+                there = self._submission.resume(marker.trigger, marker.key)
+                # A marker is put before its record, so a young one may still get it.
+                if there is None and now - marker.last_modified > ABSENT:
+                    self._ledger.discard(marker)
 
-    def _look_at_computes(self) -> None:
-        """First, so that what waits for one that has just come need not wait for the next tick."""
-        about = {"action": "tick_item_failed"}
-        try:
-            self._computes.check()
-        except SignalboxError as error:
-            log.warning("The computes could not be looked at: %s", error, extra=about)
-        except Exception:
-            log.exception("The computes could not be looked at", extra=about)
+    def _promote(self, now: datetime, over: Until) -> None:
+        """Places for those who wait, and none for those who are over."""
+        for slot in self._slots.all():
+            if over():
+                return
+            if slot.waiting or (slot.holders and now - slot.last_modified > ABSENT):
+                with _isolated(f"slot {slot.slot} of {slot.trigger}"):
+                    self._submission.promote(slot.trigger, slot.slot, check=True)
+            elif _at_rest(slot, now):
+                self._slots.forget(slot)
 
-    def _look(self, marker: Marker, now: datetime) -> None:
-        about = {"action": "tick_item_failed", "run": f"{marker.trigger}.{marker.key}"}
-        try:
-            there = self._submission.resume(marker.trigger, marker.key)
-            # A marker is put before its record, so a young one may still get it.
-            if there is None and now - marker.last_modified > ABSENT:
-                self._ledger.discard(marker)
-        except SignalboxError as error:
-            log.warning("Run %s could not be looked at: %s", about["run"], error, extra=about)
-        except Exception:
-            log.exception("Run %s could not be looked at", about["run"], extra=about)
+    def _go_on(self, snapshot: Snapshot, over: Until) -> None:
+        """What was held for a trigger that is not paused any more, oldest first."""
+        free = [
+            marker
+            for marker in self._ledger.held()
+            if not ((trigger := snapshot.triggers.get(marker.trigger)) and trigger.paused)
+        ]
+        for marker in sorted(free, key=lambda marker: (marker.last_modified, marker.key)):
+            if over():
+                return
+            with _isolated(f"held run {marker.trigger}.{marker.key}"):
+                self._dispatcher.go_on(marker.trigger, marker.key)
+
+
+def _at_rest(slot: ListedSlot, now: datetime) -> bool:
+    return not (slot.holders or slot.waiting) and now - slot.last_modified > _AT_REST
+
+
+@contextmanager
+def _isolated(what: str) -> Iterator[None]:
+    about = {"action": "tick_item_failed", "item": what}
+    try:
+        yield
+    except SignalboxError as error:
+        log.warning("The tick could not look at %s: %s", what, error, extra=about)
+    except Exception:
+        log.exception("The tick could not look at %s", what, extra=about)

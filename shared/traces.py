@@ -61,7 +61,7 @@ class Traces:
                 window = self._history.entries(trigger, after=place_of(near + _NEAR))
                 near_it = takewhile(lambda entry: entry.at >= since, window)
                 entries = chain(entries, _newest(near_it, self._names)[0])
-            markers, cut = _newest(self._ledger.open(trigger), self._names)
+            markers, cut = _newest(self._ledger.unfinished(trigger), self._names)
             return self._trace(
                 trigger,
                 {entry.place: entry for entry in entries if entry.about == digest},
@@ -79,7 +79,7 @@ class Traces:
 
         def one(trigger: str) -> Trace:
             entries = [*islice(self._history.entries(trigger), READS + 1)]
-            markers = [*islice(self._ledger.open(trigger), READS + 1)]
+            markers = [*islice(self._ledger.unfinished(trigger), READS + 1)]
             trace = self._trace(
                 trigger,
                 {entry.place: entry for entry in entries[:READS]},
@@ -116,8 +116,8 @@ class Traces:
         )
 
     def _record(self, marker: Marker) -> Record | None:
-        held = self._ledger.read(marker.trigger, marker.key)
-        return held.record if held else None
+        kept = self._ledger.read(marker.trigger, marker.key)
+        return kept.record if kept else None
 
 
 def _read[T, R](read: Callable[[T], R | None], items: Iterable[T]) -> Iterator[R]:

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared import expressions, filters
-from shared.definitions import Filter, TriggerDefinition
-from shared.events import HTTP, RUN, Event
-from shared.index import IndexedTrigger
+from shared import expressions, filters, groups
+from shared.definitions import TriggerDefinition
+from shared.events import BATCH, HTTP, RUN, Event
+from shared.index import IndexedTrigger, Paused
 from shared.paths import PathPattern
+from shared.specs import Filter
 
 #: Where a trigger stands in the index: the kind of its source, what names it exactly, and the
 #: attribute and value that its filter wants, if it is looked up by one.
@@ -18,6 +19,9 @@ _Source = tuple[str, ...]
 #: Attributes that an `exact` filter is looked up by, the first of them that it names. Every event
 #: has these as text.
 _LOOKED_UP = ("type", "subject", "source")
+
+#: How the check begins that makes an event one which says that its group is complete.
+_RELEASES = "release_on "
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,10 @@ class Match:
     captures: dict[str, str]
     #: What was asked and answered yes, in order.
     passed: tuple[str, ...] = ()
+    #: The trigger starts nothing for now.
+    paused: Paused | None = None
+    #: It says that its group is complete, and is in no batch itself.
+    releases: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,22 +56,23 @@ class Matcher:
     ) -> None:
         self._triggers = triggers
         self._variables = dict(variables)
-        self._by_source: dict[_Source, dict[str, list[str]]] = defaultdict(
-            lambda: defaultdict(list)
-        )
+        self._places, self._release_places = _Places(), _Places()
         for name, trigger in triggers.items():
             source, prefix = _place(trigger.definition)
-            source += _wanted(trigger.definition.spec.filter)
-            self._by_source[source][prefix].append(name)
-        self._prefix_lengths = {
-            source: sorted({len(prefix) for prefix in by_prefix})
-            for source, by_prefix in self._by_source.items()
-        }
+            self._places.add(name, source + _wanted(trigger.definition.spec.filter), prefix)
+            if released := _release_on(trigger.definition):
+                folder = prefix[: prefix.rfind("/") + 1]
+                self._release_places.add(name, source + _wanted(released), folder)
 
     def match(self, event: Event) -> Iterator[Match | Near]:
         """Every candidate with its verdict, in order of trigger name."""
-        for name in sorted(self._candidates(event)):
-            yield self.judge(self._triggers[name], event)
+        candidates = self._places.find(event)
+        # What does not release is nobody's business that it would not be without that.
+        others = self._release_places.find(event) - candidates
+        for name in sorted(candidates | others):
+            verdict = self.judge(self._triggers[name], event)
+            if name in candidates or isinstance(verdict, Match):
+                yield verdict
 
     def judge(self, trigger: IndexedTrigger, event: Event) -> Match | Near:
         """What one trigger says of an event, whether it is a candidate or not."""
@@ -75,27 +84,31 @@ class Matcher:
             elif not answer:
                 return Near(definition, check, tuple(passed))
             passed.append(check)
-        return Match(definition, captures, tuple(passed))
-
-    def _candidates(self, event: Event) -> set[str]:
-        return {
-            name
-            for base, text in _sources(event)
-            for source in (base, *((*base, name, getattr(event, name)) for name in _LOOKED_UP))
-            for length in self._prefix_lengths.get(source, ())
-            if length <= len(text)
-            for name in self._by_source[source].get(text[:length], ())
-        }
+        releases = any(check.startswith(_RELEASES) for check in passed)
+        return Match(definition, captures, tuple(passed), trigger.paused, releases)
 
     def _checks(
         self, trigger: IndexedTrigger, event: Event
     ) -> Iterator[tuple[str, bool | dict[str, str]]]:
         """Each question and its answer, the cheap ones first; a mapping is what was captured."""
-        spec, captures = trigger.definition.spec, dict[str, str]()
         yield from _source_checks(trigger.definition, event)
+        released = _released(trigger.definition, event)
+        if released is not None:
+            yield released
+        else:
+            yield from self._own_checks(trigger, event)
+        if event.blob is not None:
+            # What lay there before the trigger did is not its business.
+            since = trigger.effective_from
+            yield f"not before {since.isoformat()}", event.time >= since
+
+    def _own_checks(
+        self, trigger: IndexedTrigger, event: Event
+    ) -> Iterator[tuple[str, bool | dict[str, str]]]:
+        """What an event must be that a run is for."""
+        spec, captures = trigger.definition.spec, dict[str, str]()
         if spec.pattern is not None:
-            place = event.blob if spec.blob else None
-            what, text = ("path", place.path) if place else ("subject", event.subject)
+            what, text = _patterned(trigger.definition, event)
             found = PathPattern(spec.pattern).match(text)
             captures = found or {}
             yield f"{what} {spec.pattern}", found is not None and captures
@@ -108,16 +121,43 @@ class Matcher:
             known = roots(event, captures, self._variables)
             problem = expressions.unmet(spec.where, known)
             yield f"where {spec.where}{f' ({problem})' if problem else ''}", problem is None
-        if event.blob is not None:
-            # What lay there before the trigger did is not its business.
-            since = trigger.effective_from
-            yield f"not before {since.isoformat()}", event.time >= since
+
+
+class _Places:
+    """Where triggers stand in the index: by source, and the text their pattern begins with."""
+
+    def __init__(self) -> None:
+        self._by_source: dict[_Source, dict[str, list[str]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
+        self._lengths: dict[_Source, set[int]] = defaultdict(set)
+
+    def add(self, name: str, source: _Source, prefix: str) -> None:
+        self._by_source[source][prefix].append(name)
+        self._lengths[source].add(len(prefix))
+
+    def find(self, event: Event) -> set[str]:
+        """The triggers that an event might be for."""
+        return {
+            name
+            for base, text in _sources(event)
+            for source in (base, *((*base, name, getattr(event, name)) for name in _LOOKED_UP))
+            for length in self._lengths.get(source, ())
+            if length <= len(text)
+            for name in self._by_source[source].get(text[:length], ())
+        }
 
 
 def roots(
     event: Event, captures: Mapping[str, str], variables: Mapping[str, str]
 ) -> dict[str, Any]:
     """What expressions find at their root."""
+    if event.via.startswith(BATCH):
+        return {
+            "group": dict(event.data["group"]),
+            "manifest": event.data["manifest"],
+            "settings": dict(variables),
+        }
     return {
         "event": event.content,
         "captures": dict(captures),
@@ -138,6 +178,32 @@ def _place(trigger: TriggerDefinition) -> tuple[_Source, str]:
     if spec.event:
         return ("type", spec.event.type), prefix
     return ("via", f"{HTTP}{trigger.name}"), prefix
+
+
+def _release_on(trigger: TriggerDefinition) -> Filter | None:
+    """What says that a group of the trigger's events is complete."""
+    batch = trigger.policies.batch
+    return batch.release_on if batch else None
+
+
+def _released(trigger: TriggerDefinition, event: Event) -> tuple[str, dict[str, str]] | None:
+    """That an event says that its group is complete, and the captures of where it is."""
+    wanted, batch = _release_on(trigger), trigger.policies.batch
+    if wanted is None or batch is None or filters.failed(wanted, event) is not None:
+        return None
+    pattern, captures = trigger.spec.pattern, dict[str, str]()
+    if pattern is not None:
+        found = groups.found_in(pattern, batch.group_by, _patterned(trigger, event)[1])
+        if found is None:
+            return None
+        captures = found
+    return f"{_RELEASES}{filters.described(wanted)}", captures
+
+
+def _patterned(trigger: TriggerDefinition, event: Event) -> tuple[str, str]:
+    """What of an event a trigger's pattern is of: its name and its text."""
+    place = event.blob if trigger.spec.blob else None
+    return ("path", place.path) if place else ("subject", event.subject)
 
 
 def _wanted(filter: Filter) -> tuple[str, ...]:

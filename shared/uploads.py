@@ -173,8 +173,8 @@ class Uploads:
         return Matcher({name: trigger}, self._variables).judge(trigger, event)
 
     def _read(self, trigger: str, key: str) -> Record | None:
-        held = self._ledger.read(trigger, key)
-        return held.record if held else None
+        kept = self._ledger.read(trigger, key)
+        return kept.record if kept else None
 
 
 def _is_for(trigger: IndexedTrigger, place: BlobPlace) -> bool:

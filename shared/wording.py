@@ -6,6 +6,11 @@ from shared.ledger import Reason, State
 from shared.summaries import EventBrief, RunSummary, shown
 
 _STATES = {
+    State.WAITING_BATCH: "waits for its batch",
+    State.BATCHED: "is in a batch",
+    State.HELD: "is held",
+    State.QUEUED: "waits for its turn",
+    State.SKIPPED: "was skipped",
     State.WAITING_COMPUTE: "waits for its compute",
     State.SUBMITTING: "is being handed to AzureML",
     State.SUBMITTED: "is in AzureML's hands and has not begun",
@@ -18,6 +23,11 @@ _STATES = {
 
 #: What happened when a state was reached.
 _REACHED = {
+    State.WAITING_BATCH: "it began to wait for its batch",
+    State.BATCHED: "a batch took it",
+    State.HELD: "it was held",
+    State.QUEUED: "it began to wait for its turn",
+    State.SKIPPED: "it was skipped",
     State.WAITING_COMPUTE: "it began to wait for its compute",
     State.SUBMITTING: "its job was written down, to be handed to AzureML",
     State.SUBMITTED: "AzureML had its job",

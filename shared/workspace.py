@@ -27,7 +27,7 @@ from azure.core.exceptions import (
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared import roles
-from shared.errors import JobExists, JobRejected, WorkspaceUnavailable
+from shared.errors import JobExists, JobRejected, NotFound, WorkspaceUnavailable
 from shared.inputs import DataInput, Literal, latest_of, redacted
 from shared.registrations import MODELS, CompiledAsset
 
@@ -118,6 +118,14 @@ class FailedStep:
     log_tail: str
 
 
+@dataclass(frozen=True)
+class Datastore:
+    """Where a datastore of the workspace keeps its data."""
+
+    account: str
+    container: str
+
+
 class Workspace(Protocol):
     """What Signalbox asks of AzureML. All raise WorkspaceUnavailable."""
 
@@ -137,6 +145,9 @@ class Workspace(Protocol):
 
     def labelled(self, kind: str, name: str, label: str) -> str | None:
         """The version that a label stands for now, if any. Raises JobRejected."""
+
+    def datastore(self, name: str) -> Datastore:
+        """One of blobs. Raises NotFound."""
 
 
 class AzureWorkspace:
@@ -262,6 +273,19 @@ class AzureWorkspace:
                 FailedStep(step=step.name, job=step.job, log_tail=self._log_tail(step.job))
                 for step in reversed(failed)
             ]
+
+    def datastore(self, name: str) -> Datastore:
+        with translated(f"datastore {name!r}"):
+            try:
+                found: Any = self.client().datastores.get(name)
+            except ResourceNotFoundError as error:
+                require_workspace(error)
+                found = None
+        account = getattr(found, "account_name", None)
+        container = getattr(found, "container_name", None)
+        if not account or not container:
+            raise NotFound(f"The AzureML workspace has no datastore {name!r} of blobs.")
+        return Datastore(account=account, container=container)
 
     def registered(self, name: str, version: str) -> bool:
         """Whether a component version is there; it is immutable, so nothing more is asked."""

@@ -4,7 +4,8 @@ Both share one `World`, whose `now` is the services' clock and whose `reach` eve
 through: there a simulation interleaves, crashes and fails them.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,8 +13,8 @@ from shared.blob_state import Blob, Listed, Unchanged, Written
 from shared.compute_definitions import ComputeDefinition
 from shared.compute_plans import Target
 from shared.errors import JobExists, SignalboxError
-from shared.lakes import Upload
-from shared.workspace import FailedStep, Job, JobBody, Step
+from shared.lakes import Upload, UploadPage
+from shared.workspace import Datastore, FailedStep, Job, JobBody, Step
 
 
 @dataclass
@@ -74,19 +75,31 @@ class MemoryBlobs:
         return answer
 
     def create(
-        self, name: str, data: bytes, *, tags: Mapping[str, str] | None = None
+        self,
+        name: str,
+        data: bytes,
+        *,
+        tags: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> Written | None:
         self.world.begin(f"create {name}")
-        written = None if name in self.stored else self._write(name, data, {}, tags)
+        written = None if name in self.stored else self._write(name, data, metadata or {}, tags)
         self.world.after(f"create {name}")
         return written
 
     def swap(
-        self, name: str, data: bytes, *, etag: str, tags: Mapping[str, str] | None = None
+        self,
+        name: str,
+        data: bytes,
+        *,
+        etag: str,
+        tags: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> Written | None:
         self.world.begin(f"swap {name}")
         found = self.stored.get(name)
-        written = self._write(name, data, {}, tags) if found and found.etag == etag else None
+        same = found is not None and found.etag == etag
+        written = self._write(name, data, metadata or {}, tags) if same else None
         self.world.after(f"swap {name}")
         return written
 
@@ -115,7 +128,13 @@ class MemoryBlobs:
         self.world.after(f"delete {name}")
         return gone
 
-    def list(self, prefix: str) -> Iterator[Listed]:
+    def delete_all(self, names: Sequence[str]) -> None:
+        self.world.begin(f"delete_all {names[0] if names else ''}")
+        for name in names:
+            self.stored.pop(name, None)
+        self.world.after(f"delete_all {names[0] if names else ''}")
+
+    def list(self, prefix: str, *, page: int | None = None) -> Iterator[Listed]:  # noqa: ARG002
         self.world.begin(f"list {prefix}")
         listed = [
             Listed(
@@ -192,6 +211,11 @@ class MemoryWorkspace:
         self.world.after(f"label {kind} {name}@{label}")
         return found
 
+    def datastore(self, name: str) -> Datastore:
+        self.world.begin(f"datastore {name}")
+        self.world.after(f"datastore {name}")
+        return Datastore(account="contosoml", container="azureml-blobstore")
+
     def end(self, name: str, status: str) -> None:
         """The job reaches a state by itself."""
         self.jobs[name] = Job(name=name, status=status, tags=self.jobs[name].tags)
@@ -236,12 +260,16 @@ class MemoryTargets:
 class MemoryLakes:
     """Users' containers in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World | None = None) -> None:
+        self.world = world or World()
+        #: What was written, by path.
+        self.written: dict[str, bytes] = {}
         self.uploads: list[Upload] = []
         #: Raised instead of an answer.
         self.trouble: Exception | None = None
         #: What was looked at, for those who count.
         self.looks: list[str] = []
+        self.page_size = 1_000
 
     def find(self, account: str, container: str, path: str) -> Upload | None:
         found = self.list(account, container, path, 1_000)
@@ -258,3 +286,22 @@ class MemoryLakes:
             and upload.path.startswith(prefix)
         ]
         return sorted(there, key=lambda upload: upload.path)[:limit]
+
+    def keep(self, account: str, container: str, path: str, data: bytes) -> None:
+        self.world.begin(f"keep {path}")
+        if self.trouble is not None:
+            raise self.trouble
+        self.written.setdefault(f"{account}/{container}/{path}", data)
+        self.world.after(f"keep {path}")
+
+    def page(self, account: str, container: str, prefix: str, marker: str | None) -> UploadPage:
+        """Pages of `page_size` by name; a marker is the name that the page before ended with."""
+        rest = [
+            upload
+            for upload in self.list(account, container, prefix, sys.maxsize)
+            if marker is None or upload.path > marker
+        ]
+        page = rest[: self.page_size]
+        return UploadPage(
+            uploads=page, marker=page[-1].path if len(rest) > self.page_size else None
+        )

@@ -75,6 +75,10 @@ def create_app(
     )
     graphs = GraphView(workspace, assets)
     control.graph = lambda name: graphs.of(jobs.get(name))
+    control.jobs = lambda: [
+        {"name": job.name, "status": job.run.status, "tags": job.run.tags}
+        for job in jobs.newest_first()
+    ]
     executor = Executor(runs, assets, workshop)
     own = WorkspaceRoutes(workspace, storage)
     history = RunHistoryRoutes(workspace, runs, storage)
@@ -83,7 +87,12 @@ def create_app(
         *compute_routes.routes(),
         *AssetRoutes(workspace, assets, registrar, storage).routes(),
         *JobRoutes(
-            workspace, jobs, runs, Submission(registrar, workspace, computes), executor
+            workspace,
+            jobs,
+            runs,
+            Submission(registrar, workspace, computes),
+            executor,
+            control.endings,
         ).routes(),
     ]
 

@@ -9,24 +9,31 @@ from starlette.routing import BaseRoute, Route
 
 from emulator.azureml.computes.failures import ComputeFailures
 from emulator.azureml.errors import ServiceError
+from emulator.azureml.jobs.endings import Endings
 from emulator.azureml.roles import Roles
 
 
 class WorkspaceControl:
-    """`GET /graphs/{job}` shows a job as one flat graph; `/compute-failures` lets computes fail;
-    `/roles` takes roles away."""
+    """`GET /graphs/{job}` shows a job as one flat graph, `GET /jobs` all jobs at once;
+    `/compute-failures` lets computes fail, `/roles` takes roles away, `/endings` says how jobs end
+    that are not executed."""
 
     def __init__(self) -> None:
         self.roles = Roles()
         self.compute_failures = ComputeFailures()
+        self.endings = Endings()
         #: Set by the workspace: the graph of the job of that name. Raises ServiceError.
         self.graph: Callable[[str], dict[str, Any]] | None = None
+        #: Set by the workspace: every job in short.
+        self.jobs: Callable[[], list[dict[str, Any]]] = list
 
     def routes(self) -> list[BaseRoute]:
         return [
             Route("/graphs/{job}", self._show_graph, methods=["GET"]),
+            Route("/jobs", self._show_jobs, methods=["GET"]),
             *self.compute_failures.routes(),
             *self.roles.routes(),
+            *self.endings.routes(),
         ]
 
     async def _show_graph(self, request: Request) -> JSONResponse:
@@ -35,3 +42,6 @@ class WorkspaceControl:
             return JSONResponse(self.graph(request.path_params["job"]))
         except ServiceError as error:
             return JSONResponse({"problem": error.message}, status_code=error.status)
+
+    async def _show_jobs(self, _: Request) -> JSONResponse:
+        return JSONResponse(self.jobs())

@@ -1,9 +1,12 @@
 """Timer functions: NCRONTAB schedules, their status on disk, and one late call after a gap."""
 
 import asyncio
+import contextlib
+import fcntl
 import json
 import logging
 import re
+from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +22,9 @@ log = logging.getLogger("Host.Triggers.Timer")
 
 # what croniter knows beyond NCRONTAB (?, L, #, @daily, a year) is not accepted by Azure
 _FIELD = re.compile(r"(?:\*|\d+|[A-Za-z]{3,9})(?:[-/,](?:\*|\d+|[A-Za-z]{3,9}))*")
+
+#: how often an instance looks whether it may call a timer now
+_LOCK_SECONDS = 0.5
 
 
 class Schedule:
@@ -87,13 +93,21 @@ class Timer:
         self._worker = worker
         self._function = function
         self._file = folder / f"{function.name}.json"
+        self._lock = folder / f"{function.name}.lock"
         try:
             self._schedule = Schedule(function.trigger["schedule"])
         except ValueError as error:
             raise HostError(f"{function.name}: {error}") from error
 
     async def run(self) -> None:
-        """Call the function whenever it is due, until cancelled."""
+        """Call the function whenever it is due, until cancelled.
+
+        Of the instances that share the folder one does, as in Azure; when it dies, another.
+        """
+        async with _alone(self._lock):
+            await self._run()
+
+    async def _run(self) -> None:
         status = TimerStatus.read(self._file)
         now = datetime.now(UTC)
         if status and self._is_monitored() and datetime.fromisoformat(status.Next) <= now:
@@ -135,6 +149,20 @@ class Timer:
             Next=self._schedule.next(now).isoformat(),
             LastUpdated=now.isoformat(),
         ).write(self._file)
+
+
+@contextlib.asynccontextmanager
+async def _alone(file: Path) -> AsyncIterator[None]:
+    """Wait until no other process is in here; the lock ends with its process at the latest."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(_LOCK_SECONDS)
+        yield
 
 
 def retry_delay(retry: RpcRetryOptions, attempt: int) -> timedelta:

@@ -1,7 +1,7 @@
 """What clients send: JSON, and the shapes that are asked for."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
@@ -10,12 +10,13 @@ from shared import envelopes
 from shared.api import problems
 from shared.api.door import call_of
 from shared.api.problems import Refused
-from shared.inputs import Literal
+from shared.inputs import Literal as Scalar
+from shared.pauses import NOTE_LENGTH
 
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.-]+\+)?json|text/json")
 
 
-def _literal(value: Any) -> Literal:
+def _literal(value: Any) -> Scalar:
     # A union of types would be told as one error for each of them.
     if isinstance(value, str | bool | int | float):
         return value
@@ -74,6 +75,15 @@ class TestRequest(Body):
     #: A CloudEvent, an Event Grid event, or {"data": …} for triggers of messages and HTTP.
     event: dict[str, Any] | None = None
     blobs: BlobsThere | None = None
+
+
+class PauseRequest(Body):
+    """Why a trigger is paused."""
+
+    #: For whoever asks why nothing begins.
+    note: Annotated[str, Field(min_length=1, max_length=NOTE_LENGTH)]
+    #: What becomes of its events meanwhile, instead of what its policies say.
+    while_paused: Literal["hold", "drop"] | None = None
 
 
 def of[M: BaseModel](model: type[M]) -> Any:

@@ -9,10 +9,10 @@ from pydantic import BaseModel
 from starlette.routing import compile_path
 
 from shared.api import problems
-from shared.api.bodies import RunRequest, TestRequest
+from shared.api.bodies import PauseRequest, RunRequest, TestRequest
 from shared.api.door import Call, call_of
 from shared.api.problems import Place, Problem, Refused
-from shared.definitions import NAME
+from shared.specs import NAME
 
 VERSION = "1"
 
@@ -59,7 +59,7 @@ _MEANINGS = {
 _ALWAYS = (400, 401, 413, 422, 500, 503)
 
 #: Models that only requests or problems use, and that FastAPI therefore does not find.
-_MODELS: tuple[type[BaseModel], ...] = (Problem, Place, RunRequest, TestRequest)
+_MODELS: tuple[type[BaseModel], ...] = (Problem, Place, RunRequest, TestRequest, PauseRequest)
 
 _REFERENCE = "#/components/schemas/{model}"
 

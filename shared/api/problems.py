@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from shared.definitions import NAME, NAME_IN_WORDS
 from shared.errors import (
     Conflict,
     EventInvalid,
@@ -24,6 +23,7 @@ from shared.errors import (
     Transient,
 )
 from shared.inputs import redacted
+from shared.specs import NAME, NAME_IN_WORDS
 
 log = logging.getLogger(__name__)
 

@@ -145,14 +145,14 @@ def cancel_run(call: Called, id: RunId) -> RunSummary:
         # What fails here the timer does: it is written down.
         with suppress(SignalboxError):
             call.app.submission.resume(trigger, key)
-    held = call.app.ledger.read(trigger, key)
-    if held is None:
+    kept = call.app.ledger.read(trigger, key)
+    if kept is None:
         raise NotFound(f"There is no run {id}.")
     if not asked:
         raise Conflict(
-            f"Run {id} is {held.record.state} already; only what is open can be stopped."
+            f"Run {id} is {kept.record.state} already; only what is open can be stopped."
         )
-    return _summary(call, held.record)
+    return _summary(call, kept.record)
 
 
 @router.post(

@@ -1,4 +1,4 @@
-"""The triggers there are, and trying one without consequences."""
+"""The triggers there are; trying one without consequences, pausing and resuming one."""
 
 from typing import Annotated, Any
 
@@ -7,15 +7,16 @@ from pydantic import AwareDatetime, BaseModel
 
 from shared import lint, previews
 from shared.api import bodies, contract, pipelines
-from shared.api.bodies import TestRequest
+from shared.api.bodies import PauseRequest, TestRequest
 from shared.api.contract import Called, Limit, NameCursor, NamePath
+from shared.api.door import Call
 from shared.api.problems import Refused
 from shared.bootstrap import App
 from shared.changes import TRIGGER
-from shared.definitions import Spec
 from shared.errors import NotFound
-from shared.index import IndexedTrigger, Snapshot
+from shared.index import IndexedTrigger, Paused, Snapshot
 from shared.previews import Preview
+from shared.specs import Spec
 
 router = APIRouter(tags=["triggers"])
 
@@ -34,6 +35,8 @@ class TriggerShown(BaseModel):
     effective_from: AwareDatetime
     #: Changes when its document changes.
     revision: str
+    #: Since when nothing new begins, and why; None while it is not paused.
+    paused: Paused | None
     #: Why its runs would be dead letters, whatever the event; of one trigger also what is wrong
     #: with its file in the definitions container.
     problems: list[str]
@@ -79,11 +82,38 @@ def list_triggers(call: Called, limit: Limit = 50, cursor: NameCursor = None) ->
 )
 def get_trigger(call: Called, name: NamePath) -> TriggerDetail:
     trigger, snapshot = named(call.app, name)
-    known = pipelines.ports(call.app, snapshot)
-    definition = trigger.definition.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    shown = _shown(trigger, known)
-    shown["problems"] += call.app.drops.problems(TRIGGER, name)
-    return TriggerDetail(**shown, definition=definition)
+    return _detail(call, trigger, snapshot)
+
+
+@router.post(
+    "/api/triggers/{name}/pause",
+    operation_id="pause_trigger",
+    summary="Let nothing new begin, until it is resumed",
+    responses=contract.refusals(404, 415),
+    openapi_extra=contract.body(
+        PauseRequest, required=True, a_note={"note": "the lake is being moved"}
+    ),
+)
+def pause_trigger(
+    call: Called, name: NamePath, given: Annotated[PauseRequest, bodies.of(PauseRequest)]
+) -> TriggerDetail:
+    """What runs goes on. Events wait until it is resumed, or are dropped if `while_paused` or the
+    trigger's own policy says so. Asking again changes nothing but the note."""
+    trigger = call.app.pauses.pause(
+        name, note=given.note, by=call.principal, while_paused=given.while_paused
+    )
+    return _detail(call, trigger, call.app.index.read().snapshot)
+
+
+@router.post(
+    "/api/triggers/{name}/resume",
+    operation_id="resume_trigger",
+    summary="Let a paused trigger go on",
+    responses=contract.refusals(404),
+)
+def resume_trigger(call: Called, name: NamePath) -> TriggerDetail:
+    """What was held is taken up within a minute, with what is published then."""
+    return _detail(call, call.app.pauses.resume(name), call.app.index.read().snapshot)
 
 
 @router.post(
@@ -139,6 +169,12 @@ def named(app: App, name: str) -> tuple[IndexedTrigger, Snapshot]:
     return found, snapshot
 
 
+def _detail(call: Call, trigger: IndexedTrigger, snapshot: Snapshot) -> TriggerDetail:
+    known = pipelines.ports(call.app, snapshot)
+    definition = trigger.definition.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return TriggerDetail(**_shown(trigger, known), definition=definition)
+
+
 def _shown(trigger: IndexedTrigger, known: lint.Pipelines) -> dict[str, Any]:
     definition = trigger.definition
     return {
@@ -148,6 +184,7 @@ def _shown(trigger: IndexedTrigger, known: lint.Pipelines) -> dict[str, Any]:
         "pipeline": definition.action.pipeline,
         "effective_from": trigger.effective_from,
         "revision": trigger.revision,
+        "paused": trigger.paused,
         "problems": lint.unbound(definition, known),
     }
 

@@ -1,7 +1,7 @@
 """The small function apps of function_apps, each running in a local Azure of its own."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,11 +60,17 @@ def running_basic_app(folder: Path) -> Iterator[BasicApp]:
 
 @contextmanager
 def running_app(
-    code: Path, folder: Path, *, topology: Topology | None = None
+    code: Path,
+    folder: Path,
+    *,
+    topology: Topology | None = None,
+    instances: int = 1,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[BasicApp]:
     """The app in `code` in a new local Azure; it writes its calls into `folder`."""
     calls, failing = folder / "calls.jsonl", folder / "failing"
-    settings = {"CALLS_FILE": str(calls), "FAILING_FILE": str(failing)}
-    with LocalAzure(code, settings=settings, topology=topology) as azure:
+    files = {"CALLS_FILE": str(calls), "FAILING_FILE": str(failing)}
+    settings = {**files, **(settings or {})}
+    with LocalAzure(code, settings=settings, topology=topology, instances=instances) as azure:
         assert azure.functions
         yield BasicApp(azure, azure.functions, calls, failing)

@@ -1,5 +1,6 @@
 """A workspace that checks and keeps every submission and runs none, through the official SDK."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from azure.identity import DefaultAzureCredential
 from emulator.stack import LocalAzure
 from emulator.topology import Topology, Workspace
 from tests.integration.conftest import exported
-from tests.integration.workspace import refusal, unique
+from tests.integration.workspace import finished, refusal, unique
 
 _TRAIN = """
 type: command
@@ -69,6 +70,16 @@ jobs:
     compute: ${{parent.inputs.where}}
     inputs: {data: "${{parent.inputs.data}}", lr: 0.5}
     outputs: {model: "${{parent.outputs.best}}"}
+"""
+_PLAIN = """
+type: pipeline
+experiment_name: tests
+settings: {default_compute: serverless}
+jobs:
+  only:
+    type: command
+    command: "true"
+    environment: azureml:plain:1
 """
 _EVERYTHING = """
 type: pipeline
@@ -430,3 +441,22 @@ def test_components_of_every_type_come_back(client: MLClient, folder: Path, kind
     found = client.components.get(made.name, "1")
     assert found.type == component.type
     assert list(found.inputs) == list(component.inputs)
+
+
+@pytest.mark.parametrize("status", ["Completed", "Failed", "Canceled"])
+def test_jobs_end_as_the_control_was_told(azure: LocalAzure, client: MLClient, status: str) -> None:
+    ending = {"name": f"told-{status}.*", "status": status}
+    httpx.post(f"{azure.control_url}/endings", json=ending, trust_env=False).raise_for_status()
+    job = load_job(io.StringIO(_PLAIN), params_override=[{"name": unique(f"told-{status}")}])
+    name = str(client.jobs.create_or_update(job).name)
+    assert finished(client, name).status == status
+    assert list(client.jobs.list(parent_job_name=name)) == []
+    # what was not told of stays as it is
+    job.name = unique("untold")
+    assert client.jobs.create_or_update(job).status == "Queued"
+
+
+def test_an_ending_that_cannot_be_understood_is_refused(azure: LocalAzure) -> None:
+    answer = httpx.post(f"{azure.control_url}/endings", json={"name": "("}, trust_env=False)
+    assert answer.status_code == 400
+    assert "no regular expression" in answer.text

@@ -62,6 +62,18 @@ def test_an_empty_blob_is_read(state: AzureBlobState, name: str) -> None:
     assert _is_now(blob.at)
 
 
+def test_many_are_deleted_with_few_requests(state: AzureBlobState, name: str) -> None:
+    # more than one request deletes; names as the ledger has them, and odd ones
+    names = [f"{name}/{number:03}" for number in range(300)] + [f"{name}/ä b%2F?c"]
+    for one in (*names[:3], *names[-2:], f"{name}/kept"):
+        state.put(one)
+    state.delete_all(names)
+    state.delete_all(names)
+    state.delete_all([])
+
+    assert [blob.name for blob in state.list(name)] == [f"{name}/kept"]
+
+
 def test_a_blob_of_megabytes_is_read_whole(state: AzureBlobState, name: str) -> None:
     # past the size that the SDK downloads in one request
     data = bytes(range(256)) * (140 * 1024)

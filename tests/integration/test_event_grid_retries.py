@@ -11,6 +11,7 @@ from azure.servicebus import ServiceBusMessage
 from azure.servicebus.exceptions import ServiceBusError
 
 from emulator.event_grid import MOST_ATTEMPTS, EventGrid
+from emulator.instances import Instances
 from emulator.queue_sender import QueueSender
 from emulator.topology import (
     EventSubscription,
@@ -63,7 +64,7 @@ def deliver(
     async def run() -> list[dict[str, Any]]:
         grid = EventGrid(
             topology or Topology(),
-            functions_url="http://functions.test",
+            instances=Instances(["http://functions.test"]),
             key=key,
             queues=queues or QueueSender(NOWHERE),
             back_off=(0.0,),

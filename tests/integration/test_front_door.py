@@ -11,6 +11,7 @@ from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobClient, BlobServiceClient
 
 from emulator.front_door import Refused, Routes
+from emulator.stack import LocalAzure
 from emulator.topology import Addresses, Topology
 
 pytestmark = pytest.mark.usefixtures("local_azure")
@@ -47,7 +48,7 @@ def test_plain_http_does_not_leave_the_machine() -> None:
 def test_hosts_are_served_on_the_https_port_only() -> None:
     routes = Routes(
         Topology(),
-        Addresses(front_door=1, azure=2, control=3, storage=4, functions=5, service_bus=6),
+        Addresses(front_door=1, azure=2, control=3, storage=4, functions=(5,), service_bus=6),
     )
     assert routes.port("management.azure.com", 443) == 2
     assert routes.port("ContosoLake.blob.core.windows.net", 443) == 4
@@ -92,3 +93,13 @@ def test_small_requests_do_not_wait_for_delayed_acknowledgements() -> None:
         blob.upload_blob(b"x" * 300, overwrite=True)
         durations.append(time.perf_counter() - begun)
     assert min(durations) < 0.035
+
+
+def test_connections_are_cut_on_demand(local_azure: LocalAzure) -> None:
+    blob = landing_blob("cut.txt")
+    blob.upload_blob(b"before", overwrite=True)
+    host = "contosolake.blob.core.windows.net"
+    answer = requests.post(f"{local_azure.control_url}/cuts", params={"host": host}, timeout=5)
+    assert answer.json()["cut"] >= 1
+    # a client that opens another connection goes on
+    assert blob.download_blob().readall() == b"before"

@@ -136,6 +136,48 @@ def test_who_may_not_read_is_told_of_the_role() -> None:
             ask()
 
 
+def test_what_jobs_are_to_read_is_written_once(landing: ContainerClient, lakes: AzureLakes) -> None:
+    name = "kept/ä 1.jsonl"
+    lakes.keep(ACCOUNT, CONTAINER, name, b"{}\n")
+    first = landing.get_blob_client(name).get_blob_properties()
+    lakes.keep(ACCOUNT, CONTAINER, name, b"other")
+    again = landing.get_blob_client(name).get_blob_properties()
+
+    assert landing.download_blob(name).readall() == b"{}\n"
+    # Whoever is reading it is not interrupted.
+    assert again.etag == first.etag
+    assert first.content_settings.content_type == "application/x-ndjson"
+
+
+@pytest.mark.usefixtures("landing")
+def test_who_may_not_write_is_told_of_the_role(lakes: AzureLakes) -> None:
+    with pytest.raises(StorageUnavailable, match="role Storage Blob Data Contributor"):
+        AzureLakes(OfSomebodyElse()).keep(ACCOUNT, CONTAINER, "a", b"")
+    with pytest.raises(NotFound, match="contosolake has no container 'elsewhere'"):
+        lakes.keep(ACCOUNT, "elsewhere", "a", b"")
+
+
 def test_an_account_that_is_not_there_is_told(lakes: AzureLakes) -> None:
     with pytest.raises(StorageUnavailable, match="nosuchlake/landing"):
         lakes.find("nosuchlake", CONTAINER, "a")
+
+
+def test_a_listing_is_told_page_by_page_and_goes_on_from_its_marker(
+    landing: ContainerClient,
+) -> None:
+    names = [f"paged/{name}.csv" for name in ("a", "b ä", "c#%41", "d", "e")]
+    for name in names:
+        landing.upload_blob(name, b"1", overwrite=True)
+    found, marker, pages = list[str](), None, 0
+    while pages == 0 or marker is not None:
+        # Another process goes on.
+        page = AzureLakes(DefaultAzureCredential(), page=2).page(
+            ACCOUNT, CONTAINER, "paged/", marker
+        )
+        assert len(page.uploads) <= 2
+        assert all(upload.created is not None for upload in page.uploads)
+        found += [upload.path for upload in page.uploads]
+        marker, pages = page.marker, pages + 1
+
+    assert found == names
+    assert pages == 3

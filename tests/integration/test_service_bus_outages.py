@@ -70,10 +70,10 @@ class Host:
             azure=0,
             control=0,
             storage=0,
-            functions=port,
+            functions=(port,),
             service_bus=self.broker_port,
         )
-        self.url, self.connection = addresses.functions_url, addresses.service_bus_connection
+        [self.url], self.connection = addresses.functions_urls, addresses.service_bus_connection
         self._brokers: list[RunningBroker] = []
         self.process = ChildProcess(
             "host",

@@ -14,7 +14,7 @@ from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobClient
 
 from emulator.stack import LocalAzure
-from shared.errors import JobExists, JobRejected, WorkspaceUnavailable
+from shared.errors import JobExists, JobRejected, NotFound, WorkspaceUnavailable
 from shared.inputs import DataInput
 from shared.workspace import AzureWorkspace, JobBody
 from tests.integration.workspace import clear_requests, eventually, requests, unique
@@ -118,6 +118,20 @@ def _ended(workspace: AzureWorkspace, job: str) -> str:
         return found.status if found.status in ("Completed", "Failed", "Canceled") else None
 
     return eventually(look, seconds=60, what=f"the end of {job}")
+
+
+def test_where_a_datastore_keeps_its_data(
+    workspace: AzureWorkspace, local_azure: LocalAzure
+) -> None:
+    found = workspace.datastore("workspaceblobstore")
+
+    emulated = local_azure.topology.workspace
+    assert (found.account, found.container) == (
+        emulated.storage_account,
+        emulated.datastore_container,
+    )
+    with pytest.raises(NotFound, match="no datastore 'elsewhere'"):
+        workspace.datastore("elsewhere")
 
 
 def test_a_job_is_one_request_and_is_found_with_what_it_was_given(

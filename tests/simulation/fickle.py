@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from random import Random
+from typing import Any
 
 from shared.blob_state import Written
 from shared.compute_definitions import ComputeDefinition
 from shared.compute_plans import Target
 from shared.errors import JobExists, JobRejected, MessagingUnavailable, WorkspaceUnavailable
 from shared.events import Event
-from shared.workspace import FailedStep, Job, JobBody, Step
+from shared.workspace import Datastore, FailedStep, Job, JobBody, Step
 from tests.fakes import MemoryBlobs, World
 
 #: A request on its way may take effect this much later; GRACE must cover it.
@@ -69,11 +70,11 @@ class FickleBlobs(MemoryBlobs):
         self.rng = rng
         self.odds = odds
 
-    def create(self, name: str, data: bytes, *, tags: object = None) -> Written | None:
-        return self._maybe_met_itself(super().create(name, data, tags=tags))  # type: ignore[arg-type]
+    def create(self, name: str, data: bytes, **more: Any) -> Written | None:
+        return self._maybe_met_itself(super().create(name, data, **more))
 
-    def swap(self, name: str, data: bytes, *, etag: str, tags: object = None) -> Written | None:
-        return self._maybe_met_itself(super().swap(name, data, etag=etag, tags=tags))  # type: ignore[arg-type]
+    def swap(self, name: str, data: bytes, **more: Any) -> Written | None:
+        return self._maybe_met_itself(super().swap(name, data, **more))
 
     def _maybe_met_itself(self, written: Written | None) -> Written | None:
         return None if self.rng.random() < self.odds.storage_meets_itself else written
@@ -152,6 +153,10 @@ class FickleWorkspace:
     def failed_steps(self, name: str) -> list[FailedStep]:
         self.world.begin(f"steps {name}")
         return [FailedStep(step="train", job=f"{name}-train", log_tail="no convergence")]
+
+    def datastore(self, name: str) -> Datastore:
+        self.world.begin(f"datastore {name}")
+        return Datastore(account="contosoml", container="azureml-blobstore")
 
     def set_status(self, name: str, status: str) -> None:
         job = self.jobs[name]

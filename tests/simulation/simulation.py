@@ -14,21 +14,26 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
+from shared.batches import Batches
 from shared.compute import COMPUTE_PATIENCE, Computes
 from shared.compute_definitions import ComputeDefinition
 from shared.definitions import TriggerDefinition
-from shared.dispatcher import Dispatcher
+from shared.dispatcher import Dispatcher, in_turn
 from shared.errors import SignalboxError, StorageUnavailable
 from shared.events import BLOB_CREATED, Event
 from shared.history import History
+from shared.inbox import Inbox
 from shared.index import Index, IndexedTrigger, Snapshot
 from shared.inputs import PipelineInput
 from shared.ledger import FUNCTION_TIMEOUT, Ledger
+from shared.manifests import Manifests
 from shared.orders import Orders
 from shared.published import Published, PublishedPipeline
+from shared.slots import Slots
 from shared.submission import Submission
 from shared.tick import Tick
-from tests.fakes import World
+from shared.turns import Turns
+from tests.fakes import MemoryLakes, World
 from tests.simulation.fickle import (
     FickleBlobs,
     FickleOutcomes,
@@ -49,6 +54,7 @@ class Parts:
 
     index: type[Index] = Index
     ledger: type[Ledger] = Ledger
+    turns: type[Turns] = Turns
     submission: type[Submission] = Submission
     dispatcher: type[Dispatcher] = Dispatcher
     tick: type[Tick] = Tick
@@ -270,33 +276,56 @@ class Simulation:
         index, ledger = self.parts.index(self.blobs), self.parts.ledger(self.blobs)
         history = History(self.blobs)
         computes = Computes(self.blobs, self.targets)
+        slots = Slots(self.blobs)
+        turns = self.parts.turns(index=index, ledger=ledger, slots=slots)
         submission = self.parts.submission(
             deployment=DEPLOYMENT,
             ledger=ledger,
             workspace=self.workspace,
             history=history,
             computes=computes,
+            turns=turns,
             chain=lambda event: dispatcher.handle(event),
             outcomes=self.outcomes,
         )
         skew = timedelta(seconds=self.rng.uniform(-3600, 3600))
         monotonic = partial(self._clock, skew)
+        orders = Orders(deployment=DEPLOYMENT, variables={}, published=Published(self.blobs))
+        batches = Batches(
+            deployment=DEPLOYMENT,
+            index=index,
+            orders=orders,
+            ledger=ledger,
+            inbox=Inbox(self.blobs),
+            slots=slots,
+            manifests=Manifests(
+                deployment=DEPLOYMENT, lakes=MemoryLakes(self.world), workspace=self.workspace
+            ),
+            begin=lambda order, binding, snapshot: dispatcher.begin(order, binding, snapshot),
+            submit=submission.submit,
+            new_id=lambda: f"{self.rng.getrandbits(64):016x}",
+            side_by_side=in_turn,
+        )
         dispatcher = self.parts.dispatcher(
             deployment=DEPLOYMENT,
             variables={},
             index=index,
-            orders=Orders(deployment=DEPLOYMENT, variables={}, published=Published(self.blobs)),
+            orders=orders,
             ledger=ledger,
             history=history,
             computes=computes,
             submission=submission,
+            turns=turns,
+            batches=batches,
             monotonic=monotonic,
         )
         tick = self.parts.tick(
             index=index,
             ledger=ledger,
+            slots=slots,
             computes=computes,
             submission=submission,
+            dispatcher=dispatcher,
             monotonic=monotonic,
             shuffle=self.rng.shuffle,
         )

@@ -14,7 +14,7 @@ from shared import ledger, outcomes
 from shared.compute import computes_of
 from shared.errors import JobExists, JobRejected, MessagingUnavailable, WorkspaceUnavailable
 from shared.index import Index, Reading
-from shared.ledger import Held, Ledger, Marker, Reason, Record, State
+from shared.ledger import Kept, Ledger, Marker, Reason, Record, State
 from shared.submission import Submission
 from tests.simulation.fickle import Odds
 from tests.simulation.simulation import Parts
@@ -24,9 +24,9 @@ class FinalIsDone(Submission):
     """A second delivery of what is final repeats nothing (F1): its marker stays."""
 
     def resume(self, trigger: str, key: str, *, in_a_hurry: bool = False) -> Record | None:
-        held = self._ledger.read(trigger, key)
-        if held and held.record.state.final:
-            return held.record
+        kept = self._ledger.read(trigger, key)
+        if kept and kept.record.state.final:
+            return kept.record
         return super().resume(trigger, key, in_a_hurry=in_a_hurry)
 
 
@@ -45,8 +45,8 @@ class UnwantedIsTakenOver(Submission):
     """A run that is not wanted any more is taken over like another (F5): its grace starts anew
     with every look and never ends."""
 
-    def _take_over(self, held: Held) -> None:
-        taken = self._ledger.swap(held, held.record.taken_over(held.at))
+    def _take_over(self, kept: Kept) -> None:
+        taken = self._ledger.swap(kept, kept.record.taken_over(kept.at))
         if taken:
             super()._take_over(taken)
 
@@ -54,53 +54,53 @@ class UnwantedIsTakenOver(Submission):
 class RefusedIsFinal(Submission):
     """A refusal of any PUT is a dead letter at once (F6a): an earlier PUT may still land."""
 
-    def _refused(self, held: Held, reason: Reason, *, first: bool) -> None:  # noqa: ARG002
-        super()._refused(held, reason, first=True)
+    def _refused(self, kept: Kept, reason: Reason, *, first: bool) -> None:  # noqa: ARG002
+        super()._refused(kept, reason, first=True)
 
 
 class AnswerWrittenBlindly(Submission):
     """A PUT's answer is written over whatever the record has become since (F6b)."""
 
-    def _submitted(self, held: Held) -> None:
-        current = self._ledger.read(held.record.trigger, held.record.key)
+    def _submitted(self, kept: Kept) -> None:
+        current = self._ledger.read(kept.record.trigger, kept.record.key)
         if current:
             record = current.record.model_copy(update={"state": State.SUBMITTED})
             self._ledger.swap(current, record)
 
-    def _refused(self, held: Held, reason: Reason, *, first: bool) -> None:
-        current = self._ledger.read(held.record.trigger, held.record.key)
+    def _refused(self, kept: Kept, reason: Reason, *, first: bool) -> None:
+        current = self._ledger.read(kept.record.trigger, kept.record.key)
         if current and first:
-            dead = held.record.moved(State.DEAD_LETTER, current.at, reason)
+            dead = kept.record.moved(State.DEAD_LETTER, current.at, reason)
             self._close(current, dead)
 
 
 class NoGrace(Submission):
     """A job that GET does not show is taken to be absent at once."""
 
-    def _wind_up(self, held: Held) -> None:
-        if self._find(held) is None and held.record.cancel_requested:
+    def _wind_up(self, kept: Kept) -> None:
+        if self._find(kept) is None and kept.record.cancel_requested:
             reason = Reason(code="canceled", text="too early")
-            self._close(held, held.record.moved(State.CANCELED, held.at, reason))
+            self._close(kept, kept.record.moved(State.CANCELED, kept.at, reason))
         else:
-            super()._wind_up(held)
+            super()._wind_up(kept)
 
 
 class ExistsIsAnError(Submission):
     """An existing job is taken for a refusal instead of for proof."""
 
-    def _confirm(self, held: Held) -> None:
-        self._refused(held, Reason(code="exists", text="already exists"), first=True)
+    def _confirm(self, kept: Kept) -> None:
+        self._refused(kept, Reason(code="exists", text="already exists"), first=True)
 
 
 class CancelIsFinal(Submission):
     """A cancel ends the record without looking for its job."""
 
     def request_cancel(self, trigger: str, key: str) -> bool:
-        held = self._ledger.read(trigger, key)
-        if held is None or State.CANCELED not in ledger.TRANSITIONS[held.record.state]:
+        kept = self._ledger.read(trigger, key)
+        if kept is None or State.CANCELED not in ledger.TRANSITIONS[kept.record.state]:
             return False
         reason = Reason(code="canceled", text="at once")
-        self._close(held, held.record.moved(State.CANCELED, held.at, reason))
+        self._close(kept, kept.record.moved(State.CANCELED, kept.at, reason))
         return True
 
 
@@ -109,11 +109,11 @@ class NamesAtRandom(Submission):
 
     _names = Random(7)
 
-    def _put(self, held: Held, *, first: bool) -> None:
+    def _put(self, kept: Kept, *, first: bool) -> None:
         name = f"job-{self._names.getrandbits(64):x}"
-        attempt = held.record.attempt.model_copy(update={"job_name": name})
-        renamed = held.record.model_copy(update={"attempts": (attempt,)})
-        if swapped := self._ledger.swap(held, renamed):
+        attempt = kept.record.attempt.model_copy(update={"job_name": name})
+        renamed = kept.record.model_copy(update={"attempts": (attempt,)})
+        if swapped := self._ledger.swap(kept, renamed):
             super()._put(swapped, first=first)
 
 
@@ -121,22 +121,22 @@ class SubmittedBeforeTheWaitIsOver(Submission):
     """What waits for its compute is submitted before that is written down: whoever cancels it at
     the same time ends a run whose job is on its way."""
 
-    def _await_compute(self, held: Held) -> None:
-        body = held.record.body
+    def _await_compute(self, kept: Kept) -> None:
+        body = kept.record.body
         assert body
-        if held.record.cancel_requested or self._computes.look(computes_of(body)).waiting:
-            super()._await_compute(held)
+        if kept.record.cancel_requested or self._computes.look(computes_of(body)).waiting:
+            super()._await_compute(kept)
             return
         with suppress(WorkspaceUnavailable, JobExists, JobRejected):
-            self._workspace.submit(held.record.attempt.job_name, body)
-        self._ledger.swap(held, held.record.begun(held.at))
+            self._workspace.submit(kept.record.attempt.job_name, body)
+        self._ledger.swap(kept, kept.record.begun(kept.at))
 
 
 class NobodyWaits(Submission):
     """What waits for its compute is submitted by the first tick, there or not."""
 
-    def _await_compute(self, held: Held) -> None:
-        if begun := self._ledger.swap(held, held.record.begun(held.at)):
+    def _await_compute(self, kept: Kept) -> None:
+        if begun := self._ledger.swap(kept, kept.record.begun(kept.at)):
             self._put(begun, first=True)
 
 
@@ -144,8 +144,8 @@ class LabelsAreLookedUpForEachPut(Submission):
     """What a label stands for is not written down: a second look may find another version, and
     nobody can say which one the job has."""
 
-    def _settled(self, held: Held) -> Held | None:
-        body = held.record.body
+    def _settled(self, kept: Kept) -> Kept | None:
+        body = kept.record.body
         assert body
         try:
             versions = {
@@ -153,18 +153,18 @@ class LabelsAreLookedUpForEachPut(Submission):
                 for name, (kind, asset) in body.latest().items()
             }
         except WorkspaceUnavailable as error:
-            self._wait(held, error)
+            self._wait(kept, error)
             return None
-        settled = held.record.model_copy(update={"body": body.with_versions(versions)})
-        return replace(held, record=settled)
+        settled = kept.record.model_copy(update={"body": body.with_versions(versions)})
+        return replace(kept, record=settled)
 
 
 class FailedPutIsForgotten(Submission):
     """A PUT without an answer is taken for one that did nothing."""
 
-    def _wait(self, held: Held, error: WorkspaceUnavailable) -> None:
+    def _wait(self, kept: Kept, error: WorkspaceUnavailable) -> None:
         reason = Reason(code="gave_up", text=str(error))
-        self._close(held, held.record.moved(State.DEAD_LETTER, held.at, reason))
+        self._close(kept, kept.record.moved(State.DEAD_LETTER, kept.at, reason))
 
 
 class StaleIndex(Index):
@@ -189,26 +189,26 @@ class HintBringsMarkerBack(Ledger):
 class MarkerClosedFirst(Submission):
     """The marker is deleted before history is written: a crash in between loses the entry."""
 
-    def finish(self, held: Held, *, in_a_hurry: bool = False) -> None:
-        self._ledger.close(held.record.trigger, held.record.key)
-        super().finish(held, in_a_hurry=in_a_hurry)
+    def finish(self, kept: Kept, *, in_a_hurry: bool = False) -> None:
+        self._ledger.close(kept.record.trigger, kept.record.key)
+        super().finish(kept, in_a_hurry=in_a_hurry)
 
 
 class MarkerClosedBeforeTheChain(Submission):
     """The marker is deleted before the next run is started: a crash in between breaks a chain."""
 
-    def finish(self, held: Held, *, in_a_hurry: bool = False) -> None:
-        if event := outcomes.chained(held.record, self._deployment):
-            self._ledger.close(held.record.trigger, held.record.key)
+    def finish(self, kept: Kept, *, in_a_hurry: bool = False) -> None:
+        if event := outcomes.chained(kept.record, self._deployment):
+            self._ledger.close(kept.record.trigger, kept.record.key)
             self._chain(event)
-        super().finish(held, in_a_hurry=in_a_hurry)
+        super().finish(kept, in_a_hurry=in_a_hurry)
 
 
 class FinishedBeforeItWasExplained(Submission):
     """A failure is finished by whoever meets it, while another still looks for its cause."""
 
-    def _unexplained(self, held: Held) -> None:
-        self.finish(held)
+    def _unexplained(self, kept: Kept) -> None:
+        self.finish(kept)
 
 
 class ToldBeforeItWasSent(Submission):
@@ -217,8 +217,8 @@ class ToldBeforeItWasSent(Submission):
     def _told(self, record: Record) -> Record:
         noted = (*record.announced, *outcomes.untold(record))
         told = record.model_copy(update={"announced": noted})
-        if told != record and (held := self._ledger.read(record.trigger, record.key)):
-            self._ledger.swap(held, told)
+        if told != record and (kept := self._ledger.read(record.trigger, record.key)):
+            self._ledger.swap(kept, told)
             super()._told(record)
         return told
 
@@ -226,11 +226,11 @@ class ToldBeforeItWasSent(Submission):
 class OutcomesAreNotAwaited(Submission):
     """A record is finished although the topic did not take its outcome."""
 
-    def finish(self, held: Held, *, in_a_hurry: bool = False) -> None:
+    def finish(self, kept: Kept, *, in_a_hurry: bool = False) -> None:
         try:
-            super().finish(held, in_a_hurry=in_a_hurry)
+            super().finish(kept, in_a_hurry=in_a_hurry)
         except MessagingUnavailable:
-            self._ledger.close(held.record.trigger, held.record.key)
+            self._ledger.close(kept.record.trigger, kept.record.key)
 
 
 class EndsOfRunsByChance(Submission):

@@ -14,6 +14,7 @@ from shared.definitions import TriggerDefinition
 from shared.errors import NotFound
 from shared.explain import Explain
 from shared.lakes import Lakes, Upload
+from shared.pauses import Pauses
 from shared.previews import Previews
 from shared.runs import Runs
 from shared.settings import Settings, load
@@ -113,6 +114,7 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
         publishing=nobody,
         drops=scene.drops,
         index=scene.index,
+        pauses=Pauses(scene.index),
         ledger=scene.ledger,
         published=scene.published,
         computes=scene.computes,

@@ -54,9 +54,9 @@ class Asked(Scene):
     def end(self, run: str, status: str) -> None:
         """A run's job ends, and that is noticed."""
         trigger, key = run.split(".")
-        held = self.ledger.read(trigger, key)
-        assert held is not None
-        self.workspace.end(held.record.attempt.job_name, status)
+        kept = self.ledger.read(trigger, key)
+        assert kept is not None
+        self.workspace.end(kept.record.attempt.job_name, status)
         self.world.pass_time(60)
         self.submission.resume(trigger, key)
 

@@ -7,23 +7,28 @@ from random import Random
 from typing import Any, cast
 from urllib.parse import quote
 
-from shared import envelopes, events
+from shared import batches, envelopes, events
+from shared.batches import Batches
 from shared.blob_state import BlobState
 from shared.compute import Computes
 from shared.definitions import TriggerDefinition
-from shared.dispatcher import Dispatcher
+from shared.dispatcher import Dispatcher, in_turn
 from shared.drops import Drops
 from shared.events import Event
 from shared.history import History
+from shared.inbox import Inbox
 from shared.index import Index, IndexedTrigger, Snapshot
-from shared.ledger import Held, Ledger, Marker, Record
+from shared.ledger import Kept, Ledger, Marker, Record
+from shared.manifests import Manifests
 from shared.orders import Orders
 from shared.outcomes import Outcomes
 from shared.published import Published, PublishedPipeline
 from shared.publishing import Publishing
+from shared.slots import Slots
 from shared.submission import Submission
 from shared.tick import Tick
-from tests.fakes import MemoryBlobs, MemoryTargets, MemoryWorkspace, World
+from shared.turns import Turns
+from tests.fakes import MemoryBlobs, MemoryLakes, MemoryTargets, MemoryWorkspace, World
 
 DEPLOYMENT = "test"
 TRIGGER = "on-upload"
@@ -60,9 +65,13 @@ def trigger(
     path: str = "sales/{region}/{file}.csv",
     container: str = "landing",
     filters: dict[str, dict[str, str]] | None = None,
+    policies: dict[str, Any] | None = None,
     **action: Any,
 ) -> TriggerDefinition:
-    """A trigger that binds the upload to the input `data`, unless its action says otherwise."""
+    """A trigger that binds the upload to the input `data`, unless its action says otherwise.
+
+    Nothing bounds its runs unless policies are given.
+    """
     return TriggerDefinition.model_validate(
         {
             "name": name,
@@ -75,6 +84,7 @@ def trigger(
                 "inputs": {"data": "${{ event.data.url }}"},
                 **action,
             },
+            "policies": UNBOUNDED if policies is None else policies,
         }
     )
 
@@ -103,6 +113,10 @@ def indexed(*triggers: TriggerDefinition) -> dict[str, IndexedTrigger]:
     }
 
 
+#: So that a run needs no place.
+UNBOUNDED = {"concurrency": {"limit": "unlimited"}, "max_runs_per_day": "unlimited"}
+
+
 class Killed(BaseException):
     """The end of a process; no code of ours may catch it."""
 
@@ -123,6 +137,8 @@ class Scene:
         self.targets = MemoryTargets(self.world)
         self.workspace = workspace or MemoryWorkspace(self.world)
         self.workspace.world = self.world
+        self.lakes = MemoryLakes(self.world)
+        self.ids = Random(7)
         #: What the process' own stopwatch shows, in seconds.
         self.stopwatch = 0.0
         self.variables = {"stage": "dev"}
@@ -133,18 +149,35 @@ class Scene:
         self.ledger = Ledger(blobs)
         self.history = History(blobs)
         self.computes = Computes(blobs, self.targets)
+        self.slots = Slots(blobs)
+        self.turns = Turns(index=self.index, ledger=self.ledger, slots=self.slots)
         self.submission = Submission(
             deployment=DEPLOYMENT,
             ledger=self.ledger,
             workspace=self.workspace,
             history=self.history,
             computes=self.computes,
+            turns=self.turns,
             chain=lambda event: self.dispatcher.handle(event),
             outcomes=self.outcomes,
         )
         self.published = Published(blobs)
         self.orders = Orders(
             deployment=DEPLOYMENT, variables=self.variables, published=self.published
+        )
+        self.inbox = Inbox(blobs)
+        self.batches = Batches(
+            deployment=DEPLOYMENT,
+            index=self.index,
+            orders=self.orders,
+            ledger=self.ledger,
+            inbox=self.inbox,
+            slots=self.slots,
+            manifests=Manifests(deployment=DEPLOYMENT, lakes=self.lakes, workspace=self.workspace),
+            begin=lambda order, binding, snapshot: self.dispatcher.begin(order, binding, snapshot),
+            submit=self.submission.submit,
+            new_id=lambda: f"{self.ids.getrandbits(64):016x}",
+            side_by_side=in_turn,
         )
         self.dispatcher = Dispatcher(
             deployment=DEPLOYMENT,
@@ -155,6 +188,8 @@ class Scene:
             history=self.history,
             computes=self.computes,
             submission=self.submission,
+            turns=self.turns,
+            batches=self.batches,
             monotonic=lambda: self.stopwatch,
         )
         self.drops = Drops(
@@ -167,10 +202,13 @@ class Scene:
         self.tick = Tick(
             index=self.index,
             ledger=self.ledger,
+            slots=self.slots,
             computes=self.computes,
             submission=self.submission,
+            dispatcher=self.dispatcher,
             monotonic=lambda: self.stopwatch,
             shuffle=Random(1).shuffle,
+            others={"the batches": (batches.BUDGET, self.batches.seal_due)},
         )
 
     def publish(self, *triggers: TriggerDefinition, pipelines: Any = None) -> None:
@@ -198,7 +236,7 @@ class Scene:
         self.world.calls.clear()
         return [call.split(" ")[0] if call.startswith(("PUT", "GET")) else call for call in made]
 
-    def held(self, name: str = TRIGGER) -> Held:
+    def kept(self, name: str = TRIGGER) -> Kept:
         """The trigger's only record."""
         [blob] = [blob for blob in self.blobs.stored if blob.startswith(f"ledger/{name}/")]
         key = blob.removeprefix(f"ledger/{name}/").removesuffix(".json")
@@ -213,7 +251,7 @@ class Scene:
 
     def record(self, name: str = TRIGGER) -> Record:
         """The trigger's only record."""
-        return self.held(name).record
+        return self.kept(name).record
 
     def markers(self) -> list[Marker]:
         return list(self.ledger.open())

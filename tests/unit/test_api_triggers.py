@@ -94,6 +94,61 @@ def test_a_trigger_is_shown_with_its_definition(api: Api) -> None:
     assert found["revision"] == "r1"
 
 
+def test_a_trigger_is_paused_and_resumed(api: Api) -> None:
+    assert api.get("/triggers/on-call").json()["paused"] is None
+
+    paused = api.post("/triggers/on-call/pause", {"note": "the lake is moved"}).json()
+    assert paused["paused"] == {
+        "at": api.scene.world.now.isoformat().replace("+00:00", "Z"),
+        "note": "the lake is moved",
+        "by": "key",
+        "while_paused": None,
+    }
+    assert api.get("/triggers/on-call").json() == paused
+    assert api.post("/triggers/on-call/pause", {"note": "the lake is moved"}).json() == paused
+    listed = {item["name"]: item["paused"] for item in api.get("/triggers").json()["items"]}
+    assert [name for name, found in listed.items() if found] == ["on-call"]
+
+    dropping = {"note": "other", "while_paused": "drop"}
+    assert api.post("/triggers/on-call/pause", dropping).json()["paused"]["while_paused"] == "drop"
+    for _ in range(2):
+        assert api.post("/triggers/on-call/resume").json()["paused"] is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        {},
+        {"note": ""},
+        {"note": "x" * 501},
+        {"note": "a\u0000b"},
+        {"note": "a\nb"},
+        {"note": 7},
+        {"note": "x", "while_paused": "skip"},
+        {"note": "x", "by": "somebody"},
+    ],
+)
+def test_a_pause_says_why_on_one_line(api: Api, body: Any) -> None:
+    problem(api.post("/triggers/on-call/pause", body), 422)
+    assert api.get("/triggers/on-call").json()["paused"] is None
+
+
+def test_what_a_pause_makes_of_events_is_what_it_says(api: Api) -> None:
+    pause = {"note": "mended tomorrow", "while_paused": "drop"}
+    api.post("/triggers/on-call/pause", pause)
+    sent = api.post("/triggers/on-call/events", {"file": "azureml:a:1"}).json()["decisions"]
+    api.post("/triggers/on-call/pause", {"note": "mended today"})
+    held = api.post("/triggers/on-call/events", {"file": "azureml:a:1"}).json()["decisions"]
+
+    assert [(item["state"], item["reason"]["code"]) for item in sent + held] == [
+        ("skipped", "paused"),
+        ("held", "paused"),
+    ]
+    assert "(mended today); resume it with" in held[0]["reason"]["text"]
+    assert api.scene.workspace.jobs == {}
+
+
 def test_what_is_wrong_with_a_published_trigger_is_told(api: Api) -> None:
     api.scene.publish(trigger("lost", pipeline="nowhere"))
 
@@ -113,6 +168,8 @@ def test_unknown_names_are_told_with_those_there_are(api: Api) -> None:
     assert "on-call" in problem(api.get("/triggers/nowhere"), 404)["detail"]
     assert "scoring" in problem(api.get("/pipelines/nowhere"), 404)["detail"]
     problem(api.get("/pipelines/churn-training@v9"), 404)
+    problem(api.post("/triggers/nowhere/pause", {"note": "x"}), 404)
+    problem(api.post("/triggers/nowhere/resume"), 404)
     problem(api.post("/triggers/nowhere/test", {"blobs": {}}), 404)
 
 

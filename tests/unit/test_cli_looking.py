@@ -98,6 +98,44 @@ def test_a_trigger_is_shown_as_it_was_written(signalbox: FakeApi) -> None:
     assert "  action:\n    pipeline: churn\n" in told.stdout
 
 
+PAUSED = {
+    "note": "the lake is moved",
+    "at": "2026-03-01T12:00:00Z",
+    "by": "anna",
+    "while_paused": None,
+}
+
+
+def test_a_trigger_is_paused_with_a_note_and_resumed(signalbox: FakeApi) -> None:
+    signalbox.at("POST triggers/retrain/pause", {**TRIGGER, "paused": PAUSED})
+    told = signalbox("triggers", "pause", "retrain", "--note", "the lake is moved")
+    assert signalbox.body == {"note": "the lake is moved"}
+    assert told.stdout.startswith("! retrain is paused since 2026-03-01")
+    assert "by anna: the lake is moved" in told.stdout
+
+    signalbox("triggers", "pause", "retrain", "--note", "x", "--while-paused", "drop")
+    assert signalbox.body == {"note": "x", "while_paused": "drop"}
+
+    signalbox.at("POST triggers/retrain/resume", {**TRIGGER, "paused": None})
+    assert signalbox("triggers", "resume", "retrain").stdout == "retrain goes on\n"
+
+
+def test_a_trigger_is_not_paused_without_saying_why(signalbox: FakeApi) -> None:
+    assert signalbox("triggers", "pause", "retrain").exit_code == 2
+    assert signalbox.requests == []
+
+
+def test_that_a_trigger_is_paused_is_told_wherever_it_is_shown(signalbox: FakeApi) -> None:
+    dropping = {**PAUSED, "note": "hostile \x1b[2J", "while_paused": "drop"}
+    signalbox.at("GET triggers", {"items": [TRIGGER, {**TRIGGER, "name": "b", "paused": dropping}]})
+    signalbox.at("GET triggers/b", {**TRIGGER, "name": "b", "paused": dropping, "definition": {}})
+    listed, shown = signalbox("triggers"), signalbox("triggers", "show", "b")
+
+    assert "! retrain is paused" not in listed.stdout
+    for told in (listed, shown):
+        assert "by anna, events are dropped: hostile \\x1b[2J" in told.stdout
+
+
 def test_a_trigger_is_tested_with_an_event(signalbox: FakeApi, tmp_path: Path) -> None:
     file = tmp_path / "event.json"
     file.write_text('{"data": {"a": 1}}')

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from shared import binding, compiler, definitions, envelopes, events, expressions, lint
+from shared import binding, compiler, definitions, envelopes, events, expressions, lint, specs
 from shared.binding import Origin
 from shared.compiler import CompiledPipeline
 from shared.definitions import Definitions, TriggerDefinition, TriggerFile
@@ -63,7 +63,7 @@ def test_every_key_of_a_trigger_is_in_the_table_and_nothing_else() -> None:
 def test_every_source_has_its_section() -> None:
     sections = [heading for heading in page(TRIGGERS).headings() if heading.endswith("`")]
 
-    assert [codes(heading)[0] for heading in sections] == list(definitions.SOURCES)
+    assert [codes(heading)[0] for heading in sections] == list(specs.SOURCES)
 
 
 # The published schema
@@ -162,8 +162,8 @@ def test_every_example_is_a_document_without_problems(
         problems += lint.check(file, ports, LISTENS)
 
     assert problems == []
-    assert len(written.triggers) > len(definitions.SOURCES)
-    assert {file.trigger.spec.source for file in written.triggers} == set(definitions.SOURCES)
+    assert len(written.triggers) > len(specs.SOURCES)
+    assert {file.trigger.spec.source for file in written.triggers} == set(specs.SOURCES)
 
 
 def test_the_first_trigger_is_the_one_that_the_demo_runs() -> None:
@@ -205,7 +205,7 @@ def test_each_source_s_event_is_taken_and_bound_by_its_trigger(
     shown = page(TRIGGERS)
     by_name = {file.trigger.name: file for file in written.triggers}
     bodies = {block.heading: block.text for block in shown.blocks("json")}
-    assert len(bodies) == len(definitions.SOURCES)
+    assert len(bodies) == len(specs.SOURCES)
     for block in shown.blocks("yaml"):
         if block.heading not in bodies:
             continue

@@ -421,8 +421,8 @@ def test_two_looks_at_once_publish_once(bench: Bench) -> None:
 
 def test_only_so_many_files_count(bench: Bench) -> None:
     class Many(MemoryBlobs):
-        def list(self, prefix: str) -> Any:
-            [one] = super().list(prefix)
+        def list(self, prefix: str, *, page: int | None = None) -> Any:
+            [one] = super().list(prefix, page=page)
             name = "triggers/t{:04}.yml"
             for number in range(MAX_FILES + 50):
                 yield Listed(

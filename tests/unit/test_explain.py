@@ -7,6 +7,7 @@ from shared import envelopes
 from shared.definitions import TriggerDefinition
 from shared.drops import Dropped, Kept
 from shared.errors import NotFound, RequestInvalid, StorageUnavailable, WorkspaceUnavailable
+from shared.pauses import Pauses
 from shared.runs import MAX_TRIGGERS
 from shared.workspace import FailedStep, Step
 from tests.unit.asking import PATH, PLACE, Asked, decisions
@@ -103,7 +104,7 @@ def test_of_too_many_triggers_those_for_uploads_are_left_out_first(here: Asked) 
 
     assert decisions(answer) == [("waits", "submitted")]
     assert answer.lines[-1].startswith("103 triggers more could not be looked at")
-    assert len(here.world.calls) < 5 * MAX_TRIGGERS
+    assert len(here.world.calls) < 7 * MAX_TRIGGERS
 
 
 def test_a_question_must_name_something(here: Asked) -> None:
@@ -318,3 +319,30 @@ def test_a_trigger_whose_file_is_wrong_is_explained(here: Asked) -> None:
     ]
     with pytest.raises(NotFound):
         here.explain.trigger("other")
+
+
+def test_what_is_held_is_told_with_who_paused_the_trigger_and_what_to_do(here: Asked) -> None:
+    Pauses(here.index).pause(TRIGGER, note="the lake is moved", by="anna")
+    [run] = here.upload()
+    why = (
+        "is paused since 2026-03-01 12:02:00 UTC by anna (the lake is moved); resume it with "
+        f"`signalbox triggers resume {TRIGGER}`"
+    )
+
+    told = here.explain.run(run)
+    assert told.summary.startswith(f"Run {run} is held: Trigger {TRIGGER} {why}")
+    assert told.lines[-1].startswith("It is held since 2026-03-01 12:02:00 UTC: ")
+    assert decisions(here.explain.blob(PLACE)) == [(TRIGGER, "held")]
+    of_trigger = here.explain.trigger(TRIGGER)
+    assert "It is paused since 2026-03-01 12:02:00 UTC by anna" in of_trigger.lines[0]
+    assert decisions(of_trigger) == [(TRIGGER, "held")]
+    [listed] = here.runs.list(state="held").items
+    assert listed.id == run
+
+
+def test_what_was_dropped_is_told(here: Asked) -> None:
+    Pauses(here.index).pause(TRIGGER, note="x", by="anna", while_paused="drop")
+    [run] = here.upload()
+
+    assert "was skipped: Trigger on-upload is paused" in here.explain.run(run).summary
+    assert here.explain.blob(PLACE).summary.endswith("what comes meanwhile is dropped.")

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from shared.definitions import Filter
 from shared.events import Event
 from shared.filters import described, failed
+from shared.specs import Filter
 from tests.fakes import World
 
 EVENT = Event.model_validate(

@@ -143,13 +143,13 @@ def test_fields_of_a_newer_version_survive(blobs: MemoryBlobs) -> None:
     here = scene.Scene()
     here.publish(scene.trigger())
     stored = here.blobs.stored["index.json"].data
-    stored = stored.replace(b'"revision"', b'"paused":true,"revision"')
+    stored = stored.replace(b'"revision"', b'"newly":true,"revision"')
     blobs.put("index.json", stored.replace(b'{"schema"', b'{"newer":[1],"schema"', 1))
     index = Index(blobs)
     add(index, "mine")
 
     assert index.read().snapshot.model_extra == {"newer": [1]}
-    assert b'"paused":true' in blobs.stored["index.json"].data
+    assert b'"newly":true' in blobs.stored["index.json"].data
     assert b'"newer":[1]' in blobs.stored["index.json"].data
 
 

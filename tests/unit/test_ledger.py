@@ -47,7 +47,7 @@ def record(**changes: Any) -> Record:
 
 
 def test_every_state_can_be_reached_and_final_ones_have_no_way_out() -> None:
-    reached = {State.WAITING_COMPUTE, State.SUBMITTING, State.DEAD_LETTER}
+    reached = {State.WAITING_BATCH, State.HELD, State.SUBMITTING, State.DEAD_LETTER}
     while more := {state for known in reached for state in TRANSITIONS[known]} - reached:
         reached |= more
 
@@ -58,6 +58,8 @@ def test_every_state_can_be_reached_and_final_ones_have_no_way_out() -> None:
         State.FAILED,
         State.CANCELED,
         State.DEAD_LETTER,
+        State.SKIPPED,
+        State.BATCHED,
     }
     # Whatever is not final can still end.
     assert all(
@@ -271,21 +273,21 @@ def test_a_record_that_is_not_there_is_nothing(ledger: Ledger) -> None:
 
 
 def test_a_swap_needs_the_record_as_it_was_read(ledger: Ledger) -> None:
-    held = ledger.create(record())
-    assert held is not None
-    submitted = ledger.swap(held, held.record.moved(State.SUBMITTED, NOW))
+    kept = ledger.create(record())
+    assert kept is not None
+    submitted = ledger.swap(kept, kept.record.moved(State.SUBMITTED, NOW))
     assert submitted is not None
 
-    assert ledger.swap(held, held.record.moved(State.CANCELED, NOW)) is None
+    assert ledger.swap(kept, kept.record.moved(State.CANCELED, NOW)) is None
     assert ledger.read("on-upload", "k1") == submitted
     assert ledger.swap(submitted, submitted.record.moved(State.RUNNING, NOW)) is not None
 
 
 def test_only_final_records_may_expire(ledger: Ledger, blobs: MemoryBlobs) -> None:
-    held = ledger.create(record())
-    assert held is not None
+    kept = ledger.create(record())
+    assert kept is not None
     assert blobs.stored["ledger/on-upload/k1.json"].tags == {}
-    ledger.swap(held, held.record.moved(State.CANCELED, NOW))
+    ledger.swap(kept, kept.record.moved(State.CANCELED, NOW))
 
     assert blobs.stored["ledger/on-upload/k1.json"].tags == {"state": "final"}
 

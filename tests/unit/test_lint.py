@@ -1,5 +1,6 @@
 """What is wrong with a trigger beyond the shape of its document."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,10 @@ LINES: dict[Place, int] = {
     ("action", "tags", "note"): 9,
     ("action", "compute"): 10,
     ("action", "experiment_name"): 11,
+    ("policies", "batch"): 12,
+    ("policies", "batch", "group_by"): 13,
+    ("policies", "batch", "release_on"): 14,
+    ("policies", "concurrency", "key"): 15,
 }
 
 
@@ -482,3 +487,115 @@ def test_a_long_circle_is_found_through_the_pipelines_that_run() -> None:
 )
 def test_what_is_no_circle_is_left_alone(files: list[TriggerFile]) -> None:
     assert lint.circles(files) == []
+
+
+def batched(
+    spec: dict[str, Any] | None = None, policies: dict[str, Any] | None = None, **batch: Any
+) -> Callable[..., TriggerFile]:
+    """A trigger of many events for one run, of which only the action is to be said."""
+    lake = {"account": "contosolake", "container": "landing"}
+    trigger = {
+        "name": scene.TRIGGER,
+        "spec": spec or {"blob": {**lake, "path": "sales/{date}/{file}.csv"}},
+        "policies": {"batch": batch, **(policies or {})},
+    }
+
+    def with_action(**action: Any) -> TriggerFile:
+        content = {**trigger, "action": {"pipeline": scene.PIPELINE, **action}}
+        return written(TriggerDefinition.model_validate(content))
+
+    return with_action
+
+
+RELEASE = {"suffix": {"subject": "/_SUCCESS"}}
+
+
+def test_a_batch_knows_its_group_and_its_manifest_and_nothing_else() -> None:
+    of_a_day = batched(group_by=["date"], policies={"concurrency": {"key": "${{ group.date }}"}})
+
+    assert not check(
+        of_a_day(
+            inputs={"data": "${{ manifest }}", "day": "${{ group.date }}"},
+            experiment_name="of-${{ group.date }}-${{ settings.stage }}",
+        )
+    )
+    assert messages(
+        of_a_day(
+            inputs={"data": "${{ event.data.url }}"},
+            compute="${{ captures.date }}",
+            experiment_name="${{ group.file }}",
+        )
+    ) == [
+        "7: '${{ event.data.url }}' starts at 'event', which is not known here; use one of: "
+        "group, manifest, settings",
+        "10: '${{ captures.date }}' starts at 'captures', which is not known here; use one of: "
+        "group, manifest, settings",
+        "11: '${{ group.file }}': group has no 'file', only date",
+    ]
+
+
+def test_without_a_batch_there_is_no_group_and_no_manifest() -> None:
+    found = messages(file(inputs={"data": "${{ manifest }}"}, experiment_name="${{ group.x }}"))
+
+    assert [one.partition(" starts at ")[2].partition(",")[0] for one in found] == [
+        "'manifest'",
+        "'group'",
+    ]
+
+
+def test_a_condition_is_asked_of_each_event_of_a_batch() -> None:
+    spec = {"http": {}, "where": "event.data.rows > `0`"}
+
+    assert not check(batched(spec)(inputs={"data": "${{ manifest }}"}))
+    assert len(check(batched({**spec, "where": "group.x == manifest"})())) == 2
+
+
+def test_which_runs_share_a_limit_is_said_with_what_there_is() -> None:
+    key = {"concurrency": {"key": "${{ manifest }}-${{ group.date }}-${{ event.id }}"}}
+    found = messages(batched(group_by=["date"], policies=key)())
+
+    assert [one.partition(" starts at ")[0] for one in found] == [
+        "15: '${{ manifest }}'",
+        "15: '${{ event.id }}'",
+    ]
+
+
+def test_events_are_grouped_by_what_is_captured_of_them() -> None:
+    assert messages(batched(group_by=["day", "date"])()) == [
+        "13: group_by names day, which is no capture of the path; it has date, file"
+    ]
+    event = {"event": {"type": "sold", "subject": "shops/{shop}/{item}"}}
+    assert not check(batched(event, group_by=["shop"])())
+    others: list[dict[str, Any]] = [{"http": {}}, {"service_bus": {"queue": "inbox"}}]
+    for spec in others:
+        assert not check(batched(spec)())
+        assert messages(batched(spec, group_by=["shop"])()) == [
+            "13: group_by names shop, which is no capture of the subject; it has none"
+        ]
+
+
+def test_what_says_that_a_group_is_complete_must_tell_which() -> None:
+    assert not check(batched(group_by=["date"], release_on=RELEASE)())
+    assert not check(batched({"http": {}}, release_on=RELEASE)())
+    assert messages(batched(group_by=["file"], release_on=RELEASE)()) == [
+        "14: where such an event lies does not tell its group: file must be captured by folders "
+        "of sales/{date}/{file}.csv, not by its last part"
+    ]
+
+
+def test_ends_of_runs_are_no_batch() -> None:
+    [found] = messages(batched({"run": {"pipeline": "other"}})())
+
+    assert found == "12: the end of a run is one event for one run; leave batch out"
+
+
+@pytest.mark.parametrize("type", ["uri_folder", "mltable", "mlflow_model"])
+def test_a_manifest_is_one_file(type: str) -> None:
+    action = batched()(inputs={"data": "${{ manifest }}"})
+
+    assert messages(action, {scene.PIPELINE: ports({"data": {"type": type}})}) == [
+        f"7: data is of type {type}, and the manifest is one file: declare it as uri_file in the "
+        "pipeline"
+    ]
+    for fits in ("uri_file", "string"):
+        assert not check(action, {scene.PIPELINE: ports({"data": {"type": fits}})})

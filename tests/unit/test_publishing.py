@@ -21,6 +21,7 @@ from shared.errors import (
 )
 from shared.index import Index, Snapshot
 from shared.ledger import State
+from shared.pauses import Pauses
 from shared.progress import How, Progress
 from shared.published import Published, PublishedPipeline, latest
 from shared.publishing import Publishing
@@ -263,6 +264,29 @@ def test_a_changed_trigger_does_not_cut_off_uploads_on_their_way(standing: Desk)
     assert after.revision != before.revision
     assert after.effective_from == before.effective_from
     assert standing.registry.lately == []
+
+
+def test_a_paused_trigger_stays_paused_when_it_is_published_again(standing: Desk) -> None:
+    index = Index(standing.blobs)
+    paused = Pauses(index).pause("retrain", note="the lake is moved", by="key").paused
+    standing.edit("triggers/retrain.yml", "share: 0.5", "share: 0.75")
+    standing.publish()
+
+    assert paused is not None
+    assert standing.snapshot.triggers["retrain"].paused == paused
+
+
+def test_what_a_trigger_waits_for_is_dated_anew_when_that_changes(standing: Desk) -> None:
+    since = standing.snapshot.triggers["retrain"].spec_since
+    assert since is not None
+    standing.blobs.world.pass_time(3600)
+    standing.edit("triggers/retrain.yml", "share: 0.5", "share: 0.75")
+    standing.publish()
+    assert standing.snapshot.triggers["retrain"].spec_since == since
+
+    standing.edit("triggers/retrain.yml", "spec:", "spec:\n  where: event.id != '1'")
+    standing.publish()
+    assert standing.snapshot.triggers["retrain"].spec_since == standing.blobs.world.now
 
 
 def test_what_another_folder_published_stays(standing: Desk) -> None:

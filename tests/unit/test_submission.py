@@ -141,8 +141,8 @@ def test_a_late_worker_s_answer_is_written_into_the_record_as_it_is_by_then(here
         if call.startswith("PUT"):
             here.world.after = lambda _call: None
             here.world.pass_time(LEASE_OVER)
-            held = here.held()
-            here.ledger.swap(held, held.record.taken_over(held.at))
+            kept = here.kept()
+            here.ledger.swap(kept, kept.record.taken_over(kept.at))
 
     here.world.after = taken_over
     record = upload(here)
@@ -155,10 +155,10 @@ def test_a_late_worker_s_answer_is_not_written_over_an_end(here: Scene) -> None:
     def ended(call: str) -> None:
         if call.startswith("PUT"):
             here.world.after = lambda _call: None
-            held = here.held()
-            submitted = here.ledger.swap(held, held.record.moved(State.SUBMITTED, held.at))
+            kept = here.kept()
+            submitted = here.ledger.swap(kept, kept.record.moved(State.SUBMITTED, kept.at))
             assert submitted is not None
-            here.ledger.swap(submitted, submitted.record.moved(State.COMPLETED, held.at))
+            here.ledger.swap(submitted, submitted.record.moved(State.COMPLETED, kept.at))
 
     here.world.after = ended
 
@@ -243,8 +243,8 @@ def test_a_rejection_of_the_only_put_is_final(here: Scene) -> None:
 def test_a_rejection_is_not_written_over_somebody_else_s_takeover(here: Scene) -> None:
     def rejected() -> None:
         here.world.pass_time(LEASE_OVER)
-        held = here.held()
-        here.ledger.swap(held, held.record.taken_over(held.at))
+        kept = here.kept()
+        here.ledger.swap(kept, kept.record.taken_over(kept.at))
         raise REJECTED
 
     interject(here.world, "PUT", rejected)

@@ -4,7 +4,7 @@ import pytest
 
 from shared.errors import StorageUnavailable, WorkspaceUnavailable
 from shared.ledger import ABSENT, LEASE, State
-from shared.tick import BUDGET, Tick
+from shared.tick import OPEN_BUDGET, Tick
 from tests.unit.scene import TRIGGER, Killed, Scene, event, fail, interject, trigger
 
 BUSY = WorkspaceUnavailable("AzureML answered 503")
@@ -23,10 +23,22 @@ def jobs_end(here: Scene, status: str = "Completed") -> None:
         here.workspace.end(name, status)
 
 
-def test_nothing_to_do_costs_three_requests(here: Scene) -> None:
+#: What a tick asks for when there is nothing to do.
+NOTHING = [
+    "get_if_changed index.json",
+    "get computes.json",
+    "list open/",
+    "list slots/",
+    "list held/",
+    "get_if_changed index.json",
+    "list inbox/",
+]
+
+
+def test_nothing_to_do_costs_a_listing_of_each_kind(here: Scene) -> None:
     here.tick.run()
 
-    assert here.world.calls == ["get_if_changed index.json", "get computes.json", "list open/"]
+    assert here.world.calls == NOTHING
 
 
 def test_a_run_that_could_not_be_submitted_is_finished(here: Scene) -> None:
@@ -52,7 +64,7 @@ def test_what_is_not_due_is_not_even_read(here: Scene) -> None:
     here.calls()
     here.world.pass_time(599)
     here.tick.run()
-    assert here.calls() == ["get_if_changed index.json", "get computes.json", "list open"]
+    assert here.calls() == [call.rstrip("/") for call in NOTHING]
 
     here.world.pass_time(1)
     here.tick.run()
@@ -157,7 +169,7 @@ def test_a_tick_ends_with_its_budget_and_the_next_one_goes_on(here: Scene) -> No
 
     def slow(call: str) -> None:
         if call.startswith("GET"):
-            here.stopwatch += BUDGET * 0.6
+            here.stopwatch += OPEN_BUDGET * 0.6
 
     here.world.before = slow
     here.tick.run()
@@ -180,7 +192,7 @@ def test_long_runs_do_not_keep_others_from_being_looked_at(here: Scene) -> None:
 
     def slow(call: str) -> None:
         if call.startswith("GET"):
-            here.stopwatch += BUDGET * 0.6
+            here.stopwatch += OPEN_BUDGET * 0.6
 
     here.world.before = slow
     for _ in range(10):
@@ -190,7 +202,7 @@ def test_long_runs_do_not_keep_others_from_being_looked_at(here: Scene) -> None:
     assert here.record("c-third").state is State.COMPLETED
 
 
-@pytest.mark.parametrize("call", ["get_if_changed index.json", "list open/"])
+@pytest.mark.parametrize("call", ["get_if_changed index.json", "list open/", "list slots/"])
 def test_a_tick_that_cannot_begin_says_so(here: Scene, call: str) -> None:
     fail(here.world, call, StorageUnavailable("storage is down"))
     with pytest.raises(StorageUnavailable):
@@ -213,19 +225,21 @@ def test_doubled_and_late_ticks_change_nothing(here: Scene) -> None:
     assert len(here.decisions()) == 1
 
 
-def test_definitions_are_looked_at_last_and_even_when_the_time_is_over(here: Scene) -> None:
+def test_parts_of_others_come_last_and_even_when_time_was_over(here: Scene) -> None:
     here.dispatcher.handle(event())
     seen: list[str] = []
     tick = Tick(
         index=here.index,
         ledger=here.ledger,
+        slots=here.slots,
         computes=here.computes,
         submission=here.submission,
-        monotonic=iter([0.0, BUDGET + 1, BUDGET + 1]).__next__,
+        dispatcher=here.dispatcher,
+        monotonic=lambda: len(here.world.calls) * (OPEN_BUDGET + 1),
         shuffle=lambda _markers: None,
-        drops=lambda: seen.append(here.world.calls[-1]),
+        others={"definitions": (1.0, lambda _over: seen.append(here.world.calls[-1]))},
     )
     here.world.pass_time(3600)
     tick.run()
 
-    assert seen == ["list open/"]
+    assert seen == ["list held/"]

@@ -1,5 +1,6 @@
 """Which triggers an event is for."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -473,3 +474,102 @@ def test_an_event_is_written_down_once_for_all_conditions(
 
     assert [type(verdict) for verdict in found] == [Near, Near, Near, Match, Near]
     assert len(times) == 1
+
+
+def batched(
+    path: str = "sales/{date}/{file}.csv", *, name: str = "of-a-day", **batch: Any
+) -> TriggerDefinition:
+    """A trigger whose batches a `_SUCCESS` completes, unless told otherwise."""
+    filters = batch.pop("filters", {})
+    given = {"release_on": {"suffix": {"subject": "/_SUCCESS"}}, "group_by": ["date"], **batch}
+    found = scene.trigger(name, path=path, filters=filters, inputs={})
+    policies = found.policies.model_validate({"batch": given})
+    return found.model_copy(update={"policies": policies})
+
+
+def released(matcher: Matcher, path: str, **changes: Any) -> list[tuple[str, bool, dict[str, str]]]:
+    found = matcher.match(scene.event(path, **changes))
+    return [
+        (one.trigger.name, one.releases, one.captures) for one in found if isinstance(one, Match)
+    ]
+
+
+def test_what_says_that_a_group_is_complete_need_not_look_like_its_events() -> None:
+    one = matcher(batched())
+
+    assert released(one, "sales/03-01/_SUCCESS") == [("of-a-day", True, {"date": "03-01"})]
+    assert released(one, "sales/03-01/a.csv") == [
+        ("of-a-day", False, {"date": "03-01", "file": "a"})
+    ]
+
+
+def test_it_is_found_though_its_path_does_not_begin_as_the_pattern_does() -> None:
+    one = matcher(
+        batched("sales/{date}/part-{n}.csv"), batched("x/of-{file}", group_by=[], name="x")
+    )
+
+    assert released(one, "sales/03-01/_SUCCESS") == [("of-a-day", True, {"date": "03-01"})]
+    assert released(one, "x/_SUCCESS") == [("x", True, {})]
+
+
+def test_it_is_of_the_trigger_s_own_container_and_age() -> None:
+    one = matcher(batched())
+    elsewhere = "/blobServices/default/containers/other/blobs/sales/03-01/_SUCCESS"
+    url = "https://contosolake.blob.core.windows.net/other/sales/03-01/_SUCCESS"
+    before = World().now - timedelta(days=1)
+
+    assert released(one, "sales/03-01/_SUCCESS", subject=elsewhere, data={"url": url}) == []
+    assert released(one, "sales/03-01/_SUCCESS", time=before) == []
+
+
+def test_filter_and_where_are_asked_of_events_not_of_what_releases_them() -> None:
+    picky = batched(filters={"exact": {"subject": "only-this"}})
+    picky = picky.model_copy(
+        update={"spec": picky.spec.model_copy(update={"where": "event.data.contentLength > `9`"})}
+    )
+    one = matcher(picky)
+
+    found = released(one, "sales/03-01/_SUCCESS", data={"contentLength": 0})
+    assert found == [("of-a-day", True, {"date": "03-01"})]
+    assert verdicts(one, "sales/03-01/a.csv") == []
+
+
+def test_what_lies_where_no_group_can_be_told_leaves_no_trace() -> None:
+    one = matcher(batched("sales/of-{date}/{file}.csv"))
+
+    assert verdicts(one, "sales/_SUCCESS") == []
+    # Nor what is only near because somebody might release there.
+    assert verdicts(one, "sales/else.csv") == []
+
+
+def test_without_release_on_it_is_an_event_like_any_other() -> None:
+    one = matcher(batched(release_on=None))
+
+    assert verdicts(one, "sales/03-01/_SUCCESS") == [("of-a-day", "path sales/{date}/{file}.csv")]
+
+
+def test_events_of_other_sources_release_as_well() -> None:
+    sold = TriggerDefinition.model_validate(
+        {
+            "name": "sold",
+            "spec": {"event": {"type": "com.sold", "subject": "shops/{shop}/{item}"}},
+            "action": {"pipeline": scene.PIPELINE},
+            "policies": {
+                "batch": {
+                    "group_by": ["shop"],
+                    "release_on": {"exact": {"state": "closed"}},
+                }
+            },
+        }
+    )
+    told = {"specversion": "1.0", "id": "1", "source": "/s", "type": "com.sold"}
+    [closed] = envelopes.parse(
+        {**told, "subject": "shops/aix/till", "state": "closed"}, now=World().now
+    )
+    [sale] = envelopes.parse({**told, "subject": "shops/aix/bread"}, now=World().now)
+    found = [one for event in (closed, sale) for one in matcher(sold).match(event)]
+
+    assert [(type(one), one.passed[-1]) for one in found] == [
+        (Match, "release_on exact state closed"),
+        (Match, "subject shops/{shop}/{item}"),
+    ]

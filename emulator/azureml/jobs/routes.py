@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route
 from emulator.azureml.arm_ids import last_segment
 from emulator.azureml.errors import NotImplementedHere, UserError
 from emulator.azureml.execution.executor import Executor
+from emulator.azureml.jobs.endings import Endings
 from emulator.azureml.jobs.errors import BadJobName, JobNotFound
 from emulator.azureml.jobs.models import Job, JobStore
 from emulator.azureml.jobs.submission import Submission
@@ -33,12 +34,14 @@ class JobRoutes:
         runs: RunStore,
         submission: Submission,
         executor: Executor,
+        endings: Endings,
     ) -> None:
         self._workspace = workspace
         self._jobs = jobs
         self._runs = runs
         self._submission = submission
         self._executor = executor
+        self._endings = endings
 
     def routes(self) -> list[BaseRoute]:
         """Paths relative to the workspace."""
@@ -84,6 +87,8 @@ class JobRoutes:
         answer = JSONResponse(job.resource(self._workspace), status_code=201)
         if self._workspace.executes:
             self._executor.start(run, plan)
+        else:
+            self._endings.follow(run)
         return answer
 
     async def get(self, request: Request) -> JSONResponse:

@@ -1,0 +1,81 @@
+"""Pausing a trigger, and letting it go on."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
+
+from shared.errors import NotFound, RequestInvalid, listed
+from shared.index import Index, IndexedTrigger, Paused, Snapshot
+from shared.inputs import redacted
+
+#: Characters of a note.
+NOTE_LENGTH = 500
+
+
+class Pauses:
+    """Says in the index, which every event reads, that a trigger is paused.
+
+    All raise NotFound when there is no such trigger, and StorageUnavailable.
+    """
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def pause(
+        self,
+        trigger: str,
+        *,
+        note: str,
+        by: str,
+        while_paused: Literal["hold", "drop"] | None = None,
+    ) -> IndexedTrigger:
+        """Let nothing new begin. Saying it again changes nothing, with another note that alone.
+
+        Raises RequestInvalid for a note that cannot be shown.
+        """
+        said = _note(note)
+
+        def change(snapshot: Snapshot, at: datetime) -> Snapshot:
+            known = _named(snapshot.triggers, trigger)
+            before = known.paused
+            if before and (before.note, before.while_paused) == (said, while_paused):
+                return snapshot
+            since = before.at if before else at
+            paused = Paused(note=said, at=since, by=by, while_paused=while_paused)
+            return _with(snapshot, trigger, known, paused)
+
+        return self._index.change(change).triggers[trigger]
+
+    def resume(self, trigger: str) -> IndexedTrigger:
+        """Let it go on; what is not paused goes on anyway."""
+
+        def change(snapshot: Snapshot, _at: datetime) -> Snapshot:
+            known = _named(snapshot.triggers, trigger)
+            return snapshot if known.paused is None else _with(snapshot, trigger, known, None)
+
+        return self._index.change(change).triggers[trigger]
+
+
+def _note(text: str) -> str:
+    note = text.strip()
+    if not 1 <= len(note) <= NOTE_LENGTH:
+        raise RequestInvalid(
+            "A pause says why", {"note": f"must have 1 to {NOTE_LENGTH} characters"}
+        )
+    if not note.isprintable():
+        raise RequestInvalid(
+            "A note is one line of text", {"note": "has a line end or another control character"}
+        )
+    return redacted(note)
+
+
+def _named(triggers: Mapping[str, IndexedTrigger], name: str) -> IndexedTrigger:
+    found = triggers.get(name)
+    if found is None:
+        raise NotFound(f"There is no trigger {name!r}. There are: {listed(sorted(triggers))}.")
+    return found
+
+
+def _with(snapshot: Snapshot, name: str, known: IndexedTrigger, paused: Paused | None) -> Snapshot:
+    changed = known.model_copy(update={"paused": paused})
+    return snapshot.model_copy(update={"triggers": {**snapshot.triggers, name: changed}})

@@ -1,0 +1,43 @@
+"""`python -m tests.faults --minutes 5`: real processes in a storm, and what came of it."""
+
+import argparse
+import random
+import sys
+
+from tests.faults.storm import Weather, storm
+from tests.faults.world import world
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=5.0, help="in all, but for the end (5)")
+    parser.add_argument("--seed", type=int, default=None, help="another storm each time without it")
+    parser.add_argument("--per-second", type=float, default=1.5, help="events in each stream (1.5)")
+    parser.add_argument("--hosts", type=int, default=2, help="functions hosts (2)")
+    arguments = parser.parse_args()
+    seed = random.randrange(10**6) if arguments.seed is None else arguments.seed
+    seconds = arguments.minutes * 60
+    weather = Weather(
+        storm=seconds * 0.5,
+        calm=seconds * 0.5,
+        per_second=arguments.per_second,
+        kills_every=12.0,
+        faults_every=1.5,
+        patient=True,
+        # the longest wait is for whoever may come back: a call's time and a minute, and a tick
+        rest=600.0,
+    )
+    _say(f"seed {seed}, {arguments.hosts} hosts, {arguments.minutes:g} minutes")
+    with world(hosts=arguments.hosts) as app:
+        outcome = storm(app, weather, seed=seed, say=_say)
+    for line in outcome.lines():
+        _say(line)
+    return 1 if outcome.wrong else 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

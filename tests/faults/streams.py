@@ -1,0 +1,133 @@
+"""What comes in: uploads, messages and calls, each repeated until it was taken."""
+
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from random import Random
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from azure.core.exceptions import AzureError
+from azure.servicebus import ServiceBusClient, ServiceBusMessage
+from azure.servicebus.exceptions import ServiceBusError
+
+from tests.faults.world import World
+from tests.integration.workspace import storage_http
+
+_SHOPS = ("aix", "bath", "chur")
+
+#: Seconds for which a client repeats what had no good answer.
+_PATIENCE = 300.0
+
+
+class Streams:
+    """One thread for each way in. `sent` counts events by the trigger that they are for."""
+
+    def __init__(self, world: World, seed: int, *, per_second: float) -> None:
+        self._world = world
+        self._per_second = per_second
+        self._stop = threading.Event()
+        self.sent: Counter[str] = Counter()
+        #: What went wrong in a thread; there should be nothing.
+        self.errors: list[str] = []
+        ways: dict[str, Callable[[Random, ExitStack], Callable[[int], None]]] = {
+            "unbounded": self._uploads,
+            "again": self._uploads_again,
+            "two-a-shop": self._messages,
+            "skipping": self._calls,
+        }
+        self._ways = [(trigger, way, Random(f"{seed} {trigger}")) for trigger, way in ways.items()]
+        self._pool = ThreadPoolExecutor(len(ways))
+        self._under_way: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        self._under_way = [self._pool.submit(self._send, *way) for way in self._ways]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._pool.shutdown()
+        self.errors = [repr(error) for way in self._under_way if (error := way.exception())]
+
+    def _send(
+        self,
+        trigger: str,
+        way: Callable[[Random, ExitStack], Callable[[int], None]],
+        random: Random,
+    ) -> None:
+        with ExitStack() as stack:
+            send = way(random, stack)
+            while not self._stop.wait(random.expovariate(self._per_second)):
+                send(self.sent[trigger])
+                self.sent[trigger] += 1
+
+    def _uploads(self, _: Random, __: ExitStack) -> Callable[[int], None]:
+        return lambda number: self._upload(f"unbounded/{number}.txt")
+
+    def _uploads_again(self, _: Random, __: ExitStack) -> Callable[[int], None]:
+        return lambda number: self._upload(f"again/{number}.txt")
+
+    def _upload(self, path: str) -> None:
+        # Another storage account than the one whose connections are cut.
+        self._world.upload(path)
+
+    def _messages(self, random: Random, stack: ExitStack) -> Callable[[int], None]:
+        connection = self._world.azure.environment["ServiceBusConnection"]
+
+        def send(number: int) -> None:
+            shop = random.choice(_SHOPS)
+            self._until_taken(lambda: put(f"m-{number}", shop))
+
+        def put(id: str, shop: str) -> bool:
+            try:
+                sender.send_messages(
+                    ServiceBusMessage(f'{{"shop": "{shop}"}}', message_id=id, subject=shop)
+                )
+            except (ServiceBusError, AzureError, OSError, ValueError):
+                # It may be there all the same: the second is the same event, by its id.
+                return False
+            return True
+
+        client = stack.enter_context(ServiceBusClient.from_connection_string(connection))
+        sender: Any = stack.enter_context(client.get_queue_sender("signalbox-events"))
+        return send
+
+    def _calls(self, _: Random, stack: ExitStack) -> Callable[[int], None]:
+        azure = self._world.azure
+        http = stack.enter_context(storage_http(azure))
+        url = f"https://{azure.topology.function_app_host}/api/triggers/skipping/events"
+        key = self._world.functions.keys.host
+
+        def send(number: int) -> None:
+            headers = {"x-functions-key": key, "Idempotency-Key": str(uuid.uuid4())}
+            self._until_taken(lambda: call(headers, number))
+
+        def call(headers: dict[str, str], number: int) -> bool:
+            try:
+                answer = http.post(url, json={"text": str(number)}, headers=headers, timeout=60)
+            except httpx.TransportError:
+                return False
+            if answer.status_code < 500:
+                assert answer.status_code == 202, answer.text
+                return True
+            return False
+
+        return send
+
+    def _until_taken(self, attempt: Callable[[], bool]) -> None:
+        """A client repeats what had no good answer, also after the storm is over."""
+        pause, deadline = threading.Event(), time.monotonic() + _PATIENCE
+        while not attempt():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"nobody took it for {_PATIENCE:g} s")
+            pause.wait(0.5)

@@ -1,0 +1,127 @@
+"""Signalbox on several functions hosts, before a workspace whose jobs end by themselves."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+from azure.core import MatchConditions
+from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
+
+from emulator.service_bus.entities import Namespace, Queue, Subscription, Topic
+from emulator.stack import FunctionsHost, LocalAzure
+from emulator.topology import Topology, Workspace
+from tests.e2e.running_signalbox import APP, RunningSignalbox
+from tests.integration.conftest import exported
+
+DEFINITIONS = Path(__file__).parent / "definitions"
+
+#: Seconds that a job takes.
+_JOB = 0.3
+#: A message of a host that was killed is back after so long; the shortest that Azure knows is 5.
+_LOCK = 5.0
+#: More than any message can be given back here: what the broker gives up would be lost to us.
+_DELIVERIES = 1000
+
+
+class World(RunningSignalbox):
+    """The app on all its hosts, and what is around it."""
+
+    @property
+    def hosts(self) -> list[FunctionsHost]:
+        return self.azure.hosts
+
+    def control(self, method: str, path: str, **options: Any) -> Any:
+        """One request to the control of the local Azure, and its answer's JSON."""
+        answer = httpx.request(
+            method, f"{self.azure.control_url}{path}", trust_env=False, timeout=60, **options
+        )
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def ticks(self) -> None:
+        """Let the timer look on every host that is up, at the same time."""
+        for host in self.hosts:
+            if host.running:
+                httpx.post(
+                    f"{host.url}/admin/functions/timer",
+                    headers={"x-functions-key": host.master_key},
+                    json={"input": ""},
+                    trust_env=False,
+                )
+
+    def names(self, *prefixes: str) -> list[str]:
+        """Blobs of the state below any of the prefixes."""
+        return [
+            name
+            for prefix in prefixes
+            for name in list(self.state.list_blob_names(name_starts_with=prefix))
+        ]
+
+    def grow_old(self) -> None:
+        """Make what waits for a lease to be over two minutes older than it is.
+
+        That is the same as waiting so long; see `RunningSignalbox.age`.
+        """
+        for name in self.names("open/"):
+            _, trigger, key = name.split("/", 2)
+            # a worker may change the record, or finish it, at the same time
+            with suppress(ResourceNotFoundError, ResourceModifiedError):
+                self._grow_old(f"ledger/{trigger}/{key}.json", name)
+
+    def _grow_old(self, ledger: str, marker: str) -> None:
+        blob = self.state.get_blob_client(ledger)
+        download = blob.download_blob()
+        record = json.loads(download.readall())
+        if record["state"] != "submitting":
+            return
+        attempt = record["attempts"][-1]
+        attempt["submitting_at"] = _earlier(attempt["submitting_at"])
+        blob.upload_blob(
+            json.dumps(record),
+            overwrite=True,
+            etag=download.properties.etag,
+            match_condition=MatchConditions.IfNotModified,
+        )
+        hints = self.state.get_blob_client(marker)
+        found = hints.get_blob_properties().metadata
+        if hint := found.get("next_check"):
+            hints.set_blob_metadata({**found, "next_check": _earlier(hint)})
+
+
+def _earlier(time: str) -> str:
+    return (datetime.fromisoformat(time) - timedelta(minutes=2)).isoformat()
+
+
+def topology() -> Topology:
+    """The usual one, but for jobs that are not executed, and pauses that fit a short storm."""
+    queue = Queue(name="signalbox-events", lock_seconds=_LOCK, max_delivery_count=_DELIVERIES)
+    news = Topic(name="company-news", subscriptions=(Subscription(name="signalbox"),))
+    outcomes = Topic(
+        name="signalbox-outcomes",
+        duplicate_detection_seconds=600,
+        subscriptions=(Subscription(name="watch"),),
+    )
+    return Topology(
+        workspace=Workspace(executes=False),
+        event_pauses=(0.5, 1.0, 2.0, 5.0),
+        service_bus=Namespace(queues=(queue,), topics=(news, outcomes)),
+    )
+
+
+@contextmanager
+def world(*, hosts: int = 2) -> Iterator[World]:
+    """The app with the triggers beside this file published."""
+    with LocalAzure(APP, topology=topology(), instances=hosts) as azure, exported(azure):
+        found = World(azure)
+        for ending in (
+            {"name": "again-.*-a1", "status": "Failed", "after_seconds": _JOB},
+            {"status": "Completed", "after_seconds": _JOB},
+        ):
+            found.control("POST", "/endings", json=ending)
+        published = found.publish(DEFINITIONS)
+        assert published.returncode == 0, published.stderr
+        yield found

@@ -1,0 +1,98 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from shared.policies import Batch, Concurrency, Policies, Sweep
+
+
+def test_what_nobody_says_bounds_runs_all_the_same() -> None:
+    policies = Policies()
+
+    assert (policies.concurrency.limit, policies.concurrency.key) == (20, None)
+    assert policies.max_runs_per_day == 1000
+    assert (policies.overlap, policies.while_paused) == ("buffer_all", "hold")
+    assert (policies.retry.max_attempts, policies.run_timeout, policies.max_depth) == (1, None, 5)
+    assert policies.batch is None
+    assert policies.bounded
+
+
+@pytest.mark.parametrize(
+    ("limit", "per_day", "bounded"),
+    [("unlimited", "unlimited", False), (1, "unlimited", True), ("unlimited", 1, True)],
+)
+def test_only_what_is_unlimited_twice_is_not_bounded(
+    limit: object, per_day: object, bounded: bool
+) -> None:
+    policies = Policies.model_validate(
+        {"concurrency": {"limit": limit}, "max_runs_per_day": per_day}
+    )
+
+    assert policies.bounded is bounded
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("PT30S", 30), ("PT2M", 120), ("P1D", 86400), ("P1DT1H", 90000), ("P1W", 604800)],
+)
+def test_durations_are_iso_8601(text: str, seconds: int) -> None:
+    policies = Policies.model_validate({"run_timeout": text if seconds >= 60 else "PT1M"})
+    batch = Batch.model_validate({"wait_after_last_change": text, "max_wait": "P7D"})
+
+    assert batch.wait_after_last_change == timedelta(seconds=seconds)
+    assert policies.run_timeout is not None
+
+
+@pytest.mark.parametrize(
+    "value", [60, "60", "1h", "5 minutes", "01:00:00", "", "P", None, True, [], "-PT5M", "P1Y"]
+)
+def test_anything_else_is_no_duration(value: object) -> None:
+    with pytest.raises(ValidationError, match="no duration"):
+        Batch.model_validate({"max_wait": value})
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, True, "many", None, "20", [1]])
+def test_a_limit_is_a_whole_number_or_unlimited(limit: object) -> None:
+    with pytest.raises(ValidationError, match="whole number from 1, or 'unlimited'"):
+        Concurrency.model_validate({"limit": limit})
+
+
+@pytest.mark.parametrize(
+    ("policies", "said"),
+    [
+        ({"overlap": "buffer_one"}, "buffer_one is for batches"),
+        ({"overlap": "skip", "batch": {}}, "would lose a whole batch"),
+        ({"run_timeout": "PT59S"}, "shorter than PT1M"),
+        ({"retry": {"max_attempts": 0}}, "greater than or equal to 1"),
+        ({"batch": {"wait_after_last_change": "PT1H", "max_wait": "PT5M"}}, "longer than max_wait"),
+        ({"batch": {"max_wait": "P8D"}}, "longer than P7D"),
+        ({"while_paused": "forget"}, "'hold' or 'drop'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(policies: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Policies.model_validate(policies)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "said"),
+    [({"every": "PT1M"}, "shorter than PT5M"), ({"every": "P3D"}, "lookback is shorter")],
+)
+def test_a_sweep_leaves_no_gap(sweep: dict[str, str], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Sweep.model_validate(sweep)
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        {},
+        {"concurrency": {"limit": "unlimited"}, "max_runs_per_day": "unlimited"},
+        {"run_timeout": "P1D", "batch": {"release_on": {"suffix": {"subject": "/_SUCCESS"}}}},
+    ],
+)
+def test_what_is_written_is_read_as_the_same(policies: dict[str, Any]) -> None:
+    read = Policies.model_validate(policies)
+
+    assert Policies.model_validate_json(read.model_dump_json(by_alias=True)) == read
