@@ -79,7 +79,8 @@ def show(surroundings: Surroundings, name: str, as_json: bool) -> None:
 def _default(port: Json) -> object:
     if port.get("required"):
         return "(required)"
-    return next((port[key] for key in ("default", "path") if port.get(key) is not None), None)
+    default = next((port[key] for key in ("default", "path") if port.get(key) is not None), None)
+    return "(optional)" if default is None and port.get("optional") else default
 
 
 def _show_problems(output: Output, pipeline: Json) -> None:

@@ -29,6 +29,13 @@ class InputShown(BaseModel):
     path: str | None
     #: There is no default, so that each run must say it.
     required: bool
+    #: A run may leave it out.
+    optional: bool
+    #: What it may be; anything when empty.
+    enum: list[Literal]
+    #: The least and the greatest that a number may be.
+    min: int | float | None
+    max: int | float | None
 
 
 class PipelineShown(BaseModel):
@@ -139,7 +146,14 @@ def _shown(
         component_id=pipeline.component_id,
         inputs={
             name: InputShown(
-                type=each.type, default=each.default, path=each.path, required=each.required
+                type=each.type,
+                default=each.default,
+                path=each.path,
+                required=each.required,
+                optional=each.optional,
+                enum=list(each.enum),
+                min=each.min,
+                max=each.max,
             )
             for name, each in pipeline.inputs.items()
         },

@@ -178,7 +178,16 @@ def test_pipelines_are_shown_with_what_they_take_and_what_starts_them(api: Api) 
 
     assert [item["name"] for item in found] == ["churn-training", "scoring"]
     assert found[0]["inputs"] == {
-        "data": {"type": "uri_file", "default": None, "path": None, "required": True}
+        "data": {
+            "type": "uri_file",
+            "default": None,
+            "path": None,
+            "required": True,
+            "optional": False,
+            "enum": [],
+            "min": None,
+            "max": None,
+        }
     }
     assert "on-upload" in found[0]["triggers"]
     assert found[1]["triggers"] == []

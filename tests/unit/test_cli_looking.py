@@ -27,6 +27,7 @@ PIPELINE = {
     "inputs": {
         "rows": {"type": "uri_file", "default": None, "path": None, "required": True},
         "share": {"type": "number", "default": 0.5, "path": None, "required": False},
+        "note": {"type": "string", "default": None, "required": False, "optional": True},
     },
     "outputs": {"model": {"type": "uri_folder", "path": None}},
     "settings": {},
@@ -242,6 +243,7 @@ def test_a_pipeline_is_shown_with_what_it_takes(signalbox: FakeApi) -> None:
 
     assert ["rows", "uri_file", "(required)"] in rows
     assert ["share", "number", "0.5"] in rows
+    assert ["note", "string", "(optional)"] in rows
     assert ["model", "uri_folder"] in rows
 
 

@@ -93,10 +93,19 @@ def test_what_is_under_way_is_awaited_and_nothing_more_is_begun(bench: Bench) ->
         assert failed.wait(10)
         return True
 
-    many = [bench.piece(f"later {n}") for n in range(200)]
+    def takes_long(number: int) -> Piece:
+        def do() -> bool:
+            threading.Event().wait(0.05)
+            bench.did.append(f"later {number}")
+            return True
+
+        return Piece("made", f"later {number}", do)
+
+    many = [takes_long(number) for number in range(200)]
     with pytest.raises(JobRejected):
         bench.progress.run([[Piece("made", "bad", bad), Piece("made", "slow", slow), *many]])
 
+    assert How.LEFT in bench.standing.values()
     assert bench.standing["slow"] is How.DONE
     # Whatever is said to be left was not done, and the other way round.
     assert {what for what, how in bench.standing.items() if how is How.DONE} == {
