@@ -204,7 +204,7 @@ class Dispatcher:
         if indexed.paused is not None:
             return
         if record.event.via.startswith(BATCH):
-            order = self._orders.batch(indexed, key, record.event, record.members)
+            order = self._orders.batch(indexed, key, record.event, _members(record))
         else:
             verdict = self.matcher(reading.snapshot).judge(indexed, record.event)
             if isinstance(verdict, Near):
@@ -449,7 +449,7 @@ class Dispatcher:
         if trigger is None:
             raise Conflict(f"There is no trigger {record.trigger!r} any more.")
         if record.event.via.startswith(BATCH):
-            batch = self._orders.batch(trigger, record.key, record.event, record.members)
+            batch = self._orders.batch(trigger, record.key, record.event, _members(record))
             return self._orders.again(record, batch)
         verdict = self.matcher(reading.snapshot).judge(trigger, record.event)
         if isinstance(verdict, Near):
@@ -477,6 +477,11 @@ class Dispatcher:
             log.warning("Run %s goes on with the timer: %s", run, error, extra=about)
         except Exception:
             log.exception("Run %s goes on with the timer", run, extra=about)
+
+
+def _members(record: Record) -> dict[str, str]:
+    """The events of a batch, and what each is about."""
+    return dict(zip(record.members, record.abouts, strict=False))
 
 
 def _storable(text: str) -> str:

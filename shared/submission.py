@@ -138,7 +138,8 @@ class Submission:
         A flag only: the run is final once its job is stopped, or proven never to have come.
         """
         while kept := self._ledger.read(trigger, key):
-            if kept.record.state.final:
+            # An event that waits for others is no run yet.
+            if kept.record.state.final or kept.record.state is State.WAITING_BATCH:
                 return False
             flagged = kept.record.model_copy(update={"cancel_requested": True})
             if self._ledger.swap(kept, flagged):

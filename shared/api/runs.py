@@ -148,6 +148,8 @@ def cancel_run(call: Called, id: RunId) -> RunSummary:
     kept = call.app.ledger.read(trigger, key)
     if kept is None:
         raise NotFound(f"There is no run {id}.")
+    if kept.record.state is State.WAITING_BATCH:
+        raise Conflict(f"{id} is an event that waits for its batch: there is no run to stop yet.")
     if not asked:
         raise Conflict(
             f"Run {id} is {kept.record.state} already; only what is open can be stopped."
