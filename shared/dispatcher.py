@@ -184,6 +184,24 @@ class Dispatcher:
         self._submit(new)
         return decision
 
+    def replay(self, record: Record, *, replay: str, limit: int) -> Decision:
+        """Run once more what is over, with what is published now: once for each replay and event.
+
+        At most `limit` runs of a replay are under way at once. Raises Conflict,
+        StorageUnavailable.
+        """
+        reading = self._index.read()
+        order = self._orders.replayed(record, self._again(record, reading), replay, limit)
+        decision, new = self._ordered(
+            order, self._orders.bind(order, reading.snapshot), reading.snapshot
+        )
+        self._submit(new)
+        return decision
+
+    def again(self, record: Record) -> Order:
+        """An order for what a run was for, as its trigger would give it today. Raises Conflict."""
+        return self._again(record, self._index.read())
+
     def go_on(self, trigger: str, key: str) -> None:
         """Decide anew, with what is published now, what was held while its trigger was paused.
 

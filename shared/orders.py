@@ -142,6 +142,17 @@ class Orders:
             replay_of=record.run_id,
         )
 
+    def replayed(self, record: Record, order: Order, replay: str, limit: int) -> Order:
+        """An order for what a run was for, under a key of a replay and in a slot of its own."""
+        return replace(
+            order,
+            key=run_key(self._deployment, record.event, replay=replay),
+            replay_of=record.run_id,
+            own_slot=(f"replay-{replay}", limit),
+            # A replay itself waits while its trigger is paused.
+            paused=None,
+        )
+
     def bind(
         self, order: Order, snapshot: Snapshot
     ) -> tuple[PublishedPipeline | None, Bound | Reason]:
