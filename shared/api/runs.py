@@ -16,6 +16,7 @@ from shared.dispatcher import Decision
 from shared.errors import Conflict, NotFound, SignalboxError, StorageUnavailable
 from shared.events import MANUAL
 from shared.ledger import Record, State, parse_run_id
+from shared.members import MemberPage
 from shared.runs import RunPage
 from shared.summaries import RunDetail, RunSummary, summary
 
@@ -128,6 +129,17 @@ def list_dead_letters(
 def get_run(call: Called, id: RunId) -> RunDetail:
     """Its steps are asked of AzureML; when that fails the rest is answered all the same."""
     return call.app.runs.get(id)
+
+
+@router.get(
+    "/api/runs/{id}/members",
+    operation_id="list_members",
+    summary="The events of a batch, oldest first",
+    responses=contract.refusals(404),
+)
+def list_members(call: Called, id: RunId, limit: Limit = 50, cursor: Cursor = None) -> MemberPage:
+    """Empty for a run of one event. The job reads them in the manifest."""
+    return call.app.members.list(id, limit, cursor)
 
 
 @router.post(
