@@ -202,16 +202,24 @@ class Dispatcher:
         """An order for what a run was for, as its trigger would give it today. Raises Conflict."""
         return self._again(record, self._index.read())
 
-    def go_on(self, trigger: str, key: str) -> None:
+    def go_on(self, trigger: str, key: str) -> bool:
         """Decide anew, with what is published now, what was held while its trigger was paused.
 
-        Raises StorageUnavailable.
+        False when it has no record, yet or any more. Raises StorageUnavailable.
         """
         kept, reading = self._ledger.read(trigger, key), self._index.read()
-        if kept is None or kept.record.state is not State.HELD:
-            if kept is not None:
-                self._batches.enter(kept.record)
+        if kept is not None:
+            self._go_on(kept, reading)
+        return kept is not None
+
+    def _go_on(self, kept: Kept, reading: Reading) -> None:
+        trigger, key = kept.record.trigger, kept.record.key
+        if kept.record.state is not State.HELD:
+            self._batches.enter(kept.record)
             self._ledger.unhold(trigger, key)
+            return
+        if kept.record.cancel_requested:
+            self._submission.resume(trigger, key)
             return
         record, indexed = kept.record, reading.snapshot.triggers.get(trigger)
         if indexed is None:

@@ -368,9 +368,9 @@ class Ledger:
         """Delete the marker: nothing is left to do."""
         self._blobs.delete(_marker_name(trigger, key))
 
-    def unhold(self, trigger: str, key: str) -> None:
-        """Delete the marker of what was held."""
-        self._blobs.delete(_held_name(trigger, key))
+    def unhold(self, trigger: str, key: str, *, etag: str | None = None) -> None:
+        """Delete the marker of what was held; with an ETag, unless somebody touched it since."""
+        self._blobs.delete(_held_name(trigger, key), etag=etag)
 
     def discard(self, marker: Marker) -> None:
         """Delete a marker that has no record, unless somebody touched it since."""
