@@ -70,6 +70,10 @@ class FunctionsHost:
             lambda: answers(f"{self.url}/admin/host/ping"), seconds=_SECONDS_TO_START
         )
 
+    def begin(self) -> None:
+        """Start it without waiting."""
+        self._process.start()
+
     def stop(self) -> None:
         """An orderly end: functions that run are given a few seconds."""
         self._process.stop()

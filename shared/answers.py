@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from shared import wording
 from shared.definitions import MANUAL_TRIGGER, UNREADABLE_TRIGGER
 from shared.ledger import Record
+from shared.members import Joined
 from shared.questions import Item
 from shared.runs import Decided
-from shared.summaries import RunSummary, stamp, summary, waiting
+from shared.summaries import RunSummary, brief, stamp, summary, waiting
 from shared.traces import Trace
 
 
@@ -53,6 +54,16 @@ def of_run(run: RunSummary, what: str | None = None) -> str:
     if run.trigger == UNREADABLE_TRIGGER:
         return f"{what} is no event that Signalbox understands: {wording.run(run)}"
     return f"trigger {run.trigger} took {what}: {wording.run(run)}"
+
+
+def of_joined(joined: Joined, what: str | None = None) -> tuple[str, Item]:
+    """An event that a batch is to take, or took, and how far that is."""
+    record, batch = joined.member, joined.batch
+    if batch is None:
+        return of_run(line_of(record), what), of_record(record)
+    what = what or wording.happening(brief(record.event))
+    line = f"trigger {record.trigger} took {what} into a batch: {wording.run(line_of(batch))}"
+    return line, of_record(batch).model_copy(update={"decision": record.state})
 
 
 def of_decided(decided: Decided, what: str | None = None) -> str:

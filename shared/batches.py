@@ -205,12 +205,13 @@ class Batches:
         assert batch is not None
         group = groups.of(batch.group_by, match.captures)
         until = at + batch.max_wait
-        text = (
-            f"It says that the events of its group are complete: {group.text}."
+        made = (
+            "it says that these are complete"
             if match.releases
-            else f"It waits for its batch: {group.text}. That is made when nothing came for "
-            f"{batch.wait_after_last_change}, and when it has waited until {stamp(until)}."
+            else f"they are one run when nothing more came for {batch.wait_after_last_change}, at "
+            f"the latest at {stamp(until)}"
         )
+        text = f"Its group is {group.text}; {made}."
         return Record(
             trigger=match.trigger.name,
             key=self._orders.key(match.trigger, event),
@@ -269,7 +270,7 @@ class Batches:
             kept = self._ledger.read(trigger, waiting[0].key)
             values = kept.record.member.values if kept and kept.record.member else {}
         event = self._event(trigger, group, values, _NOT_YET, 0, reading.at)
-        order = self._orders.batch(indexed, group, event, ())
+        order = self._orders.batch(indexed, group, event, {})
         slot = slot_of_order(order, self._orders.bind(order, reading.snapshot))
         if slot is None:
             return False
@@ -332,12 +333,13 @@ class Batches:
         key = self._key(group, number)
         manifest = self._manifests.write(trigger, key, lines)
         event = self._event(trigger, key, values, manifest, len(lines), reading.at)
+        abouts = {one: kept.record.event.about for one, kept in members.items()}
         if indexed is not None and indexed.definition.policies.batch is not None:
-            order = self._orders.batch(indexed, key, event, tuple(members))
+            order = self._orders.batch(indexed, key, event, abouts)
             binding = self._orders.bind(order, reading.snapshot)
         else:
             text = f"Trigger {trigger} makes no batches any more."
-            order = self._orders.left_over(trigger, key, event, tuple(members))
+            order = self._orders.left_over(trigger, key, event, abouts)
             binding = None, Reason(code="trigger_gone", text=text)
         begun = self._begin(order, binding, reading.snapshot)
         # As it is there: another one may have made it, of other members.

@@ -30,6 +30,7 @@ from shared.index import Index
 from shared.lakes import AzureLakes, Lakes
 from shared.ledger import Ledger
 from shared.manifests import Manifests
+from shared.members import Members
 from shared.orders import Orders
 from shared.outcomes import Outcomes, ServiceBusOutcomes
 from shared.pauses import Pauses
@@ -64,6 +65,7 @@ class App:
     workspace: AzureWorkspace
     lakes: Lakes
     runs: Runs
+    members: Members
     explain: Explain
     previews: Previews
 
@@ -89,7 +91,7 @@ def build(environment: Mapping[str, str]) -> App:
     index, ledger, history = Index(blobs), Ledger(blobs), History(blobs)
     published = Published(blobs)
     computes = Computes(blobs, AzureTargets(workspace.client))
-    slots = Slots(blobs)
+    slots, inbox = Slots(blobs), Inbox(blobs)
     turns = Turns(index=index, ledger=ledger, slots=slots)
     submission = Submission(
         deployment=found.deployment,
@@ -114,7 +116,7 @@ def build(environment: Mapping[str, str]) -> App:
         index=index,
         orders=orders,
         ledger=ledger,
-        inbox=Inbox(blobs),
+        inbox=inbox,
         slots=slots,
         manifests=Manifests(deployment=found.deployment, lakes=lakes, workspace=workspace),
         begin=lambda order, binding, snapshot: dispatcher.begin(order, binding, snapshot),
@@ -169,6 +171,7 @@ def build(environment: Mapping[str, str]) -> App:
             "the definitions put there by hand": (DROPS_BUDGET, lambda _over: drops.look()),
         },
     )
+    members = Members(ledger=ledger, history=history, inbox=inbox)
     runs = Runs(ledger=ledger, history=history, workspace=workspace, index=index)
     return App(
         settings=found,
@@ -185,12 +188,14 @@ def build(environment: Mapping[str, str]) -> App:
         workspace=workspace,
         lakes=lakes,
         runs=runs,
+        members=members,
         explain=Explain(
             index=index,
             orders=orders,
             ledger=ledger,
             history=history,
             runs=runs,
+            members=members,
             lakes=lakes,
             variables=found.variables,
             drops=drops,

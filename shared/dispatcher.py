@@ -184,16 +184,42 @@ class Dispatcher:
         self._submit(new)
         return decision
 
-    def go_on(self, trigger: str, key: str) -> None:
+    def replay(self, record: Record, *, replay: str, limit: int) -> Decision:
+        """Run once more what is over, with what is published now: once for each replay and event.
+
+        At most `limit` runs of a replay are under way at once. Raises Conflict,
+        StorageUnavailable.
+        """
+        reading = self._index.read()
+        order = self._orders.replayed(record, self._again(record, reading), replay, limit)
+        decision, new = self._ordered(
+            order, self._orders.bind(order, reading.snapshot), reading.snapshot
+        )
+        self._submit(new)
+        return decision
+
+    def again(self, record: Record) -> Order:
+        """An order for what a run was for, as its trigger would give it today. Raises Conflict."""
+        return self._again(record, self._index.read())
+
+    def go_on(self, trigger: str, key: str) -> bool:
         """Decide anew, with what is published now, what was held while its trigger was paused.
 
-        Raises StorageUnavailable.
+        False when it has no record, yet or any more. Raises StorageUnavailable.
         """
         kept, reading = self._ledger.read(trigger, key), self._index.read()
-        if kept is None or kept.record.state is not State.HELD:
-            if kept is not None:
-                self._batches.enter(kept.record)
+        if kept is not None:
+            self._go_on(kept, reading)
+        return kept is not None
+
+    def _go_on(self, kept: Kept, reading: Reading) -> None:
+        trigger, key = kept.record.trigger, kept.record.key
+        if kept.record.state is not State.HELD:
+            self._batches.enter(kept.record)
             self._ledger.unhold(trigger, key)
+            return
+        if kept.record.cancel_requested:
+            self._submission.resume(trigger, key)
             return
         record, indexed = kept.record, reading.snapshot.triggers.get(trigger)
         if indexed is None:
@@ -204,7 +230,7 @@ class Dispatcher:
         if indexed.paused is not None:
             return
         if record.event.via.startswith(BATCH):
-            order = self._orders.batch(indexed, key, record.event, record.members)
+            order = self._orders.batch(indexed, key, record.event, _members(record))
         else:
             verdict = self.matcher(reading.snapshot).judge(indexed, record.event)
             if isinstance(verdict, Near):
@@ -449,7 +475,7 @@ class Dispatcher:
         if trigger is None:
             raise Conflict(f"There is no trigger {record.trigger!r} any more.")
         if record.event.via.startswith(BATCH):
-            batch = self._orders.batch(trigger, record.key, record.event, record.members)
+            batch = self._orders.batch(trigger, record.key, record.event, _members(record))
             return self._orders.again(record, batch)
         verdict = self.matcher(reading.snapshot).judge(trigger, record.event)
         if isinstance(verdict, Near):
@@ -477,6 +503,11 @@ class Dispatcher:
             log.warning("Run %s goes on with the timer: %s", run, error, extra=about)
         except Exception:
             log.exception("Run %s goes on with the timer", run, extra=about)
+
+
+def _members(record: Record) -> dict[str, str]:
+    """The events of a batch, and what each is about."""
+    return dict(zip(record.members, record.abouts, strict=False))
 
 
 def _storable(text: str) -> str:

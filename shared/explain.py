@@ -15,6 +15,7 @@ from shared.history import History
 from shared.index import Index, IndexedTrigger
 from shared.lakes import Lakes
 from shared.ledger import Ledger, Record, parse_run_id
+from shared.members import Members
 from shared.orders import Orders
 from shared.questions import Explanation, Item, identity, moment
 from shared.runs import AROUND, Runs, first
@@ -43,6 +44,7 @@ class Explain:
         ledger: Ledger,
         history: History,
         runs: Runs,
+        members: Members,
         lakes: Lakes,
         variables: Mapping[str, str],
         drops: Drops,
@@ -51,12 +53,14 @@ class Explain:
         self._drops = drops
         self._ledger = ledger
         self._runs = runs
+        self._members = members
         self._traces = Traces(ledger=ledger, history=history, runs=runs)
         self._uploads = Uploads(
             index=index,
             orders=orders,
             ledger=ledger,
             traces=self._traces,
+            members=members,
             lakes=lakes,
             variables=variables,
         )
@@ -81,6 +85,12 @@ class Explain:
         told = Told()
         for trace in traces:
             told.join(answers.of_trace(trace))
+        for name in names:
+            indexed = triggers.get(name)
+            if indexed is not None and indexed.definition.policies.batch is not None:
+                for joined in self._members.about(name, events.about(id)):
+                    line, item = answers.of_joined(joined)
+                    told.add(f"{stamp(joined.member.transitions[0].at)}: {line}.", item)
         if not told.items:
             told.lines = [
                 f"The newest {looked:,} decisions of each trigger, and what is open, were looked "
@@ -121,6 +131,10 @@ class Explain:
         if found.event.via.startswith(RUN) and isinstance(found.event.data, dict):
             told.join(self._chain(str(found.event.data.get("run", "")), found.depth))
         told.lines += [*_course(found), *_now(found)]
+        if found.batch and (batch := self._read(*found.batch.split("."))):
+            told.add(
+                f"Its batch is {wording.run(answers.line_of(batch))}.", answers.of_record(batch)
+            )
         return Explanation(
             question=f"What became of run {found.id}?",
             summary=f"Run {found.id} {wording.standing(found.state, found.reason)}.",
@@ -151,6 +165,8 @@ class Explain:
                 open_ones += 1
         if len(markers) > _DECISIONS:
             told.lines.append(f"More than {_DECISIONS} may be open; the list of runs has them all.")
+        if waiting := _waiting(*self._members.waiting(name)):
+            told.lines.append(waiting)
         for item in decided.items:
             line = answers.of_decided(item)
             told.add(f"{stamp(item.at)}: {line}.", answers.of_decision(item))
@@ -215,6 +231,12 @@ def _beginning(found: RunDetail) -> list[str]:
         text = found.event.data.get("text") if isinstance(found.event.data, dict) else None
         if text:
             lines.append(f"It begins: {shown(str(text))}")
+    elif found.members:
+        many = answers.count(found.members, "event")
+        lines = [
+            f"{stamp(found.event.time)}: {many} became {wording.happening(found.event)}; trigger "
+            f"{found.trigger} made it."
+        ]
     else:
         what = wording.happening(found.event)
         lines = [f"{stamp(found.event.time)}: {what}; trigger {found.trigger} took it."]
@@ -223,6 +245,15 @@ def _beginning(found: RunDetail) -> list[str]:
     if found.pipeline:
         lines.append(f"It runs pipeline {found.pipeline}.")
     return lines
+
+
+def _waiting(events: int, groups: int, more: bool) -> str | None:
+    """What waits for its batch."""
+    if not events:
+        return None
+    wait = "waits for its batch" if events == 1 else "wait for their batch"
+    number = f"{'More than ' if more else ''}{answers.count(events, 'event')}"
+    return f"{number} {wait}, in {answers.count(groups, 'group')}."
 
 
 def _course(found: RunDetail) -> list[str]:

@@ -174,6 +174,8 @@ class Record(_Stored):
     member: Member | None = None
     #: The events of a batch, by key.
     members: tuple[str, ...] = ()
+    #: What these are about, in the same order; see `Event.about`.
+    abouts: tuple[str, ...] = ()
     #: The batch that took this event, by key.
     batch: str | None = None
     #: Somebody asked for the run to stop.
@@ -203,6 +205,11 @@ class Record(_Stored):
     @property
     def run_id(self) -> str:
         return f"{self.trigger}.{self.key}"
+
+    @property
+    def batch_id(self) -> str | None:
+        """The run of the batch that took this event."""
+        return f"{self.trigger}.{self.batch}" if self.batch else None
 
     @property
     def attempt(self) -> Attempt:
@@ -361,9 +368,9 @@ class Ledger:
         """Delete the marker: nothing is left to do."""
         self._blobs.delete(_marker_name(trigger, key))
 
-    def unhold(self, trigger: str, key: str) -> None:
-        """Delete the marker of what was held."""
-        self._blobs.delete(_held_name(trigger, key))
+    def unhold(self, trigger: str, key: str, *, etag: str | None = None) -> None:
+        """Delete the marker of what was held; with an ETag, unless somebody touched it since."""
+        self._blobs.delete(_held_name(trigger, key), etag=etag)
 
     def discard(self, marker: Marker) -> None:
         """Delete a marker that has no record, unless somebody touched it since."""

@@ -39,7 +39,8 @@ class Openings:
             event=order.event,
             depth=order.depth,
             replay_of=order.replay_of,
-            members=order.members,
+            members=tuple(order.members),
+            abouts=tuple(order.members.values()),
             slot=slot_of_order(order, binding),
             max_attempts=policies.retry.max_attempts,
             run_timeout=policies.run_timeout,
@@ -82,11 +83,12 @@ class Openings:
 def slot_of_order(order: Order, binding: Binding) -> str | None:
     """The slot that a run takes; None when nothing bounds it, or there will be no run."""
     _, bound = binding
-    if order.policies is None or isinstance(bound, Reason) or bound.body is None:
+    if isinstance(bound, Reason) or bound.body is None:
         return None
     if order.own_slot:
         return order.own_slot[0]
-    return slot_of(bound.concurrency) if order.policies.bounded else None
+    bounded = order.policies is not None and order.policies.bounded
+    return slot_of(bound.concurrency) if bounded else None
 
 
 def place_of(order: Order, record: Record, binding: Binding) -> Place:

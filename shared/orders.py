@@ -6,7 +6,7 @@ is the same code.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared import binding, expressions
@@ -40,8 +40,8 @@ class Order:
     own_slot: tuple[str, int] | None = None
     #: The run that this one tries again.
     replay_of: str | None = None
-    #: The events of a batch, by key.
-    members: tuple[str, ...] = ()
+    #: The events of a batch, by key, and what each is about.
+    members: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def run_id(self) -> str:
@@ -90,7 +90,7 @@ class Orders:
         )
 
     def batch(
-        self, trigger: IndexedTrigger, key: str, event: Event, members: tuple[str, ...]
+        self, trigger: IndexedTrigger, key: str, event: Event, members: Mapping[str, str]
     ) -> Order:
         """The run of a batch; the event says what its members have in common."""
         return Order(
@@ -104,7 +104,7 @@ class Orders:
             members=members,
         )
 
-    def left_over(self, trigger: str, key: str, event: Event, members: tuple[str, ...]) -> Order:
+    def left_over(self, trigger: str, key: str, event: Event, members: Mapping[str, str]) -> Order:
         """What stands for the run of a batch whose trigger makes none any more."""
         action = Action.model_construct(pipeline="")
         return Order(
@@ -147,6 +147,17 @@ class Orders:
             order,
             key=run_key(self._deployment, record.event, replay=replay),
             replay_of=record.run_id,
+        )
+
+    def replayed(self, record: Record, order: Order, replay: str, limit: int) -> Order:
+        """An order for what a run was for, under a key of a replay and in a slot of its own."""
+        return replace(
+            order,
+            key=run_key(self._deployment, record.event, replay=replay),
+            replay_of=record.run_id,
+            own_slot=(f"replay-{replay}", limit),
+            # A replay itself waits while its trigger is paused.
+            paused=None,
         )
 
     def bind(

@@ -14,7 +14,7 @@ from shared.events import HTTP, MESSAGE, RUN, Event
 from shared.index import Index, IndexedTrigger, Snapshot
 from shared.lakes import Lakes
 from shared.ledger import Ledger, Reason
-from shared.orders import Orders
+from shared.orders import Order, Orders
 from shared.paths import PathPattern
 from shared.summaries import EventBrief, Shown, brief, shown, values
 from shared.triggers import Matcher, Near
@@ -113,6 +113,13 @@ class Previews:
                 pool.map(lambda upload: self._of_upload(indexed, upload.event(), snapshot), uploads)
             )
 
+    def of(self, order: Order) -> Preview:
+        """What would become of an order. Raises StorageUnavailable."""
+        told = Preview(
+            event=brief(order.event), decision="would_run", captures=dict(order.captures)
+        )
+        return self._bound(told, order, self._index.read().snapshot)
+
     def _of_upload(self, trigger: IndexedTrigger, event: Event, snapshot: Snapshot) -> Preview:
         try:
             return self._preview(trigger, event, snapshot)
@@ -126,11 +133,20 @@ class Previews:
         if isinstance(verdict, Near):
             return told.model_copy(update={"check": verdict.check})
         order = self._orders.matched(event, verdict)
+        told = self._bound(
+            told.model_copy(update={"captures": verdict.captures, "run": order.run_id}),
+            order,
+            snapshot,
+        )
+        if self._ledger.read(order.trigger, order.key) is not None:
+            return told.model_copy(update={"decision": "duplicate"})
+        return told
+
+    def _bound(self, told: Preview, order: Order, snapshot: Snapshot) -> Preview:
+        """With the job that an order would become, or what is wrong with it."""
         pipeline, bound = self._orders.bind(order, snapshot)
         version = f"{pipeline.name}@{pipeline.version}" if pipeline else None
-        told = told.model_copy(
-            update={"captures": verdict.captures, "pipeline": version, "run": order.run_id}
-        )
+        told = told.model_copy(update={"pipeline": version})
         if isinstance(bound, Reason):
             told = _dead(told, {"action.pipeline": bound.text})
         elif order.depth > order.max_depth:
@@ -145,8 +161,6 @@ class Previews:
             told = _dead(told, bound.problems)
         else:
             told = told.model_copy(update={"decision": "would_run", **_job(bound.body)})
-        if self._ledger.read(order.trigger, order.key) is not None:
-            return told.model_copy(update={"decision": "duplicate"})
         return told
 
 

@@ -146,8 +146,19 @@ class Slots:
             )
 
     def forget(self, listed: ListedSlot) -> None:
-        """Delete a slot that nobody holds or waits for, unless somebody changed it since."""
-        self._blobs.delete(_name(listed.trigger, listed.slot), etag=listed.etag)
+        """Delete a slot that nobody holds or waits for, unless somebody changed it since.
+
+        With it goes what is left of its queue: entries that came after their run had begun.
+        """
+        name = _name(listed.trigger, listed.slot)
+        entries = list(self.queue(listed.trigger, listed.slot))
+        if entries:
+            blob = self._blobs.get(name)
+            if blob is None or blob.etag != listed.etag:
+                return
+        for entry in entries:
+            self.leave(listed.trigger, listed.slot, entry.number, entry.key)
+        self._blobs.delete(name, etag=listed.etag)
 
     def queue(self, trigger: str, slot: str) -> Iterator[Entry]:
         """Those who wait, by number; some may not wait any more."""

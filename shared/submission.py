@@ -138,10 +138,15 @@ class Submission:
         A flag only: the run is final once its job is stopped, or proven never to have come.
         """
         while kept := self._ledger.read(trigger, key):
-            if kept.record.state.final:
+            # An event that waits for others is no run yet.
+            if kept.record.state.final or kept.record.state is State.WAITING_BATCH:
                 return False
+            if kept.record.state is State.HELD:
+                # What is held is not looked at until its trigger is resumed; this is.
+                self._ledger.mark_open(trigger, key, kept.record.event)
             flagged = kept.record.model_copy(update={"cancel_requested": True})
             if self._ledger.swap(kept, flagged):
+                self._ledger.check_again(flagged, kept.at)
                 return True
         return False
 
@@ -231,10 +236,11 @@ class Submission:
         if self._stop_before_it_began(kept):
             return
         # Whoever queued it may have died before it could be found.
-        self._turns.enter(record)
         if in_a_hurry:
+            self._turns.enter(record)
             self.promote(record.trigger, record.slot)
         else:
+            self._turns.find(record)
             # The tick promotes slot by slot, not run by run.
             self._ledger.check_again(record, kept.at + _QUEUED_WAIT)
 
@@ -302,7 +308,7 @@ class Submission:
         standing = self._computes.look(names)
         if standing.waiting is None:
             self._compute_is_there(kept)
-        elif kept.at - record.transitions[0].at > COMPUTE_PATIENCE:
+        elif kept.at - record.transitions[-1].at > COMPUTE_PATIENCE:
             text = f"Its compute was not there within {COMPUTE_PATIENCE}: {standing.waiting}"
             reason = Reason(code="compute_unavailable", text=text)
             self._close(kept, record.moved(State.DEAD_LETTER, kept.at, reason))
@@ -314,13 +320,16 @@ class Submission:
 
     def _compute_is_there(self, kept: Kept) -> None:
         record = kept.record
+        skips = record.slot is not None and self._turns.skips(record.trigger)
+        if (skips or record.slot is None) and self._turns.paused(record):
+            return
         if record.slot is None:
             # Swapped before the PUT: whoever cancels or begins it at the same time must see it.
             if begun := self._ledger.swap(kept, record.begun(kept.at)):
                 self._put(begun, first=True)
         elif queued := self._turns.queue(kept):
             self.promote(record.trigger, record.slot, check=True)
-            if self._turns.skips(record.trigger):
+            if skips:
                 # None of what it waited for is its turn: written only if it did not come.
                 reason = turns.overlap_skipped("As many runs as may be are under way.")
                 self._close(queued, queued.record.moved(State.SKIPPED, kept.at, reason))

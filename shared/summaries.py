@@ -121,6 +121,10 @@ class RunDetail(RunSummary):
     #: What is not as it should be and keeps nothing up: settings of computes that differ.
     warnings: list[str]
     waiting_for: Waiting | None
+    #: The run of the batch that took this event; None for what is a run itself.
+    batch: str | None
+    #: Events of a batch; 0 for a run of one event.
+    members: int
     event: FullEvent
 
 
@@ -219,6 +223,8 @@ def detail(
         ],
         warnings=list(record.warnings),
         waiting_for=waiting(record, marker),
+        batch=record.batch_id,
+        members=len(record.members),
     )
 
 
@@ -244,6 +250,10 @@ def waiting(record: Record, marker: Marker | None) -> Waiting | None:
     if record.state is State.HELD:
         why = f": {record.reason.text}" if record.reason else "."
         return Waiting(text=f"It is held since {stamp(record.transitions[-1].at)}{why}")
+    if record.state is State.WAITING_BATCH:
+        why = f": {record.reason.text}" if record.reason else "."
+        until = record.member.until if record.member else None
+        return Waiting(text=f"It waits for its batch{why}", until=until)
     if record.state is State.QUEUED:
         why = f": {record.reason.text}" if record.reason else "."
         return Waiting(text=f"It waits for its turn{why}")

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from shared.compute import Computes
 from shared.dispatcher import Dispatcher
 from shared.errors import SignalboxError
-from shared.index import Index, Snapshot
+from shared.index import Index, Reading
 from shared.ledger import ABSENT, Ledger, Marker
 from shared.slots import ListedSlot, Slots
 from shared.submission import Submission
@@ -70,7 +70,7 @@ class Tick:
         parts: dict[str, Part] = {
             "the open runs": (OPEN_BUDGET, lambda over: self._open(reading.at, over)),
             "the slots": (SLOTS_BUDGET, lambda over: self._promote(reading.at, over)),
-            "what was held": (HELD_BUDGET, lambda over: self._go_on(reading.snapshot, over)),
+            "what was held": (HELD_BUDGET, lambda over: self._go_on(reading, over)),
             **self._others,
         }
         failed: list[SignalboxError] = []
@@ -118,18 +118,22 @@ class Tick:
             elif _at_rest(slot, now):
                 self._slots.forget(slot)
 
-    def _go_on(self, snapshot: Snapshot, over: Until) -> None:
+    def _go_on(self, reading: Reading, over: Until) -> None:
         """What was held for a trigger that is not paused any more, oldest first."""
+        triggers = reading.snapshot.triggers
         free = [
             marker
             for marker in self._ledger.held()
-            if not ((trigger := snapshot.triggers.get(marker.trigger)) and trigger.paused)
+            if not ((trigger := triggers.get(marker.trigger)) and trigger.paused)
         ]
         for marker in sorted(free, key=lambda marker: (marker.last_modified, marker.key)):
             if over():
                 return
             with _isolated(f"held run {marker.trigger}.{marker.key}"):
-                self._dispatcher.go_on(marker.trigger, marker.key)
+                there = self._dispatcher.go_on(marker.trigger, marker.key)
+                # As an open marker's, its record may be about to come.
+                if not there and reading.at - marker.last_modified > ABSENT:
+                    self._ledger.unhold(marker.trigger, marker.key, etag=marker.etag)
 
 
 def _at_rest(slot: ListedSlot, now: datetime) -> bool:

@@ -126,7 +126,8 @@ class Turns:
         """
         if record.slot is None:
             return []
-        if record.number is not None and _waited_to_the_end(record):
+        if record.number is not None:
+            # Also when it began: who queued it may have been so slow that its entry came after.
             self._slots.leave(record.trigger, record.slot, record.number, record.key)
         return self.promote(record.trigger, record.slot, leaving=record.key)
 
@@ -140,20 +141,28 @@ class Turns:
         """
         begun: list[Kept] = []
         gone = {leaving} if leaving else set[str]()
+        new: list[str] = []
+        day: _Day | None = None
         for _ in range(_TRIES):
             kept = self._slots.read(trigger, slot, _NEVER)
             if kept.etag is None:
                 return begun
             place, paused = self._place(trigger, slot, kept.slot)
+            day = day or _Day(self._slots, place)
+            # A swap may have been done although its answer said that somebody was faster.
+            day.used(sum(run in kept.slot.holders for run in new))
             now = kept.slot.without(gone)
+            stalled: list[Kept] = []
             if check:
-                now = now.without(self._lost(trigger, now, kept.at))
-            day = _Day(self._slots, place)
+                lost, stalled = self._look(trigger, now, kept.at)
+                now = now.without(lost)
             following: list[Kept] = []
-            if now.waiting and not paused:
-                following = self._next(place, now, day, kept.at, check=check)
-                if not following and self._nobody_waits(trigger, slot, now):
-                    now = now.model_copy(update={"waiting": 0})
+            if not paused:
+                line, waits = self._next(place, now, day, kept.at)
+                following = stalled + line
+                if now.waiting and not following and not waits:
+                    waits = not self._nobody_waits(trigger, slot, now)
+                    now = now if waits else now.model_copy(update={"waiting": 0})
             # Again for who has a place already: whoever wants to take it away must see that.
             runs = [each.record.key for each in following]
             new = [run for run in runs if run not in now.holders]
@@ -161,10 +170,12 @@ class Turns:
             if slot == ALL and new:
                 now = now.counting(kept.at, len(new))
             if now == kept.slot:
+                day.give_back(kept.at)
                 return begun
             if not self._slots.swap(trigger, slot, kept, now):
-                day.give_back(kept.at)
                 continue
+            day.used(len(new))
+            new = []
             gone = set()
             for each in following:
                 if now_begun := self._begin(each):
@@ -172,8 +183,27 @@ class Turns:
                 elif self._is_over(each.record):
                     gone.add(each.record.key)
             if not gone:
+                day.give_back(kept.at)
                 return begun
         raise _crowded(trigger, slot)
+
+    def find(self, record: Record) -> None:
+        """See that a queued record gets its turn, whatever was lost meanwhile."""
+        self.enter(record)
+        assert record.slot is not None
+        kept = self._slots.read(record.trigger, record.slot, _NEVER)
+        if kept.etag is None or not kept.slot.waiting:
+            waited_for = kept.slot.model_copy(update={"waiting": 1})
+            self._slots.swap(record.trigger, record.slot, kept, waited_for)
+
+    def paused(self, record: Record) -> bool:
+        """Whether nothing begins for a record's trigger."""
+        indexed = self._index.recent().triggers.get(record.trigger)
+        if indexed is None or indexed.paused is None:
+            return False
+        if record.slot is None:
+            return True
+        return self._slots.read(record.trigger, record.slot, _NEVER).slot.own_limit is None
 
     def skips(self, trigger: str) -> bool:
         """Whether what cannot begin at once starts nothing."""
@@ -194,17 +224,14 @@ class Turns:
         )
         return place, paused
 
-    def _next(
-        self, place: Place, slot: Slot, day: "_Day", at: datetime, *, check: bool
-    ) -> list[Kept]:
-        """Those that may begin now, by number; first who has a place and did not begin."""
-        if check:
-            holders = [self._queued(place.trigger, key) for key in slot.holders]
-            if found := [kept for kept in holders if kept]:
-                return found
+    def _next(self, place: Place, slot: Slot, day: "_Day", at: datetime) -> tuple[list[Kept], bool]:
+        """Those that may begin now, by number, and whether anybody is in line."""
+        if not slot.waiting:
+            return [], False
         room = min(_room(slot, place), _MOST)
-        found = list(islice(self._in_line(place, slot), room)) if room else []
-        return found[: day.granted(slot, at, len(found))]
+        # Also without room: whether anybody waits is told cheaply by the first in line.
+        found = list(islice(self._in_line(place, slot), max(room, 1)))
+        return found[: day.granted(slot, at, min(len(found), room))], bool(found)
 
     def _in_line(self, place: Place, slot: Slot) -> Iterator[Kept]:
         """Those who wait, by number; deletes the entries of those who do not any more."""
@@ -241,9 +268,9 @@ class Turns:
                     self.enter(kept.record)
         return nobody
 
-    def _lost(self, trigger: str, slot: Slot, at: datetime) -> list[str]:
-        """Who holds a place for nothing."""
-        lost = []
+    def _look(self, trigger: str, slot: Slot, at: datetime) -> tuple[list[str], list[Kept]]:
+        """Of those who hold a place, who does so for nothing, and who did not begin yet."""
+        lost, stalled = [], []
         for run, since in slot.holders.items():
             try:
                 kept = self._ledger.read(trigger, run)
@@ -256,15 +283,9 @@ class Turns:
                     lost.append(run)
             elif kept.record.state.final:
                 lost.append(run)
-        return lost
-
-    def _queued(self, trigger: str, key: str) -> Kept | None:
-        try:
-            kept = self._ledger.read(trigger, key)
-        except RecordUnreadable:
-            return None
-        waits = kept and kept.record.state is State.QUEUED and not kept.record.cancel_requested
-        return kept if waits else None
+            elif kept.record.state is State.QUEUED and not kept.record.cancel_requested:
+                stalled.append(kept)
+        return lost, stalled
 
     def _begin(self, kept: Kept) -> Kept | None:
         """The record of who has a place now; None when it changed meanwhile."""
@@ -290,8 +311,8 @@ class _Day:
         self._slots = slots
         self._place = place
         self._counts = place.own_limit is None and place.policies.max_runs_per_day is not None
-        #: Counted beforehand, where the slot is another one than that which counts.
-        self._counted = 0
+        #: Counted beforehand, where the slot is another one than that which counts; on which day.
+        self._counted, self._on = 0, ""
 
     def obstacle(self, kept: KeptSlot) -> Reason | None:
         """Why a run cannot begin now."""
@@ -313,6 +334,10 @@ class _Day:
             return min(runs, max(0, per_day - slot.begun_on(at)))
         return self._count(at, runs, per_day)
 
+    def used(self, runs: int) -> None:
+        """So many of those that were counted have their places."""
+        self._counted -= min(runs, self._counted)
+
     def give_back(self, at: datetime) -> None:
         """What was counted did not begin after all. A crash before this counts it all the same:
         never more begin than may."""
@@ -322,17 +347,23 @@ class _Day:
 
     def _count(self, at: datetime, runs: int, per_day: int) -> int:
         for _ in range(_TRIES):
+            if runs <= self._counted:
+                return runs
             kept = self._slots.read(self._place.trigger, ALL, at)
-            granted = min(runs, max(0, per_day - kept.slot.begun_on(kept.at)))
-            counted = kept.slot.counting(kept.at, granted)
-            if not granted or self._slots.swap(self._place.trigger, ALL, kept, counted):
-                self._counted += granted
-                return granted
+            more = min(runs - self._counted, max(0, per_day - kept.slot.begun_on(kept.at)))
+            if not more:
+                return self._counted
+            counted = kept.slot.counting(kept.at, more)
+            if self._slots.swap(self._place.trigger, ALL, kept, counted):
+                self._counted, self._on = self._counted + more, counted.day
         raise _crowded(self._place.trigger, ALL)
 
     def _change(self, at: datetime, runs: int) -> None:
         for _ in range(_TRIES):
             kept = self._slots.read(self._place.trigger, ALL, at)
+            if kept.slot.day != self._on:
+                # Yesterday is over: today's count is of others.
+                return
             counted = kept.slot.counting(kept.at, runs)
             if self._slots.swap(self._place.trigger, ALL, kept, counted):
                 return
@@ -360,11 +391,6 @@ def daily_limit(place: Place) -> Reason:
         "many as policies.max_runs_per_day allows."
     )
     return Reason(code="daily_limit", text=text)
-
-
-def _waited_to_the_end(record: Record) -> bool:
-    """Whether a record that is over never began."""
-    return len(record.transitions) > 1 and record.transitions[-2].state is State.QUEUED
 
 
 def _limit(place: Place) -> int | None:

@@ -13,6 +13,7 @@ from shared.history import NO_MATCH
 from shared.index import Index, IndexedTrigger
 from shared.lakes import Lakes, Upload
 from shared.ledger import Ledger, Reason, Record
+from shared.members import Members
 from shared.orders import Orders
 from shared.questions import Explanation, Item, blob_place
 from shared.summaries import shown, stamp
@@ -41,6 +42,7 @@ class Uploads:
         orders: Orders,
         ledger: Ledger,
         traces: Traces,
+        members: Members,
         lakes: Lakes,
         variables: Mapping[str, str],
     ) -> None:
@@ -48,6 +50,7 @@ class Uploads:
         self._orders = orders
         self._ledger = ledger
         self._traces = traces
+        self._members = members
         self._lakes = lakes
         self._variables = variables
 
@@ -122,8 +125,8 @@ class Uploads:
             told.add(_sentence(wording.sentence(str(error))), Item(trigger=name, decision=_BROKEN))
             return told, Told()
         if record is not None:
-            line = answers.of_run(answers.line_of(record), "it")
-            told.add(_sentence(line), answers.of_record(record, verdict.passed))
+            line, item = answers.of_joined(self._members.joined(record), "it")
+            told.add(_sentence(line), item.model_copy(update={"passed": list(verdict.passed)}))
         elif said_no:
             item = answers.of_decision(said_no[0], verdict.passed)
             line = _sentence(answers.of_decided(said_no[0], "it"))
@@ -148,7 +151,9 @@ class Uploads:
             decided=[item for item in trace.decided if item.key != key],
             open=[record for record in trace.open if record.key != key],
         )
-        return told, answers.of_trace(before, "other content of that path")
+        earlier = answers.of_trace(before, "other content of that path")
+        earlier.join(self._in_batches(trigger, event.about, key, "other content of that path"))
+        return told, earlier
 
     def _without(
         self, trigger: IndexedTrigger, place: BlobPlace, trace: Trace, now: datetime
@@ -156,6 +161,8 @@ class Uploads:
         """What a trigger made of a blob that is not there, or may not be looked at."""
         before = answers.of_trace(trace, "an upload of that path")
         told, name = Told(), trigger.definition.name
+        about = events.about(events.blob_subject(place.container, place.path))
+        before.join(self._in_batches(trigger, about, "", "an upload of that path"))
         if before.items:
             return told, before
         stand_in = Upload(**place.model_dump(), etag="none", size=0, last_modified=now)
@@ -167,6 +174,16 @@ class Uploads:
             line = f"Its path is one for trigger {name}, but nothing is recorded of such an upload."
             told.add(line, Item(trigger=name, decision=_NOTHING))
         return told, before
+
+    def _in_batches(self, trigger: IndexedTrigger, about: str, key: str, what: str) -> Told:
+        """What batches have of it, but for one of that key."""
+        told = Told()
+        if trigger.definition.policies.batch is not None:
+            for joined in self._members.about(trigger.definition.name, about):
+                if joined.member.key != key:
+                    line, item = answers.of_joined(joined, what)
+                    told.add(f"{stamp(joined.member.transitions[0].at)}: {line}.", item)
+        return told
 
     def _judge(self, trigger: IndexedTrigger, event: Event) -> Match | Near:
         name = trigger.definition.name

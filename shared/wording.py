@@ -1,7 +1,7 @@
 """What was decided, in words for a person who does not know how Signalbox works."""
 
 from shared.definitions import TriggerDefinition
-from shared.events import BLOB_CREATED, QUEUE, TOPIC
+from shared.events import BATCH_TYPE, BLOB_CREATED, QUEUE, TOPIC
 from shared.ledger import Reason, State
 from shared.summaries import EventBrief, RunSummary, shown
 
@@ -77,6 +77,8 @@ def reached(state: State) -> str:
 
 def run(summary: RunSummary) -> str:
     """A run and where it is, without a full stop: "run a.b, which is running"."""
+    if summary.state in (State.WAITING_BATCH, State.BATCHED):
+        return f"it {standing(summary.state, summary.reason)}"
     return f"run {summary.id}, which {standing(summary.state, summary.reason)}"
 
 
@@ -88,6 +90,8 @@ def happening(event: EventBrief | None) -> str:
     if event.type == BLOB_CREATED:
         path = subject.removeprefix("/blobServices/default/containers/").replace("/blobs/", "/", 1)
         return f"the upload of {shown(path)}"
+    if event.type == BATCH_TYPE:
+        return f"the batch of {shown(subject)}"
     if event.type.startswith("signalbox.run."):
         return f"the end of run {shown(subject)}"
     if event.source.startswith("servicebus:"):

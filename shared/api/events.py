@@ -49,7 +49,7 @@ class Decided(BaseModel):
     #: The event's id.
     event: str
     trigger: str
-    decision: Literal["run", "duplicate", "no_match", "dead_letter"]
+    decision: Literal["run", "waiting", "duplicate", "no_match", "dead_letter"]
     #: The check that said no.
     check: str | None
     run: str | None
@@ -266,11 +266,15 @@ def _decided(event: Event, decision: dispatcher.Decision) -> Decided:
     )
 
 
-def _word(decision: dispatcher.Decision) -> Literal["run", "duplicate", "no_match", "dead_letter"]:
+def _word(
+    decision: dispatcher.Decision,
+) -> Literal["run", "waiting", "duplicate", "no_match", "dead_letter"]:
     if decision.check is not None:
         return "no_match"
     if decision.duplicate:
         return "duplicate"
+    if decision.record is not None and decision.record.state is State.WAITING_BATCH:
+        return "waiting"
     dead = decision.record is not None and decision.record.state is State.DEAD_LETTER
     return "dead_letter" if dead else "run"
 

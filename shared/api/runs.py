@@ -16,6 +16,7 @@ from shared.dispatcher import Decision
 from shared.errors import Conflict, NotFound, SignalboxError, StorageUnavailable
 from shared.events import MANUAL
 from shared.ledger import Record, State, parse_run_id
+from shared.members import MemberPage
 from shared.runs import RunPage
 from shared.summaries import RunDetail, RunSummary, summary
 
@@ -130,6 +131,17 @@ def get_run(call: Called, id: RunId) -> RunDetail:
     return call.app.runs.get(id)
 
 
+@router.get(
+    "/api/runs/{id}/members",
+    operation_id="list_members",
+    summary="The events of a batch, oldest first",
+    responses=contract.refusals(404),
+)
+def list_members(call: Called, id: RunId, limit: Limit = 50, cursor: Cursor = None) -> MemberPage:
+    """Empty for a run of one event. The job reads them in the manifest."""
+    return call.app.members.list(id, limit, cursor)
+
+
 @router.post(
     "/api/runs/{id}/cancel",
     status_code=202,
@@ -148,6 +160,8 @@ def cancel_run(call: Called, id: RunId) -> RunSummary:
     kept = call.app.ledger.read(trigger, key)
     if kept is None:
         raise NotFound(f"There is no run {id}.")
+    if kept.record.state is State.WAITING_BATCH:
+        raise Conflict(f"{id} is an event that waits for its batch: there is no run to stop yet.")
     if not asked:
         raise Conflict(
             f"Run {id} is {kept.record.state} already; only what is open can be stopped."

@@ -14,6 +14,7 @@ from shared.definitions import TriggerDefinition
 from shared.errors import NotFound
 from shared.explain import Explain
 from shared.lakes import Lakes, Upload
+from shared.members import Members
 from shared.pauses import Pauses
 from shared.previews import Previews
 from shared.runs import Runs
@@ -105,6 +106,7 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
     runs = Runs(
         ledger=scene.ledger, history=scene.history, workspace=scene.workspace, index=scene.index
     )
+    members = Members(ledger=scene.ledger, history=scene.history, inbox=scene.inbox)
     nobody: Any = None
     return App(
         settings=settings,
@@ -121,6 +123,9 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
         workspace=cast(Any, scene.workspace),
         lakes=cast(Lakes, lakes),
         runs=runs,
-        explain=Explain(history=scene.history, runs=runs, drops=scene.drops, **common),
+        members=members,
+        explain=Explain(
+            history=scene.history, runs=runs, drops=scene.drops, members=members, **common
+        ),
         previews=Previews(**common),
     )

@@ -4,9 +4,9 @@ from typing import Any
 
 from shared.explain import Explain
 from shared.lakes import Upload
+from shared.members import Members
 from shared.questions import Explanation
 from shared.runs import Runs
-from tests.fakes import MemoryLakes
 from tests.unit.scene import Scene, event
 
 PATH = "sales/north/march.csv"
@@ -16,20 +16,19 @@ PLACE = f"contosolake/landing/{PATH}"
 class Asked(Scene):
     """A scene with everything that answers questions."""
 
-    lakes: MemoryLakes
-
     def __init__(self) -> None:
         super().__init__()
-        self.lakes = MemoryLakes()
         self.runs = Runs(
             ledger=self.ledger, history=self.history, workspace=self.workspace, index=self.index
         )
+        self.members = Members(ledger=self.ledger, history=self.history, inbox=self.inbox)
         self.explain = Explain(
             index=self.index,
             orders=self.orders,
             ledger=self.ledger,
             history=self.history,
             runs=self.runs,
+            members=self.members,
             lakes=self.lakes,
             variables=self.variables,
             drops=self.drops,

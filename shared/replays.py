@@ -1,0 +1,363 @@
+"""Running once more what was decided before: many at a time, each once, with a limit of its own.
+
+What is chosen is written down first; then one after the other gets a record under a key that has
+the replay's id in it, so that whatever is begun twice is one run. How far it is, is written down
+behind that.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from shared.dispatcher import Dispatcher, in_turn
+from shared.errors import (
+    Conflict,
+    NotFound,
+    Permanent,
+    RecordUnreadable,
+    RequestInvalid,
+    SignalboxError,
+    StorageUnavailable,
+    Transient,
+)
+from shared.index import Index
+from shared.inputs import redacted
+from shared.ledger import Ledger, State, parse_run_id
+from shared.previews import Preview, Previews
+from shared.replay_states import (
+    TOLD,
+    KeptReplay,
+    NotStarted,
+    Replay,
+    ReplayStates,
+    Selection,
+)
+from shared.selections import Selections, Wish
+from shared.submission import Submission
+
+log = logging.getLogger(__name__)
+
+#: The most runs of one replay that may be under way at once.
+MOST_AT_ONCE = 100
+
+#: Runs that are started before it is written down how far it is.
+_CHUNK = 10
+#: Seconds that a request works on a replay that it asks for.
+_ASKED_BUDGET = 10.0
+#: Waiting for their turn, as against being under way: a replay that is canceled ends these.
+_WAITS = (State.QUEUED, State.HELD, State.WAITING_COMPUTE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """What would become of one run that is run once more."""
+
+    run: str
+    #: None when it cannot be: then `why_not` says why.
+    preview: Preview | None = None
+    why_not: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutlookPage:
+    """Some of what a replay would run, in its order."""
+
+    items: list[Outlook]
+    #: Of all pages.
+    total: int
+    selection: Selection
+    #: Hand it back for what follows; None when nothing does.
+    cursor: str | None
+
+
+class Replays:
+    """Chooses, starts and follows what is run once more. All raise StorageUnavailable."""
+
+    def __init__(
+        self,
+        *,
+        deployment: str,
+        states: ReplayStates,
+        selections: Selections,
+        index: Index,
+        ledger: Ledger,
+        dispatcher: Dispatcher,
+        submission: Submission,
+        previews: Previews,
+        monotonic: Callable[[], float],
+        side_by_side: Callable[[Sequence[Callable[[], None]]], None] = in_turn,
+    ) -> None:
+        self._deployment = deployment
+        self._states = states
+        self._selections = selections
+        self._index = index
+        self._ledger = ledger
+        self._dispatcher = dispatcher
+        self._submission = submission
+        self._previews = previews
+        self._monotonic = monotonic
+        self._side_by_side = side_by_side
+
+    def preview(self, wish: Wish, *, limit: int = 50, cursor: str | None = None) -> OutlookPage:
+        """What a replay would do now, in its order. Changes nothing. Raises RequestInvalid,
+        NotFound."""
+        selection, runs = self._selections.choose(wish)
+        begin = 0
+        if cursor is not None:
+            if cursor not in runs:
+                why = "is none that a page gave, or its run has expired; begin anew"
+                raise RequestInvalid("This page cannot be given", {"cursor": why})
+            begin = runs.index(cursor) + 1
+        page = runs[begin : begin + limit]
+        items: dict[str, Outlook] = {}
+        self._side_by_side([partial(self._look_ahead, run, items) for run in page])
+        more = begin + limit < len(runs)
+        return OutlookPage(
+            items=[items[run] for run in page],
+            total=len(runs),
+            selection=selection,
+            cursor=page[-1] if more and page else None,
+        )
+
+    def ask(self, wish: Wish, *, limit: int, by: str, key: str) -> Replay:
+        """Begin a replay and work on it for a while; the timer does the rest.
+
+        The same caller and key are the same replay. Raises RequestInvalid, NotFound, and Conflict
+        when another request has that key.
+        """
+        started = self._monotonic()
+        if not 1 <= limit <= MOST_AT_ONCE:
+            raise RequestInvalid(
+                "This replay cannot be made", {"limit": f"is not 1 to {MOST_AT_ONCE}"}
+            )
+        id = _digest(self._deployment, by, key)[:16]
+        request = _fingerprint(wish, limit)
+        kept = self._states.read(id)
+        if kept is None:
+            selection, runs = self._selections.choose(wish)
+            if not runs:
+                raise RequestInvalid(
+                    "There is nothing to be run once more",
+                    {"outcomes": "nothing of that trigger and time was decided so"},
+                )
+            replay = Replay(
+                id=id,
+                at=self._index.now(),
+                by=by,
+                request=request,
+                selection=selection,
+                limit=limit,
+                chosen=self._states.choose(id, runs),
+                total=len(runs),
+            )
+            # None: the same request was faster.
+            kept = self._states.create(replay) or self._states.read(id)
+            if kept is None:
+                raise StorageUnavailable(f"Replay {id} was there, and is not")
+        if kept.replay.request != request:
+            raise Conflict(
+                "This Idempotency-Key was used for another replay; choose a new one for each."
+            )
+        with suppress(SignalboxError):
+            # It is written down, and the timer goes on.
+            self._go_on(kept, lambda: self._monotonic() - started > _ASKED_BUDGET)
+        return self.find(id)
+
+    def find(self, id: str) -> Replay:
+        """Raises NotFound, RecordUnreadable."""
+        kept = self._states.read(id)
+        if kept is None:
+            raise NotFound(f"There is no replay {id!r}; `signalbox replays` lists those there are.")
+        return kept.replay
+
+    def page(
+        self, *, limit: int = 50, cursor: str | None = None
+    ) -> tuple[list[Replay], str | None]:
+        """Replays, newest first, and where to go on. Raises RequestInvalid."""
+        ids = [one.id for one in self._states.all()]
+        if cursor is not None and cursor not in ids:
+            raise RequestInvalid(
+                "This page cannot be given", {"cursor": "is none that a page gave; begin anew"}
+            )
+        begin = ids.index(cursor) + 1 if cursor is not None else 0
+        found: dict[str, Replay] = {}
+
+        def read(id: str) -> None:
+            with suppress(RecordUnreadable):
+                if kept := self._states.read(id):
+                    found[id] = kept.replay
+
+        page = ids[begin : begin + limit]
+        self._side_by_side([partial(read, id) for id in page])
+        more = begin + limit < len(ids)
+        return [found[id] for id in page if id in found], page[-1] if more else None
+
+    def cancel(self, id: str) -> Replay:
+        """Start nothing more, and end what waits for its turn; what is under way goes on.
+
+        Raises NotFound, and Conflict when it is over.
+        """
+        for _ in range(10):
+            kept = self._states.read(id)
+            if kept is None:
+                return self.find(id)
+            if kept.replay.over and not kept.replay.cancel_requested:
+                raise Conflict(f"Replay {id} is {kept.replay.stage}; there is nothing to cancel.")
+            asked = kept.replay.model_copy(update={"cancel_requested": True, "waiting": None})
+            if kept.replay.cancel_requested or (swapped := self._states.swap(kept, asked)):
+                break
+        else:
+            raise StorageUnavailable("The replay kept changing under this write; try again")
+        if not kept.replay.cancel_requested and swapped:
+            with suppress(SignalboxError):
+                self._go_on(swapped, lambda: True)
+        return self.find(id)
+
+    def run_due(self, until: Callable[[], bool]) -> None:
+        """Go on with every replay that is not over, until the time is.
+
+        Those that nobody worked on for longest come first. One replay's trouble is logged and does
+        not stop the others.
+        """
+        under_way = [one for one in self._states.all() if not one.over]
+        for one in sorted(under_way, key=lambda one: one.last_modified):
+            if until():
+                return
+            about = {"action": "tick_item_failed", "item": f"replay {one.id}"}
+            try:
+                if kept := self._states.read(one.id):
+                    self._go_on(kept, until)
+            except SignalboxError as error:
+                log.warning("Replay %s does not go on: %s", one.id, error, extra=about)
+            except Exception:
+                log.exception("Replay %s does not go on", one.id, extra=about)
+
+    def _look_ahead(self, run: str, items: dict[str, Outlook]) -> None:
+        try:
+            preview = self._previews.of(self._dispatcher.again(self._selections.over(run)))
+        except Permanent as error:
+            items[run] = Outlook(run=run, why_not=redacted(str(error)))
+        else:
+            items[run] = Outlook(run=run, preview=preview)
+
+    def _go_on(self, kept: KeptReplay, until: Callable[[], bool]) -> None:
+        """Count what is over and start what comes next, as far as the limit and the time go."""
+        settled = self._settled(kept.replay)
+        now = kept if settled == kept.replay else self._states.swap(kept, settled)
+        runs: Sequence[str] = ()
+        while now is not None:
+            replay = now.replay
+            more = replay.position < replay.total and not replay.cancel_requested
+            # As many again wait in its slot, so that the next begins when one ends.
+            if not more or replay.waiting or len(replay.active) >= 2 * replay.limit:
+                return
+            runs = runs or self._states.chosen(replay)
+            following, trouble = self._started(replay, runs, until)
+            before, now = now, self._states.swap(now, following)
+            if now is None:
+                self._canceled_meanwhile(before.replay, following)
+            if trouble is not None:
+                raise trouble
+            if until():
+                return
+
+    def _canceled_meanwhile(self, before: Replay, following: Replay) -> None:
+        """What was started while somebody canceled is no less of it."""
+        kept = self._states.read(before.id)
+        if kept and kept.replay == before.model_copy(update={"cancel_requested": True}):
+            both = following.model_copy(update={"cancel_requested": True})
+            self._states.swap(kept, both)
+
+    def _settled(self, replay: Replay) -> Replay:
+        """The replay once what is over is counted, and with why nothing is started now."""
+        ends: dict[str, State | None] = {}
+
+        def look(run: str) -> None:
+            named = parse_run_id(run)
+            assert named is not None
+            try:
+                kept = self._ledger.read(*named)
+            except RecordUnreadable:
+                return
+            state = kept.record.state if kept else None
+            if kept is None or kept.record.state.final:
+                ends[run] = state
+            elif replay.cancel_requested and state in _WAITS:
+                self._submission.request_cancel(*named)
+
+        self._side_by_side([partial(look, run) for run in replay.active])
+        ended = dict(replay.ended)
+        for state in ends.values():
+            if state is not None:
+                ended[state] = ended.get(state, 0) + 1
+        waiting, trigger = None, replay.selection.trigger
+        indexed = self._index.read().snapshot.triggers.get(trigger)
+        if indexed is not None and indexed.paused is not None:
+            waiting = (
+                f"Trigger {trigger} is paused {indexed.paused.text}; resume it with "
+                f"`signalbox triggers resume {trigger}`."
+            )
+        return replay.model_copy(
+            update={
+                "active": tuple(run for run in replay.active if run not in ends),
+                "ended": ended,
+                "waiting": waiting,
+            }
+        )
+
+    def _started(
+        self, replay: Replay, runs: Sequence[str], until: Callable[[], bool]
+    ) -> tuple[Replay, SignalboxError | None]:
+        """The replay with a few more started, and what kept the next one from it."""
+        room = min(_CHUNK, 2 * replay.limit - len(replay.active))
+        for run in runs[replay.position : replay.position + room]:
+            try:
+                decision = self._dispatcher.replay(
+                    self._selections.over(run), replay=replay.id, limit=replay.limit
+                )
+                if decision.record is None:
+                    raise StorageUnavailable(f"What became of {run} cannot be read now")
+                replay = _with(replay, decision.record.run_id)
+            except Transient as error:
+                return replay, error
+            except Permanent as error:
+                replay = _without(replay, run, redacted(str(error)))
+            except Exception:
+                about = {"action": "replay_item_failed", "replay": replay.id, "run": run}
+                log.exception("Run %s could not be run once more", run, extra=about)
+                replay = _without(replay, run, "Signalbox made a mistake; its log tells more.")
+            if until():
+                break
+        return replay, None
+
+
+def _with(replay: Replay, run: str) -> Replay:
+    """With one more that was started; what was for the same event is the same run."""
+    active = tuple(dict.fromkeys((*replay.active, run)))
+    return replay.model_copy(update={"active": active, "position": replay.position + 1})
+
+
+def _without(replay: Replay, run: str, why: str) -> Replay:
+    """With one more that cannot be."""
+    problems = (*replay.problems, NotStarted(run=run, why=why))[:TOLD]
+    return replay.model_copy(
+        update={
+            "position": replay.position + 1,
+            "not_started": replay.not_started + 1,
+            "problems": problems,
+        }
+    )
+
+
+def _fingerprint(wish: Wish, limit: int) -> str:
+    times = [at.isoformat() if at else "" for at in (wish.since, wish.until)]
+    parts = [wish.trigger or "", *wish.outcomes, "", *times, *wish.runs, str(limit)]
+    return _digest(*parts)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -1,0 +1,506 @@
+"""Running once more what was decided before."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from shared.errors import Conflict, NotFound, RequestInvalid, StorageUnavailable
+from shared.ledger import Record, State, parse_run_id
+from shared.pauses import Pauses
+from shared.previews import Previews
+from shared.replay_states import Replay, ReplayStates, Stage
+from shared.replays import Replays
+from shared.selections import MOST, Selections, Wish
+from tests.unit.asking import Asked
+from tests.unit.scene import (
+    DEPLOYMENT,
+    TRIGGER,
+    Killed,
+    event,
+    fail,
+    pipeline,
+    request,
+    trigger,
+)
+
+
+class Replaying(Asked):
+    """A scene with replays of what it has decided."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.states = ReplayStates(self.blobs)
+        self.replays = self.replaying()
+
+    def replaying(self) -> Replays:
+        return Replays(
+            deployment=DEPLOYMENT,
+            states=self.states,
+            selections=Selections(index=self.index, ledger=self.ledger, history=self.history),
+            index=self.index,
+            ledger=self.ledger,
+            dispatcher=self.dispatcher,
+            submission=self.submission,
+            previews=Previews(
+                index=self.index,
+                orders=self.orders,
+                ledger=self.ledger,
+                lakes=self.lakes,
+                variables=self.variables,
+            ),
+            monotonic=lambda: self.stopwatch,
+        )
+
+    def dead(self, number: int, name: str = "dead") -> list[str]:
+        """So many uploads that no job can be made of; their dead letters."""
+        self.publish(trigger(inputs={"data": "${{ event.data.nothing }}"}))
+        runs = []
+        for one in range(number):
+            runs += self.upload(f"sales/north/{name}-{one:03}.csv", etag=f"0x{name}{one}")
+            self.world.pass_time(1)
+        self.tick.run()
+        self.publish(trigger())
+        return runs
+
+    def ask(self, wish: "Wish | None" = None, *, limit: int = 2, key: str = "key-1") -> Replay:
+        return self.replays.ask(wish or DEAD, limit=limit, by="anna", key=key)
+
+    def again(self) -> list[Record]:
+        """The runs of replays, in the order in which they were recorded."""
+        found = []
+        for name in self.blobs.stored:
+            if name.startswith("ledger/"):
+                _, owner, file = name.split("/")
+                kept = self.ledger.read(owner, file.removesuffix(".json"))
+                if kept is not None and kept.record.replay_of:
+                    found.append(kept.record)
+        return sorted(found, key=lambda record: (record.transitions[0].at, record.number or 0))
+
+    def end_all(self, status: str = "Completed") -> None:
+        """Every job that there is ends, and that is noticed."""
+        for job in [*self.workspace.jobs]:
+            if self.workspace.jobs[job].status not in ("Completed", "Failed", "Canceled"):
+                self.workspace.end(job, status)
+        for _ in range(3):
+            self.world.pass_time(100)
+            self.tick.run()
+
+    def minutes(self, number: int = 1) -> None:
+        for _ in range(number):
+            self.world.pass_time(60)
+            self.replays.run_due(lambda: False)
+
+
+DEAD = Wish(trigger=TRIGGER, outcomes=("dead_letter",))
+
+
+@pytest.fixture
+def here() -> Replaying:
+    return Replaying()
+
+
+def test_what_is_chosen_is_run_once_more_the_oldest_first_and_counted(here: Replaying) -> None:
+    runs = here.dead(6)
+    replay = here.ask()
+
+    assert (replay.total, replay.position, replay.stage) == (6, 4, Stage.RUNNING)
+    assert [record.replay_of for record in here.again()] == runs[:4]
+    assert len(here.workspace.jobs) == 2
+    while not (replay := here.replays.find(replay.id)).over:
+        here.end_all()
+        here.minutes()
+
+    assert [record.replay_of for record in here.again()] == runs
+    assert (replay.stage, replay.started, replay.ended) == (Stage.DONE, 6, {State.COMPLETED: 6})
+    assert len(here.workspace.jobs) == 6
+
+
+def test_no_more_run_at_once_than_the_replay_may(here: Replaying) -> None:
+    here.dead(9)
+    here.ask(limit=3)
+    most = 0
+    for _ in range(30):
+        running = [job for job in here.workspace.jobs.values() if job.status == "NotStarted"]
+        most = max(most, len(running))
+        if running:
+            here.workspace.end(running[0].name, "Completed")
+        here.world.pass_time(100)
+        here.tick.run()
+        here.minutes()
+
+    assert most == 3
+    assert len(here.workspace.jobs) == 9
+    assert here.replays.find(here.states.all()[0].id).over
+
+
+def test_the_same_request_is_the_same_replay(here: Replaying) -> None:
+    here.dead(3)
+    first = here.ask()
+    here.world.pass_time(100)
+
+    assert here.ask().id == first.id
+    assert len(here.states.all()) == 1
+    with pytest.raises(Conflict, match="Idempotency-Key"):
+        here.ask(limit=3)
+    with pytest.raises(Conflict, match="Idempotency-Key"):
+        here.ask(Wish(trigger=TRIGGER, outcomes=("failed",)))
+    assert here.ask(key="key-2").id != first.id
+    assert len(here.again()) == 6
+
+
+def test_two_requests_at_once_are_one_replay_of_one_list(here: Replaying) -> None:
+    here.dead(3)
+    other = here.replaying()
+
+    def interject(call: str) -> None:
+        if call.startswith("create replays/"):
+            here.world.before = lambda _call: None
+            other.ask(DEAD, limit=2, by="anna", key="key-1")
+
+    here.world.before = interject
+    replay = here.ask()
+    while not here.replays.find(replay.id).over:
+        here.end_all()
+        here.minutes()
+
+    assert len(here.workspace.jobs) == 3
+
+
+def test_runs_are_chosen_by_how_they_ended_and_when(here: Replaying) -> None:
+    here.publish(trigger())
+    [good, bad, stopped] = [
+        here.upload(f"sales/north/{name}.csv", etag=name)[0] for name in ("a", "b", "c")
+    ]
+    for run, status in ((good, "Completed"), (bad, "Failed"), (stopped, "Canceled")):
+        here.end(run, status)
+    here.upload("sales/notes.txt")
+    between = here.world.now
+    here.world.pass_time(3600)
+    [late] = here.upload("sales/north/late.csv", etag="late")
+    here.end(late, "Failed")
+
+    def chosen(*outcomes: str, **times: Any) -> list[str]:
+        page = here.replays.preview(Wish(trigger=TRIGGER, outcomes=outcomes, **times))
+        return [item.run for item in page.items]
+
+    assert chosen("failed") == [bad, late]
+    assert chosen("failed", "canceled") == [bad, stopped, late]
+    assert chosen("completed") == [good]
+    assert chosen("failed", since=between) == [late]
+    assert chosen("failed", until=between) == [bad]
+    assert chosen("skipped") == []
+
+
+def test_runs_may_be_named(here: Replaying) -> None:
+    runs = here.dead(3)
+    replay = here.ask(Wish(runs=(runs[2], runs[0], runs[2])))
+
+    assert replay.total == 2
+    assert [record.replay_of for record in here.again()] == [runs[2], runs[0]]
+
+
+def test_what_a_client_asked_for_by_name_is_run_once_more(here: Replaying) -> None:
+    here.publish(trigger())
+    run = here.dispatcher.run(request()).record
+    assert run is not None
+    here.end(run.run_id, "Failed")
+    replay = here.ask(Wish(trigger="manual", outcomes=("failed",)))
+
+    [again] = here.again()
+    assert (again.replay_of, again.trigger, again.slot) == (run.run_id, "manual", replay.slot)
+
+
+def test_a_preview_says_what_would_become_of_each_and_changes_nothing(here: Replaying) -> None:
+    runs = here.dead(5)
+    before = dict(here.blobs.stored)
+    found, cursor = [], None
+    while True:
+        page = here.replays.preview(DEAD, limit=2, cursor=cursor)
+        assert page.total == 5
+        found += page.items
+        if (cursor := page.cursor) is None:
+            break
+
+    assert [item.run for item in found] == runs
+    assert {item.preview.decision for item in found if item.preview} == {"would_run"}
+    assert found[0].preview is not None
+    assert found[0].preview.run is None
+    assert here.blobs.stored == before
+    with pytest.raises(RequestInvalid):
+        here.replays.preview(DEAD, cursor="on-upload." + "0" * 32)
+
+
+def test_what_cannot_be_run_once_more_is_told_beforehand_and_counted(here: Replaying) -> None:
+    runs = here.dead(2)
+    [open_run] = here.upload("sales/north/open.csv", etag="open")
+    gone = f"{TRIGGER}.{'0' * 32}"
+    here.publish(trigger(filters={"exact": {"subject": event("sales/north/dead-001.csv").subject}}))
+    wish = Wish(runs=(runs[0], open_run, gone, runs[1]))
+    said = [item.why_not for item in here.replays.preview(wish).items]
+    replay = here.ask(wish)
+
+    assert "says no to it now: filter" in str(said[0])
+    assert "is submitted; only what is over" in str(said[1])
+    assert "expired" in str(said[2])
+    assert said[3] is None
+    assert [problem.why for problem in replay.problems] == said[:3]
+    assert (replay.not_started, len(replay.active), replay.position) == (3, 1, 4)
+
+
+def test_a_replay_waits_while_its_trigger_is_paused(here: Replaying) -> None:
+    here.dead(3)
+    Pauses(here.index).pause(TRIGGER, note="the lake is moved", by="anna", while_paused="drop")
+    replay = here.ask()
+    assert "is paused since" in str(replay.waiting)
+    assert here.again() == []
+
+    Pauses(here.index).resume(TRIGGER)
+    here.minutes()
+    assert len(here.again()) == 3
+    assert here.replays.find(replay.id).waiting is None
+
+
+def test_a_canceled_replay_starts_nothing_more_and_ends_what_waits(here: Replaying) -> None:
+    here.dead(9)
+    replay = here.ask()
+    canceled = here.replays.cancel(replay.id)
+    assert canceled.stage is Stage.CANCELING
+    here.minutes(3)
+    here.end_all()
+    here.minutes()
+
+    over = here.replays.find(replay.id)
+    assert (over.stage, over.position) == (Stage.CANCELED, 4)
+    assert over.ended == {State.COMPLETED: 2, State.CANCELED: 2}
+    assert len(here.workspace.jobs) == 2
+    assert here.replays.cancel(replay.id) == over
+
+
+def test_what_is_over_cannot_be_canceled(here: Replaying) -> None:
+    here.dead(1)
+    replay = here.ask()
+    here.end_all()
+    here.minutes()
+
+    with pytest.raises(Conflict, match="is done"):
+        here.replays.cancel(replay.id)
+    with pytest.raises(NotFound):
+        here.replays.cancel("0" * 16)
+
+
+def test_what_was_started_while_somebody_canceled_is_counted(here: Replaying) -> None:
+    here.dead(9)
+
+    def interject(call: str) -> None:
+        if call.startswith("swap replays/"):
+            here.world.before = lambda _call: None
+            other = here.replaying()
+            other.cancel(here.states.all()[0].id)
+
+    here.world.before = interject
+    replay = here.ask()
+
+    assert replay.stage is Stage.CANCELING
+    assert len(replay.active) == len(here.again()) == 4
+
+
+def test_two_events_that_are_the_same_are_one_run(here: Replaying) -> None:
+    here.publish(trigger())
+    [run] = here.upload()
+    here.end(run, "Failed")
+    again = here.dispatcher.retry(*run.split(".")).record
+    assert again is not None
+    here.end(again.run_id, "Failed")
+    replay = here.ask(Wish(trigger=TRIGGER, outcomes=("failed",)))
+
+    assert replay.total == 2
+    assert replay.position == 2
+    assert len(replay.active) == 1
+    assert len(here.workspace.jobs) == 3
+
+
+def test_a_worker_killed_at_any_call_starts_each_run_once() -> None:
+    def scene() -> Replaying:
+        made = Replaying()
+        made.dead(3)
+        made.world.calls.clear()
+        return made
+
+    whole = scene()
+    whole.ask()
+    calls = len(whole.world.calls)
+    assert calls > 20
+    for applied in (False, True):
+        for number in range(calls):
+            here, count = scene(), iter(range(10_000))
+
+            def die(_call: str, number: int = number, count: Iterator[int] = count) -> None:
+                if next(count) == number:
+                    raise Killed
+
+            if applied:
+                here.world.after = die
+            else:
+                here.world.before = die
+            with suppress(Killed):
+                here.ask()
+            here.world.before = here.world.after = lambda _call: None
+            # Whoever got no answer asks again.
+            replay = here.ask()
+            ticks = 0
+            while not here.replays.find(replay.id).over:
+                ticks += 1
+                assert ticks < 30, (applied, number)
+                here.world.pass_time(400)
+                here.end_all()
+                here.minutes()
+
+            assert len(here.again()) == 3, (applied, number)
+            assert len(here.workspace.jobs) == 3, (applied, number)
+            over = here.replays.find(replay.id)
+            assert over.ended == {State.COMPLETED: 3}, (applied, number)
+
+
+def test_storage_that_is_away_keeps_a_replay_waiting_and_the_others_going(
+    here: Replaying,
+) -> None:
+    here.dead(2)
+    fail(here.world, "create ledger/", StorageUnavailable("away"))
+    first = here.ask()
+    assert (first.position, first.not_started) == (0, 0)
+
+    here.blobs.put("replays/bad.json", b"{", metadata={"over": "no"})
+    here.minutes()
+    assert here.replays.find(first.id).position == 2
+    assert [replay.id for replay in here.replays.page()[0]] == [first.id]
+
+
+def test_nothing_to_do_costs_one_request(here: Replaying) -> None:
+    here.dead(1)
+    here.ask()
+    here.end_all()
+    here.minutes()
+    here.world.calls.clear()
+    here.replays.run_due(lambda: False)
+
+    assert here.world.calls == ["list replays/"]
+
+
+def test_a_tick_starts_at_least_one_however_little_time_there_is(here: Replaying) -> None:
+    here.dead(4)
+    Pauses(here.index).pause(TRIGGER, note="x", by="anna")
+    replay = here.ask(limit=10)
+    Pauses(here.index).resume(TRIGGER)
+    for done in (1, 2, 3, 4):
+        looks = iter((False, True, True, True))
+        here.replays.run_due(lambda looks=looks: next(looks))  # type: ignore[misc]
+        assert here.replays.find(replay.id).position == done
+
+
+def test_replays_are_listed_newest_first_page_by_page(here: Replaying) -> None:
+    here.dead(1)
+    ids = []
+    for number in range(5):
+        ids.append(here.ask(key=f"key-{number}").id)
+        here.world.pass_time(1)
+    found, cursor = [], None
+    while True:
+        page, cursor = here.replays.page(limit=2, cursor=cursor)
+        found += [replay.id for replay in page]
+        if cursor is None:
+            break
+
+    assert found == ids[::-1]
+    with pytest.raises(RequestInvalid):
+        here.replays.page(cursor="x")
+    with pytest.raises(NotFound):
+        here.replays.find("x")
+
+
+RUN = f"{TRIGGER}.{'0' * 32}"
+
+
+@pytest.mark.parametrize(
+    ("wish", "place", "said"),
+    [
+        (Wish(), "trigger", "is missing"),
+        (Wish(trigger=TRIGGER), "outcomes", "are missing"),
+        (Wish(trigger=TRIGGER, outcomes=("no_match",)), "outcomes", "without their data"),
+        (Wish(trigger=TRIGGER, outcomes=("running",)), "outcomes", "is none of"),
+        (Wish(trigger="unreadable", outcomes=("dead_letter",)), "trigger", "send it anew"),
+        (Wish(runs=(RUN,), trigger=TRIGGER), "runs", "leave trigger"),
+        (Wish(runs=("x" * 5_000,)), "runs", "is no run id"),
+        (Wish(runs=(RUN, f"other.{'0' * 32}")), "runs", "several triggers"),
+        (Wish(runs=(f"unreadable.{'0' * 32}",)), "runs", "send it anew"),
+        (Wish(runs=tuple(f"a.{n:032x}" for n in range(MOST + 1))), "runs", "more than 10,000"),
+        (Wish(trigger=TRIGGER, outcomes=("failed",)), "outcomes", "nothing of that trigger"),
+    ],
+)
+def test_what_cannot_be_chosen_is_told(here: Replaying, wish: Wish, place: str, said: str) -> None:
+    here.publish(trigger())
+    with pytest.raises(RequestInvalid) as caught:
+        here.ask(wish)
+
+    assert said in caught.value.problems[place]
+    assert here.states.all() == []
+
+
+def test_too_many_are_not_chosen(here: Replaying) -> None:
+    here.dead(3)
+    few = Selections(index=here.index, ledger=here.ledger, history=here.history, most=2)
+    with pytest.raises(RequestInvalid) as caught:
+        few.choose(DEAD)
+
+    assert "more than 2 runs" in caught.value.problems["since"]
+
+
+@pytest.mark.parametrize("limit", [0, -1, 101])
+def test_a_limit_has_bounds(here: Replaying, limit: int) -> None:
+    here.dead(1)
+    with pytest.raises(RequestInvalid) as caught:
+        here.ask(limit=limit)
+
+    assert caught.value.problems.keys() == {"limit"}
+
+
+def test_a_trigger_that_never_was_is_told(here: Replaying) -> None:
+    here.publish(trigger())
+    with pytest.raises(NotFound, match="manual, on-upload"):
+        here.ask(Wish(trigger="nowhere", outcomes=("failed",)))
+
+
+def test_a_mistake_in_one_run_does_not_stop_the_others(here: Replaying) -> None:
+    runs = here.dead(3)
+    named = parse_run_id(runs[1])
+    assert named is not None
+    here.blobs.put(f"ledger/{named[0]}/{named[1]}.json", b"{")
+    replay = here.ask()
+
+    assert [problem.run for problem in replay.problems] == [runs[1]]
+    assert len(here.workspace.jobs) == 2
+
+
+def test_what_is_published_now_counts(here: Replaying) -> None:
+    here.dead(1)
+    here.publish(trigger(), pipelines=[pipeline(version="v2")])
+    here.ask()
+
+    assert [record.pipeline for record in here.again()] == ["churn-training@v2"]
+
+
+def test_fields_of_a_newer_version_survive(here: Replaying) -> None:
+    here.dead(5)
+    replay = here.ask()
+    name = f"replays/{replay.id}.json"
+    stored = here.blobs.stored[name]
+    here.blobs.put(
+        name, stored.data.replace(b'{"schema"', b'{"newer":1,"schema"', 1), metadata=stored.metadata
+    )
+    here.end_all()
+    here.minutes()
+
+    found = here.replays.find(replay.id)
+    assert found.position == 5
+    assert found.model_extra == {"newer": 1}
