@@ -111,8 +111,8 @@ def load(document: Document) -> Job:
         return Job(nodes={}, component=Node(content={"type": "pipeline"}, component=job.component))
     assert isinstance(job.component, PipelineComponent)
     written = _written(job.component)
-    jobs = _nodes(job.component, written["jobs"], document)
     if reference is None:
+        jobs = _nodes(job.component, written["jobs"], document)
         return Job(nodes={name: jobs[name] for name in document.content["jobs"]})
     root = _node({"type": "pipeline", "component": written}, job, document)
     return Job(nodes=root.jobs, component=root)
