@@ -18,7 +18,10 @@ FIXED: Mapping[str, tuple[str, ...]] = {
     "data": ("dataUri", "dataType"),
     "models": ("modelUri", "modelType"),
 }
-_DESCRIPTIVE = frozenset({"description", "display_name", "tags", "properties"})
+#: Where a flow was uploaded to is another place each time, for the same flow.
+_DESCRIPTIVE = frozenset(
+    {"description", "display_name", "flow_definition_uri", "tags", "properties"}
+)
 #: Names that stand for the newest version where a version is expected.
 LATEST = frozenset({"azureml_default", "default", "latest"})
 
