@@ -5,7 +5,6 @@ and marks addresses as assets. What is written here reads back as what was read.
 """
 
 import io
-import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -184,7 +183,9 @@ def _value(value: Any, given: Any) -> Any:
 
 def private_features() -> bool:
     """Whether the SDK takes what is private."""
-    return os.environ.get(PRIVATE_FEATURES, "").lower() == "true"
+    from azure.ai.ml._utils.utils import is_private_preview_enabled
+
+    return bool(is_private_preview_enabled())
 
 
 def mapping(value: Any) -> dict[str, Any]:
