@@ -135,6 +135,8 @@ def next_version(versions: list[AssetVersion]) -> str:
 def _content(value: Any) -> Any:
     """What stays for ever: a component's spec also repeats what describes it."""
     if isinstance(value, Mapping):
+        if "flow_definition_uri" in value:
+            value = {k: v for k, v in value.items() if k != "code"}
         return {k: v for k, v in value.items() if k not in _DESCRIPTIVE and v not in (None, {})}
     return value
 
