@@ -6,6 +6,7 @@ An error is what AzureML would refuse; what it takes in silence and no one means
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 from typing import Any
 
 from shared import documents, literals, wrapping
@@ -42,6 +43,16 @@ _STEP_KEYS = frozenset(
     | {"command", "code", "environment", "environment_variables", "resources", "limits"}
     | {"distribution", "queue_settings", "is_deterministic", "comment"}
 )
+#: Of components and of steps that are none of commands; others are sent as they are.
+#: Source: AzureML CLI v2 component schemas.
+_OTHER_KEYS = _STEP_KEYS | frozenset(
+    {"$schema", "version", "id", "auto_delete_setting", "additional_includes", "jobs", "task"}
+    | {"input_data", "mini_batch_size", "mini_batch_error_threshold", "error_threshold"}
+    | {"logging_level", "max_concurrency_per_instance", "partition_keys", "retry_settings"}
+    | {"entry", "args", "conf", "files", "archives", "jars", "py_files", "trial", "objective"}
+    | {"search_space", "sampling_algorithm", "early_termination", "source", "output"}
+    | {"data_copy_mode", "sink", "flow"}
+)
 
 
 def before(document: Document) -> Iterator[Problem]:
@@ -59,8 +70,10 @@ def after(document: Document, written: Document, nodes: Mapping[str, Node]) -> I
     yield from _cycles(written)
     for name, node in nodes.items():
         yield from _command(written, name, node)
-    for place, message in _unfit(document, written, nodes, literals.misfit):
-        yield document.problem(place, message)
+    for place, message in _unfit(written, nodes, literals.misfit):
+        yield written.problem(place, message)
+    for inner, jobs in _within(document, nodes):
+        yield from after(inner, inner, jobs)
 
 
 def warnings(document: Document, written: Document, nodes: Mapping[str, Node]) -> Iterator[Problem]:
@@ -71,13 +84,45 @@ def warnings(document: Document, written: Document, nodes: Mapping[str, Node]) -
         port, ports = bound.port.partition(".")[0], nodes[bound.node].ports(bound.kind)
         if bound.kind == "inputs" and ports and port not in ports:
             yield from _unless(written, bound.place, "input of the component:", port, ports)
-    for place, message in _unfit(document, written, nodes, literals.doubt):
-        yield document.problem(place, message)
+    for place, message in _unfit(written, nodes, literals.doubt):
+        yield written.problem(place, message)
     yield from _ignored(document, (), content, PIPELINE_KEYS)
     yield from _ignored(document, ("settings",), mapping(content.get("settings")), _SETTINGS)
-    for node, value in mapping(content.get("jobs")).items():
+    yield from _of_steps(written, nodes)
+
+
+def _of_steps(document: Document, nodes: Mapping[str, Node]) -> Iterator[Problem]:
+    """Keys that hardly mean what they say, of steps and in the files of their components."""
+    for name, value in mapping(document.content.get("jobs")).items():
         if mapping(value).get("type", "command") == "command":
-            yield from _ignored(document, ("jobs", node), mapping(value), _STEP_KEYS)
+            yield from _ignored(document, ("jobs", name), mapping(value), _STEP_KEYS)
+        else:
+            yield from _misspelt(document, ("jobs", name), mapping(value))
+    for node in nodes.values():
+        if file := _document_of(node, document.root):
+            yield from _misspelt(file, (), file.content)
+    for inner, jobs in _within(document, nodes):
+        yield from _of_steps(inner, jobs)
+
+
+def _within(
+    document: Document, nodes: Mapping[str, Node]
+) -> Iterator[tuple[Document, dict[str, Node]]]:
+    """The pipelines that nodes are, and that have files of their own, with their jobs."""
+    for node in nodes.values():
+        if node.jobs and (file := _document_of(node, document.root)):
+            yield file, node.jobs
+
+
+def _document_of(node: Node, root: Path) -> Document | None:
+    """The file of a node's component; a flow's says other things."""
+    if node.file is None or node.file.suffix not in (".yml", ".yaml") or not node.knows_ports:
+        return None
+    try:
+        return documents.read(node.file, root=root)
+    except DefinitionsInvalid:
+        # Told by _missing.
+        return None
 
 
 def _shape(document: Document) -> Iterator[Problem]:
@@ -128,8 +173,10 @@ def _data(document: Document, place: Place, value: Any) -> Iterator[Problem]:
         yield document.problem((*place, "path"), f"there is no file or folder {path!r}")
 
 
-def _missing(document: Document, place: Place, step: dict[str, Any]) -> Iterator[Problem]:
-    """Local files that a step names and that are not there, also in its component's file."""
+def _missing(
+    document: Document, place: Place, step: dict[str, Any], above: tuple[Path, ...] = ()
+) -> Iterator[Problem]:
+    """What a step names and is not there, also in its component's file and the files in that."""
     environment = mapping(step.get("environment"))
     named = {
         (*place, "component"): step.get("component"),
@@ -144,15 +191,21 @@ def _missing(document: Document, place: Place, step: dict[str, Any]) -> Iterator
         path = document.path.parent / name
         if not path.exists():
             yield document.problem(where, f"there is no file or folder {value!r}")
+        elif path.resolve() in above:
+            # The SDK would read on for ever.
+            circle = document.problem(where, f"{value!r} is, in the end, a part of itself")
+            raise DefinitionsInvalid([circle])
         elif where[-1] in ("component", "trial"):
             try:
                 component = documents.read(path.resolve(), root=document.root)
             except DefinitionsInvalid as error:
                 yield from error.problems
                 continue
-            yield from _missing(component, (), component.content)
+            files = (*above, path.resolve())
+            yield from _missing(component, (), component.content, files)
             for child, content in mapping(component.content.get("jobs")).items():
-                yield from _missing(component, ("jobs", child), mapping(content))
+                yield from _missing(component, ("jobs", child), mapping(content), files)
+            yield from _dangling(component)
 
 
 def unknown_keys(step: dict[str, Any]) -> set[str]:
@@ -168,6 +221,13 @@ def _ignored(
     for key in content.keys() - known:
         message = f"{key!r} is not known and ignored by AzureML; {_instead(key, known)}"
         yield document.problem((*place, key), message)
+
+
+def _misspelt(document: Document, place: Place, content: dict[str, Any]) -> Iterator[Problem]:
+    """Keys that look like others. AzureML is sent what is not known, and does nothing with it."""
+    for key in content.keys() - _OTHER_KEYS:
+        if meant := difflib.get_close_matches(key, _OTHER_KEYS, n=1, cutoff=0.8):
+            yield document.problem((*place, key), f"{key!r} is not known; {meant[0]!r} is")
 
 
 def _instead(key: str, known: frozenset[str]) -> str:
@@ -253,11 +313,10 @@ def _command(document: Document, name: str, node: Node) -> Iterator[Problem]:
     """Ports that a command line names and its component does not have."""
     if node.spelled.get("type") != "command":
         return
-    of_file = node.file and node.file.suffix in (".yml", ".yaml")
     written = document
     place: Place = ("jobs", name, "command")
-    if of_file and node.file:
-        written, place = documents.read(node.file, root=document.root), ("command",)
+    if file := _document_of(node, document.root):
+        written, place = file, ("command",)
     for found in OWN_PORT.finditer(str(node.spelled.get("command"))):
         kind, port = found.groups()
         there = node.ports(kind)
@@ -268,13 +327,10 @@ def _command(document: Document, name: str, node: Node) -> Iterator[Problem]:
 
 def _unfit(
     document: Document,
-    written: Document,
     nodes: Mapping[str, Node],
     why_not: Callable[[Any, dict[str, Any]], str | None],
 ) -> Iterator[tuple[Place, str]]:
     """Literals that the components they go to do not take."""
-    if written is not document:
-        return
     inputs = mapping(document.content.get("inputs"))
     for bound in bound_in(document.content):
         declared = mapping(nodes[bound.node].ports(bound.kind).get(bound.port))
@@ -283,6 +339,9 @@ def _unfit(
         place: Place
         if found := PARENT_INPUT.fullmatch(bound.text):
             value, place = inputs.get(found[1]), ("inputs", found[1])
+            if isinstance(value, dict) and "default" in value:
+                # A component's, which declares it.
+                value, place = value["default"], (*place, "default")
         elif whole(bound.text):
             continue
         else:

@@ -5,7 +5,6 @@ and marks addresses as assets. What is written here reads back as what was read.
 """
 
 import io
-import os
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -111,8 +110,8 @@ def load(document: Document) -> Job:
         return Job(nodes={}, component=Node(content={"type": "pipeline"}, component=job.component))
     assert isinstance(job.component, PipelineComponent)
     written = _written(job.component)
-    jobs = _nodes(job.component, written["jobs"], document)
     if reference is None:
+        jobs = _nodes(job.component, written["jobs"], document)
         return Job(nodes={name: jobs[name] for name in document.content["jobs"]})
     root = _node({"type": "pipeline", "component": written}, job, document)
     return Job(nodes=root.jobs, component=root)
@@ -184,7 +183,9 @@ def _value(value: Any, given: Any) -> Any:
 
 def private_features() -> bool:
     """Whether the SDK takes what is private."""
-    return os.environ.get(PRIVATE_FEATURES, "").lower() == "true"
+    from azure.ai.ml._utils.utils import is_private_preview_enabled
+
+    return bool(is_private_preview_enabled())
 
 
 def mapping(value: Any) -> dict[str, Any]:

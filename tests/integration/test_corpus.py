@@ -1,8 +1,9 @@
 """Other people's pipelines, unchanged: they publish, run, and are to AzureML what they were.
 
 `SIGNALBOX_CORPUS` names a folder that holds pipelineJob files, as the `cli` folder of
-Azure/azureml-examples does; without it there is nothing to test. Each file is published, a run of
-it is submitted, and the stock SDK submits the same file: the workspace must see the same graph.
+Azure/azureml-examples does; without it there are only those that the unit tests compile, which
+have every type of step and all that a job may say. Each file is published, a run of it is
+submitted, and the stock SDK submits the same file: the workspace must see the same graph.
 """
 
 import logging
@@ -38,10 +39,8 @@ from tests.integration.corpus import Sample, Shelf, samples, whole_copy
 from tests.integration.workspace import unique
 
 CORPUS = os.environ.get("SIGNALBOX_CORPUS")
-pytestmark = [
-    pytest.mark.skipif(not CORPUS, reason="SIGNALBOX_CORPUS names no folder"),
-    pytest.mark.timeout(1800),
-]
+OWN = Path(__file__).parents[1] / "unit/definitions"
+pytestmark = pytest.mark.timeout(1800)
 
 _DATA = "azureml://datastores/workspaceblobstore/paths/bound/"
 
@@ -188,12 +187,22 @@ def _differences(ours: Any, stock: Any, place: str = "") -> Iterator[str]:
         yield f"{place[1:]}: ours {str(ours)[:150]!r}, stock {str(stock)[:150]!r}"
 
 
+@pytest.mark.parametrize(
+    "corpus",
+    [
+        pytest.param(str(OWN), id="own"),
+        pytest.param(
+            CORPUS,
+            id="others",
+            marks=pytest.mark.skipif(not CORPUS, reason="SIGNALBOX_CORPUS names no folder"),
+        ),
+    ],
+)
 def test_every_pipeline_of_the_corpus_publishes_runs_and_is_the_same(
-    azure: LocalAzure, tmp_path: Path, counted: Callable[[str], None]
+    azure: LocalAzure, tmp_path: Path, counted: Callable[[str], None], corpus: str
 ) -> None:
     logging.getLogger("azure.ai.ml").setLevel(logging.CRITICAL)
-    assert CORPUS
-    folder = whole_copy(Path(CORPUS), tmp_path)
+    folder = whole_copy(Path(corpus), tmp_path)
     pair, failures, ways = Pair(azure), {}, []
     found = samples(folder)
     for number, sample in enumerate(found):
@@ -204,7 +213,7 @@ def test_every_pipeline_of_the_corpus_publishes_runs_and_is_the_same(
             failures[file] = f"{type(error).__name__}: {error}"
         print(file, failures.get(file, "is the same")[:300], flush=True)
     told = [
-        f"{len(found)} pipelines of {CORPUS}: "
+        f"{len(found)} pipelines of {corpus}: "
         f"{ways.count('reference') + ways.count('inline')} are the same to AzureML "
         f"({ways.count('reference')} by reference, {ways.count('inline')} inline); "
         f"{ways.count('refused from the stock SDK')} the workspace takes from Signalbox only",

@@ -86,7 +86,7 @@ def test_all_that_is_wrong_is_told_with_its_place(folder: Path) -> None:
     places = [line.split(": ")[0] for line in told.stderr.splitlines() if ".yml:" in line]
     assert places == [
         "pipelines/churn-training.yml:23",
-        "pipelines/scoring.yml:6",
+        "pipelines/scoring.yml:7",
         "triggers/retrain.yml:7",
     ]
     assert told.stderr.endswith("Nothing was published: 3 problems.\n")
@@ -253,7 +253,7 @@ def test_compile_tells_mistakes_by_line(folder: Path) -> None:
     told = signalbox("compile", folder / "pipelines/heartbeat.yml")
 
     assert told.exit_code == 1
-    assert "heartbeat.yml:5: there is no file or folder '../gone'" in told.output
+    assert "heartbeat.yml:6: there is no file or folder '../gone'" in told.output
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,10 @@ FIXED: Mapping[str, tuple[str, ...]] = {
     "data": ("dataUri", "dataType"),
     "models": ("modelUri", "modelType"),
 }
-_DESCRIPTIVE = frozenset({"description", "display_name", "tags", "properties"})
+#: Where a flow was uploaded to is another place each time, for the same flow.
+_DESCRIPTIVE = frozenset(
+    {"description", "display_name", "flow_definition_uri", "tags", "properties"}
+)
 #: Names that stand for the newest version where a version is expected.
 LATEST = frozenset({"azureml_default", "default", "latest"})
 
@@ -132,6 +135,8 @@ def next_version(versions: list[AssetVersion]) -> str:
 def _content(value: Any) -> Any:
     """What stays for ever: a component's spec also repeats what describes it."""
     if isinstance(value, Mapping):
+        if "flow_definition_uri" in value:
+            value = {k: v for k, v in value.items() if k != "code"}
         return {k: v for k, v in value.items() if k not in _DESCRIPTIVE and v not in (None, {})}
     return value
 
