@@ -35,10 +35,17 @@ from shared.pauses import Pauses
 from shared.previews import Previews
 from shared.published import Published
 from shared.publishing import Publishing
+from shared.replay_states import ReplayStates
+from shared.replays import BUDGET as REPLAYS_BUDGET
+from shared.replays import Replays
 from shared.runs import Runs
+from shared.selections import Selections
 from shared.settings import Settings
 from shared.slots import Slots
 from shared.submission import Submission
+from shared.sweep_states import SweepStates
+from shared.sweeps import BUDGET as SWEEPS_BUDGET
+from shared.sweeps import Sweeps
 from shared.targets import AzureTargets
 from shared.tick import Tick
 from shared.turns import Turns
@@ -65,6 +72,8 @@ class App:
     members: Members
     explain: Explain
     previews: Previews
+    sweeps: Sweeps
+    replays: Replays
 
 
 def build(environment: Mapping[str, str]) -> App:
@@ -130,6 +139,32 @@ def build(environment: Mapping[str, str]) -> App:
         monotonic=time.monotonic,
         side_by_side=_side_by_side,
     )
+    previews = Previews(
+        index=index, orders=orders, ledger=ledger, lakes=lakes, variables=found.variables
+    )
+    sweeps = Sweeps(
+        states=SweepStates(blobs),
+        index=index,
+        orders=orders,
+        ledger=ledger,
+        lakes=lakes,
+        dispatcher=dispatcher,
+        variables=found.variables,
+        monotonic=time.monotonic,
+        side_by_side=_side_by_side,
+    )
+    replays = Replays(
+        deployment=found.deployment,
+        states=ReplayStates(blobs),
+        selections=Selections(index=index, ledger=ledger, history=history),
+        index=index,
+        ledger=ledger,
+        dispatcher=dispatcher,
+        submission=submission,
+        previews=previews,
+        monotonic=time.monotonic,
+        side_by_side=_side_by_side,
+    )
     tick = Tick(
         index=index,
         ledger=ledger,
@@ -139,7 +174,11 @@ def build(environment: Mapping[str, str]) -> App:
         dispatcher=dispatcher,
         monotonic=time.monotonic,
         shuffle=random.shuffle,
-        others={"the batches": (BATCHES_BUDGET, batches.seal_due)},
+        others={
+            "the batches": (BATCHES_BUDGET, batches.seal_due),
+            "the sweeps": (SWEEPS_BUDGET, sweeps.run_due),
+            "the replays": (REPLAYS_BUDGET, replays.run_due),
+        },
     )
     members = Members(ledger=ledger, history=history, inbox=inbox)
     runs = Runs(ledger=ledger, history=history, workspace=workspace, index=index)
@@ -177,9 +216,9 @@ def build(environment: Mapping[str, str]) -> App:
             lakes=lakes,
             variables=found.variables,
         ),
-        previews=Previews(
-            index=index, orders=orders, ledger=ledger, lakes=lakes, variables=found.variables
-        ),
+        previews=previews,
+        sweeps=sweeps,
+        replays=replays,
     )
 
 

@@ -19,6 +19,7 @@ from shared.inputs import redacted
 from shared.ledger import Reason, Record, run_key
 from shared.policies import Policies
 from shared.published import Published, PublishedPipeline
+from shared.replay_states import slot_of
 from shared.triggers import Match, roots
 
 
@@ -148,7 +149,7 @@ class Orders:
             order,
             key=run_key(self._deployment, record.event, replay=replay),
             replay_of=record.run_id,
-            own_slot=(f"replay-{replay}", limit),
+            own_slot=(slot_of(replay), limit),
             # A replay itself waits while its trigger is paused.
             paused=None,
         )
