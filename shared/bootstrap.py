@@ -142,8 +142,9 @@ def build(environment: Mapping[str, str]) -> App:
     previews = Previews(
         index=index, orders=orders, ledger=ledger, lakes=lakes, variables=found.variables
     )
+    sweep_states = SweepStates(blobs)
     sweeps = Sweeps(
-        states=SweepStates(blobs),
+        states=sweep_states,
         index=index,
         orders=orders,
         ledger=ledger,
@@ -214,6 +215,7 @@ def build(environment: Mapping[str, str]) -> App:
             runs=runs,
             members=members,
             lakes=lakes,
+            sweeps=sweep_states,
             variables=found.variables,
         ),
         previews=previews,

@@ -117,6 +117,7 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
     )
     members = Members(ledger=scene.ledger, history=scene.history, inbox=scene.inbox)
     previews = Previews(**common)
+    sweep_states = SweepStates(scene.blobs)
     nobody: Any = None
     return App(
         settings=settings,
@@ -133,10 +134,12 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
         lakes=cast(Lakes, lakes),
         runs=runs,
         members=members,
-        explain=Explain(history=scene.history, runs=runs, members=members, **common),
+        explain=Explain(
+            history=scene.history, runs=runs, members=members, sweeps=sweep_states, **common
+        ),
         previews=previews,
         sweeps=Sweeps(
-            states=SweepStates(scene.blobs),
+            states=sweep_states,
             dispatcher=scene.dispatcher,
             monotonic=lambda: scene.stopwatch,
             **common,
