@@ -2,7 +2,17 @@
 
 import click
 
-from cli import compiling, computes, explaining, pipelines, publishing, running, runs, triggers
+from cli import (
+    compiling,
+    computes,
+    explaining,
+    pipelines,
+    publishing,
+    replays,
+    running,
+    runs,
+    triggers,
+)
 
 EPILOG = """\b
 SIGNALBOX_URL and SIGNALBOX_KEY say where the function app is and give one of its
@@ -33,6 +43,8 @@ for command in (
     running.run,
     runs.runs,
     runs.dead_letters,
+    replays.replay,
+    replays.replays,
     explaining.explain,
     triggers.triggers,
     pipelines.pipelines,

@@ -11,12 +11,16 @@ from cli.client import Surroundings, pass_surroundings
 from cli.groups import NounGroup, as_json, page, say_more
 from cli.output import RUN_FAILED, WRONG, CommandFailed, Output, print_json
 from cli.running import post_once
+from cli.sweeping import sweep
 from cli.text import Json, about, reason_of, when
 
 
 @click.group(cls=NounGroup)
 def triggers() -> None:
-    """List triggers; show, test, pause one, or send it an event. Without a command: list."""
+    """List triggers; show, test, pause, sweep one, or send it an event. Without a command: list."""
+
+
+triggers.add_command(sweep)
 
 
 @triggers.command("list")

@@ -15,8 +15,7 @@ from itertools import batched, groupby
 
 from shared import groups, manifests, releases
 from shared.errors import RecordUnreadable, SignalboxError, StorageUnavailable
-from shared.events import BATCH, BATCH_TYPE, Event
-from shared.groups import Group
+from shared.events import Event
 from shared.inbox import Inbox, KeptNumber
 from shared.index import Index, IndexedTrigger, Reading, Snapshot
 from shared.inputs import redacted
@@ -30,7 +29,7 @@ from shared.ledger import (
     Transition,
     batch_key,
 )
-from shared.manifests import DATASTORE, Manifests
+from shared.manifests import Manifests
 from shared.openings import Binding, slot_of_order
 from shared.orders import Order, Orders
 from shared.policies import Batch
@@ -52,9 +51,6 @@ _AT_ONCE = 256
 
 #: What is left over when a trigger has no batches any more is due at once.
 _LEFT_OVER = Batch(wait_after_last_change=timedelta(0), max_wait=timedelta(0))
-
-#: Stands for the manifest where there is none yet.
-_NOT_YET = f"azureml://datastores/{DATASTORE}/paths/not-yet.jsonl"
 
 
 @dataclass
@@ -269,7 +265,7 @@ class Batches:
         if number is None and indexed.definition.policies.concurrency.key is not None:
             kept = self._ledger.read(trigger, waiting[0].key)
             values = kept.record.member.values if kept and kept.record.member else {}
-        event = self._event(trigger, group, values, _NOT_YET, 0, reading.at)
+        event = self._orders.happened(trigger, group, values, reading.at)
         order = self._orders.batch(indexed, group, event, {})
         slot = slot_of_order(order, self._orders.bind(order, reading.snapshot))
         if slot is None:
@@ -332,7 +328,9 @@ class Batches:
     ) -> None:
         key = self._key(group, number)
         manifest = self._manifests.write(trigger, key, lines)
-        event = self._event(trigger, key, values, manifest, len(lines), reading.at)
+        event = self._orders.happened(
+            trigger, key, values, reading.at, manifest=manifest, events=len(lines)
+        )
         abouts = {one: kept.record.event.about for one, kept in members.items()}
         if indexed is not None and indexed.definition.policies.batch is not None:
             order = self._orders.batch(indexed, key, event, abouts)
@@ -395,26 +393,6 @@ class Batches:
     def _key(self, group: str, number: KeptNumber) -> str:
         next = number.numbered
         return batch_key(self._deployment, group, next.birth, next.seq)
-
-    def _event(
-        self,
-        trigger: str,
-        key: str,
-        values: Mapping[str, str],
-        manifest: str,
-        count: int,
-        at: datetime,
-    ) -> Event:
-        """What happened: that many events became one batch."""
-        return Event(
-            id=f"{trigger}.{key}",
-            source=f"/signalbox/{self._deployment}",
-            type=BATCH_TYPE,
-            subject=Group(values=values).text,
-            time=at,
-            data={"group": dict(values), "manifest": manifest, "events": count},
-            via=f"{BATCH}{trigger}",
-        )
 
 
 def _policy(indexed: IndexedTrigger | None) -> Batch:

@@ -37,10 +37,17 @@ from shared.pauses import Pauses
 from shared.previews import Previews
 from shared.published import Published
 from shared.publishing import Publishing
+from shared.replay_states import ReplayStates
+from shared.replays import BUDGET as REPLAYS_BUDGET
+from shared.replays import Replays
 from shared.runs import Runs
+from shared.selections import Selections
 from shared.settings import Settings
 from shared.slots import Slots
 from shared.submission import Submission
+from shared.sweep_states import SweepStates
+from shared.sweeps import BUDGET as SWEEPS_BUDGET
+from shared.sweeps import Sweeps
 from shared.targets import AzureTargets
 from shared.tick import Tick
 from shared.turns import Turns
@@ -68,6 +75,8 @@ class App:
     members: Members
     explain: Explain
     previews: Previews
+    sweeps: Sweeps
+    replays: Replays
 
 
 def build(environment: Mapping[str, str]) -> App:
@@ -156,6 +165,33 @@ def build(environment: Mapping[str, str]) -> App:
         index,
         monotonic=time.monotonic,
     )
+    previews = Previews(
+        index=index, orders=orders, ledger=ledger, lakes=lakes, variables=found.variables
+    )
+    sweep_states = SweepStates(blobs)
+    sweeps = Sweeps(
+        states=sweep_states,
+        index=index,
+        orders=orders,
+        ledger=ledger,
+        lakes=lakes,
+        dispatcher=dispatcher,
+        variables=found.variables,
+        monotonic=time.monotonic,
+        side_by_side=_side_by_side,
+    )
+    replays = Replays(
+        deployment=found.deployment,
+        states=ReplayStates(blobs),
+        selections=Selections(index=index, ledger=ledger, history=history),
+        index=index,
+        ledger=ledger,
+        dispatcher=dispatcher,
+        submission=submission,
+        previews=previews,
+        monotonic=time.monotonic,
+        side_by_side=_side_by_side,
+    )
     tick = Tick(
         index=index,
         ledger=ledger,
@@ -167,6 +203,8 @@ def build(environment: Mapping[str, str]) -> App:
         shuffle=random.shuffle,
         others={
             "the batches": (BATCHES_BUDGET, batches.seal_due),
+            "the sweeps": (SWEEPS_BUDGET, sweeps.run_due),
+            "the replays": (REPLAYS_BUDGET, replays.run_due),
             # Last, so that no definition keeps a run from being looked at.
             "the definitions put there by hand": (DROPS_BUDGET, lambda _over: drops.look()),
         },
@@ -197,12 +235,13 @@ def build(environment: Mapping[str, str]) -> App:
             runs=runs,
             members=members,
             lakes=lakes,
+            sweeps=sweep_states,
             variables=found.variables,
             drops=drops,
         ),
-        previews=Previews(
-            index=index, orders=orders, ledger=ledger, lakes=lakes, variables=found.variables
-        ),
+        previews=previews,
+        sweeps=sweeps,
+        replays=replays,
     )
 
 

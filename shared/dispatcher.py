@@ -480,6 +480,8 @@ class Dispatcher:
         verdict = self.matcher(reading.snapshot).judge(trigger, record.event)
         if isinstance(verdict, Near):
             raise Conflict(f"Trigger {record.trigger} says no to it now: {verdict.check}")
+        if trigger.definition.policies.batch is not None:
+            raise Conflict(f"Trigger {record.trigger} makes batches of events now, not of one.")
         return self._orders.again(record, self._orders.matched(record.event, verdict))
 
     def _repeat(self, trigger: str, key: str) -> Record | None:

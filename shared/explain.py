@@ -21,6 +21,7 @@ from shared.questions import Explanation, Item, identity, moment
 from shared.runs import AROUND, Runs, first
 from shared.specs import NAME
 from shared.summaries import RunDetail, shown, stamp
+from shared.sweep_states import SweepStates
 from shared.traces import NAMES, READS, Traces
 from shared.uploads import Uploads
 
@@ -46,6 +47,7 @@ class Explain:
         runs: Runs,
         members: Members,
         lakes: Lakes,
+        sweeps: SweepStates,
         variables: Mapping[str, str],
         drops: Drops,
     ) -> None:
@@ -53,6 +55,7 @@ class Explain:
         self._drops = drops
         self._ledger = ledger
         self._runs = runs
+        self._sweeps = sweeps
         self._members = members
         self._traces = Traces(ledger=ledger, history=history, runs=runs)
         self._uploads = Uploads(
@@ -167,6 +170,7 @@ class Explain:
             told.lines.append(f"More than {_DECISIONS} may be open; the list of runs has them all.")
         if waiting := _waiting(*self._members.waiting(name)):
             told.lines.append(waiting)
+        told.lines += self._swept(triggers.get(name))
         for item in decided.items:
             line = answers.of_decided(item)
             told.add(f"{stamp(item.at)}: {line}.", answers.of_decision(item))
@@ -206,6 +210,32 @@ class Explain:
             )
         return told
 
+    def _swept(self, indexed: IndexedTrigger | None) -> list[str]:
+        """What sweeps of a trigger found."""
+        if indexed is None or indexed.definition.spec.blob is None:
+            return []
+        name = indexed.definition.name
+        try:
+            state = self._sweeps.read(name).state
+        except RecordUnreadable as error:
+            return [str(error)]
+        lines = []
+        if report := state.report:
+            counts = report.counts
+            looked = answers.count(counts.looked_at, "upload")
+            lines.append(
+                f"Its last sweep, at {stamp(report.began)}, looked at {looked}: no event had told "
+                f"of {counts.found}, nor of {counts.overwritten} that were overwritten."
+            )
+        if state.overwritten:
+            lines.append(
+                f"{answers.count(len(state.overwritten), 'upload')} overwritten unheard of, and "
+                f"not started: `signalbox triggers sweep {name} --report` lists them."
+            )
+        if state.problem:
+            lines.append(f"A sweep goes no further: {wording.sentence(state.problem)}.")
+        return lines
+
     def _read(self, trigger: str, key: str) -> Record | None:
         try:
             kept = self._ledger.read(trigger, key)
@@ -240,8 +270,11 @@ def _beginning(found: RunDetail) -> list[str]:
     else:
         what = wording.happening(found.event)
         lines = [f"{stamp(found.event.time)}: {what}; trigger {found.trigger} took it."]
+        if swept := wording.sweeping(found.event):
+            lines.append(f"{answers.capital(swept)}.")
     if found.replay_of:
-        lines.append(f"It tries run {found.replay_of} again.")
+        by = f", as part of replay {found.replay}" if found.replay else ""
+        lines.append(f"It tries run {found.replay_of} again{by}.")
     if found.pipeline:
         lines.append(f"It runs pipeline {found.pipeline}.")
     return lines

@@ -196,8 +196,9 @@ class Record(_Stored):
     warnings: tuple[str, ...] = ()
     #: How many runs came before it, each started by the end of the one before.
     depth: int = 0
-    #: The run that this one tries again.
+    #: The run that this one tries again, and the replay that did it with many.
     replay_of: str | None = None
+    replay: str | None = None
     #: The states that were told to whoever listens to outcomes.
     announced: tuple[State, ...] = ()
     transitions: tuple[Transition, ...]

@@ -39,6 +39,7 @@ class Openings:
             event=order.event,
             depth=order.depth,
             replay_of=order.replay_of,
+            replay=order.replay,
             members=tuple(order.members),
             abouts=tuple(order.members.values()),
             slot=slot_of_order(order, binding),

@@ -7,6 +7,7 @@ is the same code.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from shared import binding, expressions
@@ -14,13 +15,18 @@ from shared.binding import Bound, Origin
 from shared.datastores import Datastores
 from shared.definitions import MANUAL_TRIGGER, Action, TriggerDefinition
 from shared.errors import ExpressionInvalid, listed
-from shared.events import MANUAL, RUN, Event
+from shared.events import BATCH, BATCH_TYPE, MANUAL, RUN, Event
+from shared.groups import Group
 from shared.index import IndexedTrigger, Paused, Snapshot
 from shared.inputs import redacted
 from shared.ledger import Reason, Record, run_key
 from shared.policies import Policies
 from shared.published import Published, PublishedPipeline
+from shared.replay_states import slot_of
 from shared.triggers import Match, roots
+
+#: Stands for the manifest where there is none yet.
+NOT_YET = "azureml://datastores/workspaceblobstore/paths/signalbox/not-yet.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +44,9 @@ class Order:
     paused: Paused | None = None
     #: A slot of its own with a limit of its own, whatever its trigger's policies: a replay's.
     own_slot: tuple[str, int] | None = None
-    #: The run that this one tries again.
+    #: The run that this one tries again, and the replay that does it with many.
     replay_of: str | None = None
+    replay: str | None = None
     #: The events of a batch, by key, and what each is about.
     members: Mapping[str, str] = field(default_factory=dict)
 
@@ -104,6 +111,27 @@ class Orders:
             members=members,
         )
 
+    def happened(
+        self,
+        trigger: str,
+        key: str,
+        values: Mapping[str, str],
+        at: datetime,
+        *,
+        manifest: str = NOT_YET,
+        events: int = 0,
+    ) -> Event:
+        """That so many events, which have these values in common, became one batch."""
+        return Event(
+            id=f"{trigger}.{key}",
+            source=f"/signalbox/{self._deployment}",
+            type=BATCH_TYPE,
+            subject=Group(values=values).text,
+            time=at,
+            data={"group": dict(values), "manifest": manifest, "events": events},
+            via=f"{BATCH}{trigger}",
+        )
+
     def left_over(self, trigger: str, key: str, event: Event, members: Mapping[str, str]) -> Order:
         """What stands for the run of a batch whose trigger makes none any more."""
         action = Action.model_construct(pipeline="")
@@ -155,7 +183,8 @@ class Orders:
             order,
             key=run_key(self._deployment, record.event, replay=replay),
             replay_of=record.run_id,
-            own_slot=(f"replay-{replay}", limit),
+            replay=replay,
+            own_slot=(slot_of(replay), limit),
             # A replay itself waits while its trigger is paused.
             paused=None,
         )

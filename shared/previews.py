@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from shared import envelopes
+from shared import envelopes, groups
 from shared.definitions import TriggerDefinition
 from shared.errors import EventInvalid, NotFound, RequestInvalid
 from shared.events import HTTP, MESSAGE, RUN, Event
@@ -43,7 +43,8 @@ class Preview(Shown):
     """What one trigger would make of one event."""
 
     event: EventBrief
-    decision: Literal["would_run", "no_match", "would_be_dead_letter", "duplicate"]
+    #: `would_wait` is for a batch; what is said of a run is of that of its batch.
+    decision: Literal["would_run", "would_wait", "no_match", "would_be_dead_letter", "duplicate"]
     #: What was asked and answered yes, in order.
     passed: list[str] = Field(default_factory=list)
     #: The check that said no.
@@ -133,11 +134,15 @@ class Previews:
         if isinstance(verdict, Near):
             return told.model_copy(update={"check": verdict.check})
         order = self._orders.matched(event, verdict)
-        told = self._bound(
-            told.model_copy(update={"captures": verdict.captures, "run": order.run_id}),
-            order,
-            snapshot,
-        )
+        told = told.model_copy(update={"captures": verdict.captures, "run": order.run_id})
+        if (batch := trigger.definition.policies.batch) is not None:
+            values = groups.of(batch.group_by, verdict.captures).values
+            made = self._orders.happened(name, order.key, values, event.time)
+            told = self._bound(told, self._orders.batch(trigger, order.key, made, {}), snapshot)
+            if told.decision == "would_run":
+                told = told.model_copy(update={"decision": "would_wait"})
+        else:
+            told = self._bound(told, order, snapshot)
         if self._ledger.read(order.trigger, order.key) is not None:
             return told.model_copy(update={"decision": "duplicate"})
         return told

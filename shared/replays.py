@@ -41,6 +41,9 @@ from shared.submission import Submission
 
 log = logging.getLogger(__name__)
 
+#: Seconds that one tick may take.
+BUDGET = 6.0
+
 #: The most runs of one replay that may be under way at once.
 MOST_AT_ONCE = 100
 

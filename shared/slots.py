@@ -6,8 +6,10 @@ in `turns`; here is what is kept.
 """
 
 import hashlib
+import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -22,6 +24,9 @@ ALL = "all"
 
 #: Names of a queue that one request lists.
 _PAGE = 20
+
+#: Seconds that a thread lets another of its process go first with a slot.
+_COURTESY = 5.0
 
 
 class Slot(BaseModel):
@@ -100,11 +105,42 @@ class Entry:
     key: str
 
 
+@dataclass
+class _Turnstile:
+    """One slot's lock, and how many threads are at it."""
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    users: int = 0
+
+
 class Slots:
     """Reads and swaps slots, and keeps the entries of those who wait."""
 
     def __init__(self, blobs: BlobState) -> None:
         self._blobs = blobs
+        self._turnstiles: dict[tuple[str, str], _Turnstile] = {}
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def one_by_one(self, trigger: str, slot: str) -> Iterator[None]:
+        """Around a read and the swap that follows it.
+
+        The threads of a process would otherwise take the ETag from under one another, and begin
+        again. A courtesy only: what counts is the ETag, and after a while nobody waits any more.
+        """
+        with self._guard:
+            turnstile = self._turnstiles.setdefault((trigger, slot), _Turnstile())
+            turnstile.users += 1
+        entered = turnstile.lock.acquire(timeout=_COURTESY)
+        try:
+            yield
+        finally:
+            if entered:
+                turnstile.lock.release()
+            with self._guard:
+                turnstile.users -= 1
+                if not turnstile.users:
+                    del self._turnstiles[trigger, slot]
 
     def read(self, trigger: str, slot: str, at: datetime) -> KeptSlot:
         """A slot, empty before its first use; `at` is a storage time, used only then.

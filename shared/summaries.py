@@ -120,6 +120,8 @@ class RunDetail(RunSummary):
     failed_steps: list[FailedStep]
     #: What is not as it should be and keeps nothing up: settings of computes that differ.
     warnings: list[str]
+    #: The replay that made it.
+    replay: str | None
     waiting_for: Waiting | None
     #: The run of the batch that took this event; None for what is a run itself.
     batch: str | None
@@ -222,6 +224,7 @@ def detail(
             for step in record.failed_steps
         ],
         warnings=list(record.warnings),
+        replay=record.replay,
         waiting_for=waiting(record, marker),
         batch=record.batch_id,
         members=len(record.members),

@@ -48,6 +48,9 @@ from shared.triggers import Matcher, Near
 
 log = logging.getLogger(__name__)
 
+#: Seconds that one tick may take.
+BUDGET = 6.0
+
 #: What is younger is left alone: its event may be on its way, or its writer not done.
 SETTLED = timedelta(minutes=5)
 #: How far a sweep goes back behind the beginning of the one before.

@@ -70,19 +70,21 @@ class Turns:
         """
         day = _Day(self._slots, place)
         for _ in range(_TRIES):
-            kept = self._slots.read(place.trigger, place.slot, at)
-            why = None if run in kept.slot.holders else day.obstacle(kept)
-            if why is None:
-                # Again for who has it already: whoever wants to take it away must see that.
-                new = kept.slot.without([run]).holding([run], kept.at)
-                if place.slot == ALL and run not in kept.slot.holders:
-                    new = new.counting(kept.at, 1)
-            elif not wait:
-                break
-            else:
-                new = kept.slot.numbered()
-            new = new.model_copy(update={"label": place.label, "own_limit": place.own_limit})
-            if self._slots.swap(place.trigger, place.slot, kept, new):
+            with self._slots.one_by_one(place.trigger, place.slot):
+                kept = self._slots.read(place.trigger, place.slot, at)
+                why = None if run in kept.slot.holders else day.obstacle(kept)
+                if why is None:
+                    # Again for who has it already: whoever wants to take it away must see that.
+                    new = kept.slot.without([run]).holding([run], kept.at)
+                    if place.slot == ALL and run not in kept.slot.holders:
+                        new = new.counting(kept.at, 1)
+                elif not wait:
+                    break
+                else:
+                    new = kept.slot.numbered()
+                new = new.model_copy(update={"label": place.label, "own_limit": place.own_limit})
+                swapped = self._slots.swap(place.trigger, place.slot, kept, new)
+            if swapped:
                 if why is None:
                     return Turn()
                 day.give_back(kept.at)
@@ -101,9 +103,10 @@ class Turns:
         record = kept.record
         assert record.slot is not None
         for _ in range(_TRIES):
-            slot = self._slots.read(record.trigger, record.slot, kept.at)
-            if self._slots.swap(record.trigger, record.slot, slot, slot.slot.numbered()):
-                break
+            with self._slots.one_by_one(record.trigger, record.slot):
+                slot = self._slots.read(record.trigger, record.slot, kept.at)
+                if self._slots.swap(record.trigger, record.slot, slot, slot.slot.numbered()):
+                    break
         else:
             raise _crowded(record.trigger, record.slot)
         queued = record.moved(State.QUEUED, kept.at, waiting_slot("It waits for its turn."))
@@ -144,36 +147,37 @@ class Turns:
         new: list[str] = []
         day: _Day | None = None
         for _ in range(_TRIES):
-            kept = self._slots.read(trigger, slot, _NEVER)
-            if kept.etag is None:
-                return begun
-            place, paused = self._place(trigger, slot, kept.slot)
-            day = day or _Day(self._slots, place)
-            # A swap may have been done although its answer said that somebody was faster.
-            day.used(sum(run in kept.slot.holders for run in new))
-            now = kept.slot.without(gone)
-            stalled: list[Kept] = []
-            if check:
-                lost, stalled = self._look(trigger, now, kept.at)
-                now = now.without(lost)
-            following: list[Kept] = []
-            if not paused:
-                line, waits = self._next(place, now, day, kept.at)
-                following = stalled + line
-                if now.waiting and not following and not waits:
-                    waits = not self._nobody_waits(trigger, slot, now)
-                    now = now if waits else now.model_copy(update={"waiting": 0})
-            # Again for who has a place already: whoever wants to take it away must see that.
-            runs = [each.record.key for each in following]
-            new = [run for run in runs if run not in now.holders]
-            now = now.without(runs).holding(runs, kept.at)
-            if slot == ALL and new:
-                now = now.counting(kept.at, len(new))
-            if now == kept.slot:
-                day.give_back(kept.at)
-                return begun
-            if not self._slots.swap(trigger, slot, kept, now):
-                continue
+            with self._slots.one_by_one(trigger, slot):
+                kept = self._slots.read(trigger, slot, _NEVER)
+                if kept.etag is None:
+                    return begun
+                place, paused = self._place(trigger, slot, kept.slot)
+                day = day or _Day(self._slots, place)
+                # A swap may have been done although its answer said that somebody was faster.
+                day.used(sum(run in kept.slot.holders for run in new))
+                now = kept.slot.without(gone)
+                stalled: list[Kept] = []
+                if check:
+                    lost, stalled = self._look(trigger, now, kept.at)
+                    now = now.without(lost)
+                following: list[Kept] = []
+                if not paused:
+                    line, waits = self._next(place, now, day, kept.at)
+                    following = stalled + line
+                    if now.waiting and not following and not waits:
+                        waits = not self._nobody_waits(trigger, slot, now)
+                        now = now if waits else now.model_copy(update={"waiting": 0})
+                # Again for who has a place already: whoever wants to take it away must see that.
+                runs = [each.record.key for each in following]
+                new = [run for run in runs if run not in now.holders]
+                now = now.without(runs).holding(runs, kept.at)
+                if slot == ALL and new:
+                    now = now.counting(kept.at, len(new))
+                if now == kept.slot:
+                    day.give_back(kept.at)
+                    return begun
+                if not self._slots.swap(trigger, slot, kept, now):
+                    continue
             day.used(len(new))
             new = []
             gone = set()
@@ -349,24 +353,26 @@ class _Day:
         for _ in range(_TRIES):
             if runs <= self._counted:
                 return runs
-            kept = self._slots.read(self._place.trigger, ALL, at)
-            more = min(runs - self._counted, max(0, per_day - kept.slot.begun_on(kept.at)))
-            if not more:
-                return self._counted
-            counted = kept.slot.counting(kept.at, more)
-            if self._slots.swap(self._place.trigger, ALL, kept, counted):
-                self._counted, self._on = self._counted + more, counted.day
+            with self._slots.one_by_one(self._place.trigger, ALL):
+                kept = self._slots.read(self._place.trigger, ALL, at)
+                more = min(runs - self._counted, max(0, per_day - kept.slot.begun_on(kept.at)))
+                if not more:
+                    return self._counted
+                counted = kept.slot.counting(kept.at, more)
+                if self._slots.swap(self._place.trigger, ALL, kept, counted):
+                    self._counted, self._on = self._counted + more, counted.day
         raise _crowded(self._place.trigger, ALL)
 
     def _change(self, at: datetime, runs: int) -> None:
         for _ in range(_TRIES):
-            kept = self._slots.read(self._place.trigger, ALL, at)
-            if kept.slot.day != self._on:
-                # Yesterday is over: today's count is of others.
-                return
-            counted = kept.slot.counting(kept.at, runs)
-            if self._slots.swap(self._place.trigger, ALL, kept, counted):
-                return
+            with self._slots.one_by_one(self._place.trigger, ALL):
+                kept = self._slots.read(self._place.trigger, ALL, at)
+                if kept.slot.day != self._on:
+                    # Yesterday is over: today's count is of others.
+                    return
+                counted = kept.slot.counting(kept.at, runs)
+                if self._slots.swap(self._place.trigger, ALL, kept, counted):
+                    return
 
 
 def waiting_slot(text: str) -> Reason:

@@ -26,6 +26,7 @@ _ON_ITS_WAY = timedelta(minutes=5)
 _KEPT = timedelta(days=30)
 
 _NOT_COVERED = "no_subscription_covers_this"
+_OVERWRITTEN = "overwritten"
 _NOTHING = "nothing_recorded"
 _BROKEN = "record_unreadable"
 
@@ -126,6 +127,8 @@ class Uploads:
             return told, Told()
         if record is not None:
             line, item = answers.of_joined(self._members.joined(record), "it")
+            swept = wording.sweeping(record.event)
+            line = f"{line}; {swept}" if swept else line
             told.add(_sentence(line), item.model_copy(update={"passed": list(verdict.passed)}))
         elif said_no:
             item = answers.of_decision(said_no[0], verdict.passed)
@@ -134,12 +137,12 @@ class Uploads:
                 line += " As it is published now it would say yes; upload it again."
             told.add(line, item)
         elif isinstance(verdict, Match):
-            reason = _not_covered(name, upload, now)
+            reason = self._unheard(trigger, upload, event, trace, now)
             told.add(
                 reason.text,
                 Item(
                     trigger=name,
-                    decision=_NOT_COVERED,
+                    decision=reason.code,
                     passed=list(verdict.passed),
                     reason=reason,
                 ),
@@ -174,6 +177,25 @@ class Uploads:
             line = f"Its path is one for trigger {name}, but nothing is recorded of such an upload."
             told.add(line, Item(trigger=name, decision=_NOTHING))
         return told, before
+
+    def _unheard(
+        self, trigger: IndexedTrigger, upload: Upload, event: Event, trace: Trace, now: datetime
+    ) -> Reason:
+        """Why a blob that fits is not recorded."""
+        name = trigger.definition.name
+        seen = bool(trace.open) or any(item.decision != NO_MATCH for item in trace.decided)
+        before = upload.created is not None and upload.created < trigger.effective_from
+        if now - upload.last_modified < _ON_ITS_WAY or not (
+            seen or before or self._in_batches(trigger, event.about, "", "").items
+        ):
+            return _not_covered(trigger, upload, now)
+        text = (
+            f"It fits trigger {name}, and was changed at {stamp(upload.last_modified)}, but no "
+            "event told of that. There was a blob of that path before, so it may be new content or "
+            "only a new property, and is not started by itself. Upload it again, or start it by "
+            f"`signalbox triggers sweep {name} --overwritten`."
+        )
+        return Reason(code=_OVERWRITTEN, text=text)
 
     def _in_batches(self, trigger: IndexedTrigger, about: str, key: str, what: str) -> Told:
         """What batches have of it, but for one of that key."""
@@ -240,8 +262,9 @@ def _nobody_waits(
     )
 
 
-def _not_covered(trigger: str, upload: Upload, now: datetime) -> Reason:
+def _not_covered(indexed: IndexedTrigger, upload: Upload, now: datetime) -> Reason:
     """Why a blob that fits has left nothing."""
+    trigger, sweep = indexed.definition.name, indexed.definition.sweep
     age = now - upload.last_modified
     place = f"{upload.account}/{upload.container}"
     if age < _ON_ITS_WAY:
@@ -257,6 +280,11 @@ def _not_covered(trigger: str, upload: Upload, now: datetime) -> Reason:
             f"no Event Grid subscription covers {place}, or one leaves this path out. Add a "
             "subscription for Microsoft.Storage.BlobCreated, and upload it again."
         )
+    if sweep is not None and age < sweep.lookback:
+        every = f"{sweep.every.total_seconds() / 60:.0f} minutes"
+        text += (
+            f" Every {every} a sweep of {trigger} looks for what no event told of, and starts it."
+        )
     if age > _KEPT:
         text += (
             " Or it was decided so long ago that the record has expired: they are kept "
@@ -269,7 +297,7 @@ def _summary(now: Told, before: Told, *, there: bool) -> str:
     """One sentence: about what is there now, or else about what was."""
     lines = dict(zip(map(id, now.items), now.lines, strict=True))
     runs = [item for item in now.items if item.run]
-    lost = [item for item in now.items if item.decision == _NOT_COVERED]
+    lost = [item for item in now.items if item.decision in (_NOT_COVERED, _OVERWRITTEN)]
     if len(runs) > 1:
         return f"It became {len(runs)} runs: {_some([item.run for item in runs])}."
     if runs or len(lost) == 1:

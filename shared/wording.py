@@ -1,9 +1,11 @@
 """What was decided, in words for a person who does not know how Signalbox works."""
 
+from datetime import datetime
+
 from shared.definitions import TriggerDefinition
-from shared.events import BATCH_TYPE, BLOB_CREATED, QUEUE, TOPIC
+from shared.events import BATCH_TYPE, BLOB_CREATED, QUEUE, TOPIC, Event
 from shared.ledger import Reason, State
-from shared.summaries import EventBrief, RunSummary, shown
+from shared.summaries import EventBrief, FullEvent, RunSummary, shown, stamp
 
 _STATES = {
     State.WAITING_BATCH: "waits for its batch",
@@ -98,6 +100,17 @@ def happening(event: EventBrief | None) -> str:
         number = event.id.partition("@")[0]
         return f"message {shown(number)} of {entity(event.source.removeprefix('servicebus:'))}"
     return f"event {shown(event.id)} of type {shown(event.type)}"
+
+
+def sweeping(event: Event | FullEvent) -> str | None:
+    """When a sweep found what no event had told of; None when an event came."""
+    try:
+        at = datetime.fromisoformat(str((event.model_extra or {}).get("sweptat")))
+    except ValueError:
+        return None
+    if at.tzinfo is None:
+        return None
+    return f"no event had told of it; a sweep found it at {stamp(at)}"
 
 
 def entity(via: str) -> str:

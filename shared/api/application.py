@@ -18,7 +18,9 @@ from shared.api import (
     health,
     pipelines,
     problems,
+    replays,
     runs,
+    sweeps,
     triggers,
 )
 from shared.api.door import Door, call_of
@@ -44,7 +46,7 @@ def create_app(
     for error in (SignalboxError, problems.Refused, RequestValidationError):
         api.add_exception_handler(error, _handle)
     api.add_exception_handler(HTTPException, _unrouted)
-    for resource in (pipelines, triggers, runs, events, computes, explain):
+    for resource in (pipelines, triggers, sweeps, runs, replays, events, computes, explain):
         api.include_router(resource.router)
     api.include_router(health.router(now))
 

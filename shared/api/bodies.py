@@ -1,6 +1,7 @@
 """What clients send: JSON, and the shapes that are asked for."""
 
 import re
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Request
@@ -10,8 +11,14 @@ from shared import envelopes
 from shared.api import problems
 from shared.api.door import call_of
 from shared.api.problems import Refused
+from shared.errors import RequestInvalid
 from shared.inputs import Literal as Scalar
 from shared.pauses import NOTE_LENGTH
+from shared.policies import Duration
+from shared.questions import moment
+from shared.replays import MOST_AT_ONCE
+from shared.selections import MOST, Wish
+from shared.specs import NAME
 
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.-]+\+)?json|text/json")
 
@@ -21,6 +28,19 @@ def _literal(value: Any) -> Scalar:
     if isinstance(value, str | bool | int | float):
         return value
     raise ValueError("must be text, a number, true or false")
+
+
+def _time(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return moment(datetime.fromisoformat(value))
+    except (ValueError, RequestInvalid):
+        raise ValueError("is no time; write it as ISO 8601 does: 2026-03-01T12:00:00Z") from None
+
+
+def _listed(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 Value = Annotated[
@@ -84,6 +104,47 @@ class PauseRequest(Body):
     note: Annotated[str, Field(min_length=1, max_length=NOTE_LENGTH)]
     #: What becomes of its events meanwhile, instead of what its policies say.
     while_paused: Literal["hold", "drop"] | None = None
+
+
+class SweepRequest(Body):
+    """How to sweep a trigger."""
+
+    #: How far back uploads may lie, PT5M to P30D; as the trigger's document has it when left out.
+    lookback: Duration | None = None
+    #: Start what was overwritten as well.
+    overwritten: bool = False
+    #: Only say what would be started.
+    dry_run: bool = False
+
+
+class ReplaySelection(Body):
+    """What is run once more: by how it ended and when, or by name."""
+
+    trigger: Annotated[str | None, Field(pattern=f"^{NAME.pattern}$")] = None
+    #: completed, failed, canceled, dead_letter, skipped.
+    outcomes: Annotated[tuple[str, ...], Field(max_length=10), BeforeValidator(_listed)] = ()
+    #: When it was decided; UTC when it says no zone.
+    since: Annotated[datetime | None, BeforeValidator(_time)] = None
+    until: Annotated[datetime | None, BeforeValidator(_time)] = None
+    #: Ids of runs, instead of all of the above.
+    runs: Annotated[tuple[str, ...], Field(max_length=MOST), BeforeValidator(_listed)] = ()
+
+    @property
+    def wish(self) -> Wish:
+        return Wish(
+            trigger=self.trigger,
+            outcomes=self.outcomes,
+            since=self.since,
+            until=self.until,
+            runs=self.runs,
+        )
+
+
+class ReplayRequest(ReplaySelection):
+    """What is run once more, and how many at a time."""
+
+    #: Runs of the replay that are under way at once.
+    limit: Annotated[int, Field(ge=1, le=MOST_AT_ONCE)] = 5
 
 
 def of[M: BaseModel](model: type[M]) -> Any:

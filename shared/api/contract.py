@@ -9,7 +9,14 @@ from pydantic import BaseModel
 from starlette.routing import compile_path
 
 from shared.api import problems
-from shared.api.bodies import PauseRequest, RunRequest, TestRequest
+from shared.api.bodies import (
+    PauseRequest,
+    ReplayRequest,
+    ReplaySelection,
+    RunRequest,
+    SweepRequest,
+    TestRequest,
+)
 from shared.api.door import Call, call_of
 from shared.api.problems import Place, Problem, Refused
 from shared.specs import NAME
@@ -37,6 +44,7 @@ _TAGS = [
     {"name": "runs", "description": "Start runs, follow them, stop them, run them once more."},
     {"name": "events", "description": "Hand events over, and see what each trigger made of them."},
     {"name": "triggers", "description": "Which events start which pipeline; try it without risk."},
+    {"name": "replays", "description": "Run once more what was decided before, many at a time."},
     {"name": "pipelines", "description": "What can be run, and with which inputs."},
     {"name": "computes", "description": "What pipelines run on, and what differs."},
     {"name": "explain", "description": "Why something ran, or did not."},
@@ -59,7 +67,16 @@ _MEANINGS = {
 _ALWAYS = (400, 401, 413, 422, 500, 503)
 
 #: Models that only requests or problems use, and that FastAPI therefore does not find.
-_MODELS: tuple[type[BaseModel], ...] = (Problem, Place, RunRequest, TestRequest, PauseRequest)
+_MODELS: tuple[type[BaseModel], ...] = (
+    Problem,
+    Place,
+    RunRequest,
+    TestRequest,
+    PauseRequest,
+    SweepRequest,
+    ReplaySelection,
+    ReplayRequest,
+)
 
 _REFERENCE = "#/components/schemas/{model}"
 

@@ -1,9 +1,13 @@
-"""From an upload to what became of it."""
+"""From an upload, or many, to what became of it."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.e2e.running_signalbox import RunningSignalbox, subject_of
+from tests.e2e.running_signalbox import APP, RunningSignalbox, subject_of
+from tests.integration.waiting import eventually
+
+DAY_REPORT = APP / "examples" / "day-report"
 
 
 def test_an_upload_becomes_a_completed_run(signalbox: RunningSignalbox, tmp_path: Path) -> None:
@@ -127,3 +131,59 @@ def test_a_near_miss_leaves_the_check_that_failed(signalbox: RunningSignalbox) -
     # delivered again, the same entry is rewritten
     assert signalbox.post([event]).status_code == 202
     assert len(signalbox.history(path)) == 1
+
+
+def test_forty_uploads_and_their_success_are_one_run(
+    signalbox: RunningSignalbox, tmp_path: Path
+) -> None:
+    app, day, count = signalbox, "2026-03-14", 40
+    published = app.publish(DAY_REPORT)
+    assert published.returncode == 0, published.stderr
+
+    def waiting() -> list[str]:
+        return list(app.state.list_blob_names(name_starts_with="inbox/report-on-a-day/"))
+
+    with ThreadPoolExecutor(4) as pool:
+        shops = [f"shop-{number:02}" for number in range(count)]
+        list(pool.map(lambda shop: app.upload(f"sales/{day}/{shop}.csv", "a,b\n"), shops))
+    eventually(lambda: len(waiting()) == count, seconds=60)
+    # Nothing has run meanwhile, also when the timer has looked.
+    app.tick()
+    assert not app.markers("report-on-a-day")
+    app.upload(f"sales/{day}/_SUCCESS", "")
+
+    def made() -> list[str]:
+        return list(app.markers("report-on-a-day"))
+
+    [key] = eventually(made, seconds=60)
+    name = f"ledger/report-on-a-day/{key}.json"
+
+    def over() -> bool:
+        app.tick()
+        record = app.read(name)
+        assert record["state"] in ("submitting", "submitted", "running", "completed"), record
+        return bool(record["state"] == "completed")
+
+    eventually(over, seconds=120)
+    record = app.read(name)
+    assert record["event"]["subject"] == f"day={day}"
+    assert len(record["members"]) == count + 1
+    assert record["body"]["experiment_name"] == f"sales-{day}"
+    app.ml.jobs.download(
+        record["attempts"][-1]["job_name"], download_path=tmp_path, output_name="report"
+    )
+    [report] = tmp_path.rglob("report.json")
+    assert json.loads(report.read_text()) == {
+        "day": day,
+        "files": count,
+        "bytes": 4 * count,
+        "shops": shops,
+    }
+
+    # Every event says which run took it, and none is in another.
+    assert not waiting()
+    records = [app.read(f"ledger/report-on-a-day/{member}.json") for member in record["members"]]
+    assert {(each["state"], each["batch"]) for each in records} == {("batched", key)}
+    assert len([*app.state.list_blob_names(name_starts_with="ledger/report-on-a-day/")]) == 42
+    [job] = [job for job in app.ml.jobs.list() if job.tags.get("signalbox_run", "").endswith(key)]
+    assert job.status == "Completed"

@@ -13,13 +13,18 @@ from shared.bootstrap import App
 from shared.definitions import TriggerDefinition
 from shared.errors import NotFound
 from shared.explain import Explain
-from shared.lakes import Lakes, Upload
+from shared.lakes import Lakes, Upload, UploadPage
 from shared.members import Members
 from shared.pauses import Pauses
 from shared.previews import Previews
+from shared.replay_states import ReplayStates
+from shared.replays import Replays
 from shared.runs import Runs
+from shared.selections import Selections
 from shared.settings import Settings, load
-from tests.unit.scene import PIPELINE, Scene, pipeline, trigger
+from shared.sweep_states import SweepStates
+from shared.sweeps import Sweeps
+from tests.unit.scene import DEPLOYMENT, PIPELINE, Scene, pipeline, trigger
 from tests.unit.test_bootstrap import ENVIRONMENT
 
 
@@ -36,6 +41,10 @@ class MemoryLakes:
         if (account, container) != ("contosolake", "landing"):
             raise NotFound(f"Storage account {account} has no container {container!r}.")
         return [each for each in self.uploads if each.path.startswith(prefix)][:limit]
+
+    def page(self, account: str, container: str, prefix: str, marker: str | None) -> UploadPage:
+        assert marker is None
+        return UploadPage(uploads=self.list(account, container, prefix, 1_000), marker=None)
 
 
 class Api:
@@ -107,6 +116,8 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
         ledger=scene.ledger, history=scene.history, workspace=scene.workspace, index=scene.index
     )
     members = Members(ledger=scene.ledger, history=scene.history, inbox=scene.inbox)
+    previews = Previews(**common)
+    sweep_states = SweepStates(scene.blobs)
     nobody: Any = None
     return App(
         settings=settings,
@@ -125,7 +136,29 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
         runs=runs,
         members=members,
         explain=Explain(
-            history=scene.history, runs=runs, drops=scene.drops, members=members, **common
+            history=scene.history,
+            runs=runs,
+            drops=scene.drops,
+            members=members,
+            sweeps=sweep_states,
+            **common,
         ),
-        previews=Previews(**common),
+        previews=previews,
+        sweeps=Sweeps(
+            states=sweep_states,
+            dispatcher=scene.dispatcher,
+            monotonic=lambda: scene.stopwatch,
+            **common,
+        ),
+        replays=Replays(
+            deployment=DEPLOYMENT,
+            states=ReplayStates(scene.blobs),
+            selections=Selections(index=scene.index, ledger=scene.ledger, history=scene.history),
+            index=scene.index,
+            ledger=scene.ledger,
+            dispatcher=scene.dispatcher,
+            submission=scene.submission,
+            previews=previews,
+            monotonic=lambda: scene.stopwatch,
+        ),
     )

@@ -7,6 +7,7 @@ from shared.lakes import Upload
 from shared.members import Members
 from shared.questions import Explanation
 from shared.runs import Runs
+from shared.sweep_states import SweepStates
 from tests.unit.scene import Scene, event
 
 PATH = "sales/north/march.csv"
@@ -30,6 +31,7 @@ class Asked(Scene):
             runs=self.runs,
             members=self.members,
             lakes=self.lakes,
+            sweeps=SweepStates(self.blobs),
             variables=self.variables,
             drops=self.drops,
         )

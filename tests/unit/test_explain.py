@@ -9,6 +9,7 @@ from shared.drops import Dropped, Kept
 from shared.errors import NotFound, RequestInvalid, StorageUnavailable, WorkspaceUnavailable
 from shared.pauses import Pauses
 from shared.runs import MAX_TRIGGERS
+from shared.sweep_states import Course, Noticed, SweepState, SweepStates
 from shared.workspace import FailedStep, Step
 from tests.unit.asking import PATH, PLACE, Asked, decisions
 from tests.unit.scene import TRIGGER, event, fail, pipeline, trigger
@@ -346,3 +347,84 @@ def test_what_was_dropped_is_told(here: Asked) -> None:
 
     assert "was skipped: Trigger on-upload is paused" in here.explain.run(run).summary
     assert here.explain.blob(PLACE).summary.endswith("what comes meanwhile is dropped.")
+
+
+def test_what_a_sweep_found_is_told_with_when(here: Asked) -> None:
+    found = here.world.now.isoformat()
+    here.put()
+    [upload] = here.lakes.uploads
+    [decision] = here.dispatcher.handle(upload.event().model_copy(update={"sweptat": found}))
+    assert decision.record is not None
+    said = "o event had told of it; a sweep found it at 2026-03-01 12:02:00 UTC."
+
+    assert f"N{said}" in here.explain.run(decision.record.run_id).lines
+    assert here.explain.blob(PLACE).summary.endswith(f"; n{said}")
+
+
+@pytest.mark.parametrize("hostile", ["x\n\x1b[2J", "2026-03-01", 7, None, {"a": 1}])
+def test_what_only_says_that_a_sweep_found_it_is_not_believed(here: Asked, hostile: Any) -> None:
+    here.upload(sweptat=hostile)
+
+    assert "a sweep" not in here.explain.blob(PLACE).summary
+
+
+def test_what_was_overwritten_unheard_of_is_told_with_what_to_do(here: Asked) -> None:
+    here.upload()
+    here.world.pass_time(3600)
+    here.put(etag="0x2")
+    here.world.pass_time(3600)
+    answer = here.explain.blob(PLACE)
+
+    assert decisions(answer)[0] == (TRIGGER, "overwritten")
+    assert f"`signalbox triggers sweep {TRIGGER} --overwritten`" in answer.summary
+
+
+def test_what_lay_there_before_the_trigger_and_was_changed_is_told(here: Asked) -> None:
+    here.put(created=here.world.now - timedelta(days=3))
+    here.world.pass_time(3600)
+
+    assert decisions(here.explain.blob(PLACE)) == [(TRIGGER, "overwritten")]
+
+
+def test_sweeps_are_told_of_their_trigger(here: Asked) -> None:
+    states = SweepStates(here.blobs)
+    now = here.world.now
+    course = Course(began=now, since=now, horizon=now, full=True, place="x").counted(
+        looked_at=3, found=2, overwritten=1
+    )
+    one = Noticed(path="a", etag="1", size=1, last_modified=now, at=now, run="a.b")
+    state = SweepState(report=course, overwritten=(one,), problem="No role.")
+    states.swap(TRIGGER, states.read(TRIGGER), state)
+
+    assert here.explain.trigger(TRIGGER).lines[1:4] == [
+        "Its last sweep, at 2026-03-01 12:02:00 UTC, looked at 3 uploads: no event had told of 2, "
+        "nor of 1 that were overwritten.",
+        "1 upload overwritten unheard of, and not started: `signalbox triggers sweep on-upload "
+        "--report` lists them.",
+        "A sweep goes no further: No role.",
+    ]
+
+
+def test_sweeps_to_come_are_told_of_what_is_lost(here: Asked) -> None:
+    given = trigger().model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    here.publish(TriggerDefinition.model_validate({**given, "sweep": {"every": "PT30M"}}))
+    here.put()
+    here.world.pass_time(3600)
+
+    [item] = here.explain.blob(PLACE).items
+    assert item.decision == "no_subscription_covers_this"
+    assert item.reason is not None
+    assert "Every 30 minutes a sweep of on-upload" in item.reason.text
+
+
+def test_a_run_of_a_replay_says_so(here: Asked) -> None:
+    [run] = here.upload()
+    here.end(run, "Failed")
+    kept = here.ledger.read(*run.split("."))
+    assert kept is not None
+    again = here.dispatcher.replay(kept.record, replay="0123456789abcdef", limit=1).record
+    assert again is not None
+
+    lines = here.explain.run(again.run_id).lines
+    assert f"It tries run {run} again, as part of replay 0123456789abcdef." in lines
+    assert here.runs.get(again.run_id).replay == "0123456789abcdef"

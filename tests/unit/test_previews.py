@@ -10,6 +10,7 @@ from shared.lakes import Upload
 from shared.previews import Previews, arriving
 from tests.fakes import MemoryLakes
 from tests.unit.scene import TRIGGER, Scene, event, pipeline, trigger
+from tests.unit.test_batches import batched
 
 #: What a CloudEvent needs.
 ENVELOPE = {"specversion": "1.0", "id": "1", "source": "me", "type": "test"}
@@ -70,6 +71,23 @@ def test_says_what_would_run_without_running_it(here: Scene) -> None:
     assert "path sales/{region}/{file}.csv" in found.passed
     assert here.blobs.stored == before
     assert here.workspace.jobs == {}
+
+
+def test_says_what_would_wait_for_which_batch(here: Scene) -> None:
+    here.publish(batched(action={"experiment_name": "of-${{ group.date }}"}))
+    before = dict(here.blobs.stored)
+    found = previews(here).against(TRIGGER, event("sales/03-01/a.csv"))
+
+    assert (found.decision, found.problems) == ("would_wait", [])
+    assert found.experiment_name == "of-03-01"
+    assert found.inputs
+    assert found.inputs["data"].startswith("azureml://datastores/workspaceblobstore/paths/")
+    release = previews(here).against(TRIGGER, event("sales/03-01/_SUCCESS"))
+    assert (release.decision, release.captures) == ("would_wait", {"date": "03-01"})
+    assert here.blobs.stored == before
+    here.publish(batched(action={"inputs": {"data": "${{ group.date }}"}}))
+    wrong = previews(here).against(TRIGGER, event("sales/03-01/a.csv"))
+    assert wrong.decision == "would_be_dead_letter"
 
 
 def test_the_run_that_it_would_be_is_the_one_it_becomes(here: Scene) -> None:

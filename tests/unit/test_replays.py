@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 import pytest
 
@@ -12,7 +11,7 @@ from shared.pauses import Pauses
 from shared.previews import Previews
 from shared.replay_states import Replay, ReplayStates, Stage
 from shared.replays import Replays
-from shared.selections import MOST, Selections, Wish
+from shared.selections import Selections, Wish
 from tests.unit.asking import Asked
 from tests.unit.scene import (
     DEPLOYMENT,
@@ -166,31 +165,6 @@ def test_two_requests_at_once_are_one_replay_of_one_list(here: Replaying) -> Non
         here.minutes()
 
     assert len(here.workspace.jobs) == 3
-
-
-def test_runs_are_chosen_by_how_they_ended_and_when(here: Replaying) -> None:
-    here.publish(trigger())
-    [good, bad, stopped] = [
-        here.upload(f"sales/north/{name}.csv", etag=name)[0] for name in ("a", "b", "c")
-    ]
-    for run, status in ((good, "Completed"), (bad, "Failed"), (stopped, "Canceled")):
-        here.end(run, status)
-    here.upload("sales/notes.txt")
-    between = here.world.now
-    here.world.pass_time(3600)
-    [late] = here.upload("sales/north/late.csv", etag="late")
-    here.end(late, "Failed")
-
-    def chosen(*outcomes: str, **times: Any) -> list[str]:
-        page = here.replays.preview(Wish(trigger=TRIGGER, outcomes=outcomes, **times))
-        return [item.run for item in page.items]
-
-    assert chosen("failed") == [bad, late]
-    assert chosen("failed", "canceled") == [bad, stopped, late]
-    assert chosen("completed") == [good]
-    assert chosen("failed", since=between) == [late]
-    assert chosen("failed", until=between) == [bad]
-    assert chosen("skipped") == []
 
 
 def test_runs_may_be_named(here: Replaying) -> None:
@@ -419,41 +393,13 @@ def test_replays_are_listed_newest_first_page_by_page(here: Replaying) -> None:
         here.replays.find("x")
 
 
-RUN = f"{TRIGGER}.{'0' * 32}"
-
-
-@pytest.mark.parametrize(
-    ("wish", "place", "said"),
-    [
-        (Wish(), "trigger", "is missing"),
-        (Wish(trigger=TRIGGER), "outcomes", "are missing"),
-        (Wish(trigger=TRIGGER, outcomes=("no_match",)), "outcomes", "without their data"),
-        (Wish(trigger=TRIGGER, outcomes=("running",)), "outcomes", "is none of"),
-        (Wish(trigger="unreadable", outcomes=("dead_letter",)), "trigger", "send it anew"),
-        (Wish(runs=(RUN,), trigger=TRIGGER), "runs", "leave trigger"),
-        (Wish(runs=("x" * 5_000,)), "runs", "is no run id"),
-        (Wish(runs=(RUN, f"other.{'0' * 32}")), "runs", "several triggers"),
-        (Wish(runs=(f"unreadable.{'0' * 32}",)), "runs", "send it anew"),
-        (Wish(runs=tuple(f"a.{n:032x}" for n in range(MOST + 1))), "runs", "more than 10,000"),
-        (Wish(trigger=TRIGGER, outcomes=("failed",)), "outcomes", "nothing of that trigger"),
-    ],
-)
-def test_what_cannot_be_chosen_is_told(here: Replaying, wish: Wish, place: str, said: str) -> None:
+def test_where_there_is_nothing_there_is_no_replay(here: Replaying) -> None:
     here.publish(trigger())
     with pytest.raises(RequestInvalid) as caught:
-        here.ask(wish)
+        here.ask()
 
-    assert said in caught.value.problems[place]
+    assert "nothing of that trigger" in caught.value.problems["outcomes"]
     assert here.states.all() == []
-
-
-def test_too_many_are_not_chosen(here: Replaying) -> None:
-    here.dead(3)
-    few = Selections(index=here.index, ledger=here.ledger, history=here.history, most=2)
-    with pytest.raises(RequestInvalid) as caught:
-        few.choose(DEAD)
-
-    assert "more than 2 runs" in caught.value.problems["since"]
 
 
 @pytest.mark.parametrize("limit", [0, -1, 101])
@@ -463,12 +409,6 @@ def test_a_limit_has_bounds(here: Replaying, limit: int) -> None:
         here.ask(limit=limit)
 
     assert caught.value.problems.keys() == {"limit"}
-
-
-def test_a_trigger_that_never_was_is_told(here: Replaying) -> None:
-    here.publish(trigger())
-    with pytest.raises(NotFound, match="manual, on-upload"):
-        here.ask(Wish(trigger="nowhere", outcomes=("failed",)))
 
 
 def test_a_mistake_in_one_run_does_not_stop_the_others(here: Replaying) -> None:
@@ -488,19 +428,3 @@ def test_what_is_published_now_counts(here: Replaying) -> None:
     here.ask()
 
     assert [record.pipeline for record in here.again()] == ["churn-training@v2"]
-
-
-def test_fields_of_a_newer_version_survive(here: Replaying) -> None:
-    here.dead(5)
-    replay = here.ask()
-    name = f"replays/{replay.id}.json"
-    stored = here.blobs.stored[name]
-    here.blobs.put(
-        name, stored.data.replace(b'{"schema"', b'{"newer":1,"schema"', 1), metadata=stored.metadata
-    )
-    here.end_all()
-    here.minutes()
-
-    found = here.replays.find(replay.id)
-    assert found.position == 5
-    assert found.model_extra == {"newer": 1}

@@ -448,12 +448,3 @@ def test_what_cannot_be_swept_is_told(here: Sweeping) -> None:
         with pytest.raises(RequestInvalid) as caught:
             here.sweeps.ask(TRIGGER, lookback=back)
         assert caught.value.problems.keys() == {"lookback"}
-
-
-def test_fields_of_a_newer_version_survive(here: Sweeping) -> None:
-    name = f"sweeps/{TRIGGER}.json"
-    stored = here.blobs.stored[name].data.replace(b'{"schema"', b'{"newer":1,"schema"', 1)
-    here.blobs.put(name, stored, metadata=here.blobs.stored[name].metadata)
-    here.run()
-
-    assert here.state.model_extra == {"newer": 1}
