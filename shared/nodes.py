@@ -185,7 +185,7 @@ def private_features() -> bool:
     """Whether the SDK takes what is private."""
     from azure.ai.ml._utils.utils import is_private_preview_enabled
 
-    return bool(is_private_preview_enabled())
+    return bool(is_private_preview_enabled())  # type: ignore[no-untyped-call]
 
 
 def mapping(value: Any) -> dict[str, Any]:
