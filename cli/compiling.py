@@ -1,5 +1,6 @@
 """`signalbox compile`: what publishing a pipeline would register and its jobs would be, offline."""
 
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ def compile_pipeline(file: Path, as_json: bool) -> None:
 
     Nothing is asked of Azure. The pipeline is named after the file.
     """
+    # Each class that Microsoft calls experimental would print a line of its own.
+    logging.getLogger("azure.ai.ml._utils._experimental").setLevel(logging.ERROR)
     # The AzureML SDK takes a second to load, which no other command needs.
     from shared import compiler, definitions, documents
     from shared.inputs import compute_input

@@ -146,7 +146,7 @@ def _show_page(answer: Json, nothing: str, *, reasons: bool = False) -> None:
     rows = [
         [
             item.get("id"),
-            state_of(item),
+            state_of(item, alone=not reasons),
             when(item.get("created_at")),
             when(item.get("ended_at")),
             about(item.get("event") or {}),

@@ -65,9 +65,14 @@ def reason_of(item: Json) -> str:
     return str((item.get("reason") or {}).get("text") or "")
 
 
-def state_of(item: Json) -> str:
-    """A state, with the word for its reason."""
-    code = (item.get("reason") or {}).get("code")
+def state_of(item: Json, *, alone: bool = False) -> str:
+    """A state, with the word for its reason.
+
+    Where that is the same word, the sentence says more, if it does not stand beside it.
+    """
+    state, why = str(item.get("state") or ""), (item.get("reason") or {}).get("code")
+    if why == state:
+        why = reason_of(item) if alone else None
     asked = item.get("cancel_requested") and item.get("ended_at") is None
-    words = [str(item.get("state") or ""), *([f"({code})"] if code else [])]
+    words = [state, *([f"({why})"] if why else [])]
     return " ".join([*words, *(["(cancel requested)"] if asked else [])])

@@ -156,6 +156,7 @@ def build(environment: Mapping[str, str]) -> App:
             f"{TOPIC}{found.events_topic}/{found.events_subscription}",
         ),
         computes=computes,
+        datastores=found.datastores,
     )
     container = found.definitions_container
     drops = Drops(

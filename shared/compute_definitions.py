@@ -132,6 +132,13 @@ def _wrong(document: Document, name: Any, kind: str) -> list[tuple[tuple[str, ..
         near = difflib.get_close_matches(key, _KEYS[kind], 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         found.append(((key,), f"{key} is no setting of type {kind}{hint}"))
+    ssh = content.get("ssh_settings")
+    if isinstance(ssh, dict) and ssh.get("admin_password") is not None:
+        why = (
+            "admin_password is a secret, which everybody who sees the definition could read; give "
+            "ssh_key_value, the public key of whoever signs in, and take the password out"
+        )
+        found.append((("ssh_settings", "admin_password"), why))
     for key in _WHOLE:
         value = content.get(key)
         if value is not None and (type(value) is not int or value < 0):

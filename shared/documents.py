@@ -70,13 +70,18 @@ def parse(raw: bytes, *, file: str, path: Path, root: Path, rewritten: bool = Fa
         raise refuse(f"is larger than {MAX_SIZE} bytes; keep data out of definitions")
     try:
         tree = yaml.compose(raw, Loader=yaml.SafeLoader)
+        if tree is None:
+            raise refuse("is empty; write a YAML mapping (key: value), or delete it")
         if not isinstance(tree, yaml.MappingNode):
             raise refuse("is not a YAML mapping (key: value)")
         reader = _Reader(refuse)
         content = reader.value(tree, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        raise refuse(f"is not YAML: {error.problem}", mark.line + 1 if mark else 0) from None
+        why = f"is not YAML: {error.problem}"
+        if mark and "'\\t'" in why:
+            why += "; indent with spaces, never with a tab"
+        raise refuse(why, mark.line + 1 if mark else 0) from None
     except (yaml.YAMLError, ValueError) as error:
         raise refuse(f"is not YAML: {' '.join(str(error).split())}") from None
     except RecursionError:

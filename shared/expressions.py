@@ -137,7 +137,10 @@ def _compiled(text: str) -> Any:
         growth = _growth(compiled.parsed)
     except _TROUBLES as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ExpressionInvalid(f"'${{{{{text}}}}}' is not JMESPath: {reason}") from None
+        reason = reason.removesuffix(":").removesuffix(", for expression")
+        raise ExpressionInvalid(
+            f"'${{{{{text}}}}}' is not JMESPath: {reason}{_remedy(reason)}"
+        ) from None
     if growth > MAX_GROWTH:
         raise ExpressionInvalid(
             f"'${{{{{text}}}}}' could make more than {MAX_GROWTH} times as much as the event "
@@ -145,6 +148,17 @@ def _compiled(text: str) -> Any:
             "use fewer of them, and join with a separator in quotes"
         )
     return compiled
+
+
+def _remedy(reason: str) -> str:
+    """What to write instead, for what people write most who know other languages."""
+    if "(NUMBER)" in reason:
+        return "; a number stands in backticks, as in `12`"
+    if "Unknown token '='" in reason:
+        return "; to compare write '=='"
+    if "Unknown token '-'" in reason:
+        return "; a name with '-' stands in double quotes, as in event.data.\"row-count\""
+    return ""
 
 
 def _growth(tree: Any) -> float:

@@ -6,6 +6,7 @@ the line to each of its findings, and the findings it leaves to the service.
 
 import json
 import logging
+import re
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,12 @@ from shared.bindings import PARENT_INPUT, PARENT_OUTPUT, Bound, bound_in
 from shared.documents import Document, Place
 from shared.errors import DefinitionsInvalid, Problem
 from shared.nodes import Node, mapping
+
+#: How the SDK refuses a value, once for each kind of thing that it might have been meant as.
+_NOT_IN_SET = re.compile(r"Value '([^']*)' passed is not in set \[([^\]]*)\]")
+#: The keys of a step that says itself what it runs, and so needs no component.
+_SPELLED_OUT = frozenset({"command", "entry", "task", "trial"})
+_QUOTED = re.compile(r"'([^']*)'")
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ def load(document: Document) -> Graph:
     graph = None
     if wrapping.kind(document.content) == "pipeline":
         try:
-            graph = _graph(document)
+            graph = _graph(document, {each.line for each in problems if each.file == document.file})
         except DefinitionsInvalid as error:
             # The SDK follows references to learn types, and trips over what was found already.
             told = {(problem.file, problem.line) for problem in problems}
@@ -84,12 +91,12 @@ def load(document: Document) -> Graph:
     return replace(graph, warnings=tuple(sorted(set(found))))
 
 
-def _graph(document: Document) -> Graph:
+def _graph(document: Document, told: set[int]) -> Graph:
     try:
         with _without_warnings():
             job = nodes.load(document)
     except Exception as error:  # noqa: BLE001 - the SDK has many, and lets Python's own through
-        raise DefinitionsInvalid(_sdk_problems(document, error)) from None
+        raise DefinitionsInvalid(_sdk_problems(document, error, told)) from None
     component = job.component
     written = document
     if component and component.file:
@@ -112,18 +119,22 @@ def _no_warning(record: logging.LogRecord) -> bool:
     return record.levelno > logging.WARNING
 
 
-def _follows(document: Document, place: Place) -> bool:
-    """Whether a finding only follows from an unknown key, which is told as that.
+def _follows(document: Document, place: Place, told: set[int]) -> bool:
+    """Whether a finding only follows from another mistake of its step, which is told as that.
 
-    A step with such a key is none to the SDK, which then asks for a component.
+    A step with a mistake, such as an unknown key or a file that is not there, is none to the SDK,
+    which then asks for a component. `told` are the lines of what is told.
     """
     if place[:1] != ("jobs",) or place[2:] != ("component",):
         return False
     step = mapping(mapping(document.content.get("jobs")).get(str(place[1])))
-    return bool(checks.unknown_keys(step))
+    if checks.unknown_keys(step):
+        return True
+    of_step = (line for at, line in document.lines.items() if at[:2] == place[:2])
+    return not _SPELLED_OUT.isdisjoint(step) and not told.isdisjoint(of_step)
 
 
-def _sdk_problems(document: Document, error: Exception) -> list[Problem]:
+def _sdk_problems(document: Document, error: Exception, told: set[int]) -> list[Problem]:
     """The SDK's validation report, each finding at its line; without one, what it said."""
     text = str(error)
     begin = text.find("{")
@@ -133,15 +144,30 @@ def _sdk_problems(document: Document, error: Exception) -> list[Problem]:
         findings = report.get("errors", []) + report.get("warnings", [])
     except ValueError:
         findings = []
+    places = [_place(finding) for finding in findings]
+    told = told | {document.line(place) for place in places if place[2:] != ("component",)}
     problems = []
-    for finding in findings:
-        where = str(finding.get("path", "*"))
-        place = tuple(where.split(".")) if where != "*" else ()
-        message = _short_text(str(finding.get("message", "")))
-        if not _follows(document, place):
-            problems.append(document.problem(place, f"{where}: {message}" if place else message))
+    for finding, place in zip(findings, places, strict=True):
+        message = _short_text(_plain(str(finding.get("message", ""))))
+        if not _follows(document, place, told):
+            where = f"{'.'.join(place)}: " if place else ""
+            problems.append(document.problem(place, f"{where}{message}"))
     said = f"the AzureML SDK cannot read it: {type(error).__name__}: {text}"
     return problems or [document.problem((), _short_text(said))]
+
+
+def _place(finding: dict[str, Any]) -> tuple[str, ...]:
+    where = str(finding.get("path", "*"))
+    return tuple(where.split(".")) if where != "*" else ()
+
+
+def _plain(message: str) -> str:
+    """What a value may be, where the SDK tells of each kind of thing that it is not."""
+    found = _NOT_IN_SET.findall(message)
+    if len({value for value, _ in found}) != 1:
+        return message
+    names = dict.fromkeys(name for _, names in found for name in _QUOTED.findall(names))
+    return f"{found[0][0]!r} is not one of {', '.join(names)}"
 
 
 def _short_text(text: str) -> str:

@@ -198,7 +198,10 @@ class PipelineInput(BaseModel):
         if value == "" != self.default:
             # The SDK leaves empty text out of the request, and AzureML takes the default instead.
             raise ValueError("is empty text, which AzureML's SDK does not send; bind something")
-        taken = _literal(value if value is not None else self.default, self.type)
+        if value is None:
+            # Publishing said what it thinks of the pipeline's own default; AzureML takes it.
+            return _literal(self.default, self.type)
+        taken = _literal(value, self.type)
         if why := self._beyond(taken):
             raise ValueError(f"{taken!r} {why}")
         return taken

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from shared import expressions, groups
+from shared.datastores import Datastores
 from shared.definitions import Action, TriggerDefinition, TriggerFile
 from shared.documents import texts
 from shared.errors import Problem, listed
@@ -30,11 +31,16 @@ _SECRET_NAME = re.compile(
 )
 
 
-def check(file: TriggerFile, pipelines: Pipelines, listens: Collection[str]) -> list[Problem]:
+def check(
+    file: TriggerFile,
+    pipelines: Pipelines,
+    listens: Collection[str],
+    datastores: Datastores | None = None,
+) -> list[Problem]:
     """Every problem of one trigger.
 
     `pipelines` are those it may name, `listens` is what the app takes messages from, as
-    `Event.via` spells it.
+    `Event.via` spells it, `datastores` are those that cover storage accounts.
     """
     trigger = file.trigger
     places = [
@@ -44,7 +50,7 @@ def check(file: TriggerFile, pipelines: Pipelines, listens: Collection[str]) -> 
         *_expressions(trigger),
         *_secrets(trigger),
         *_action(trigger, pipelines),
-        *_loops(trigger, pipelines),
+        *_loops(trigger, pipelines, datastores or {}),
     ]
     return [file.document.problem(place, message) for place, message in places]
 
@@ -220,7 +226,7 @@ def _inputs(action: Action, pipeline: str, inputs: Mapping[str, PipelineInput]) 
             )
 
 
-def _loops(trigger: TriggerDefinition, pipelines: Pipelines) -> _Problems:
+def _loops(trigger: TriggerDefinition, pipelines: Pipelines, datastores: Datastores) -> _Problems:
     """A run that makes the event that starts it again."""
     spec, action = trigger.spec, trigger.action
     if spec.run and spec.where is None:
@@ -236,7 +242,7 @@ def _loops(trigger: TriggerDefinition, pipelines: Pipelines) -> _Problems:
         for reference in action.pipelines:
             _, outputs = pipelines.get(reference) or ({}, {})
             for name, output in outputs.items():
-                if _within(output.path, trigger):
+                if _within(output.path, trigger, datastores):
                     yield (
                         ("spec", "blob", "path"),
                         f"{reference} writes its output {name!r} to {output.path}, where this "
@@ -296,19 +302,26 @@ def _way_back(name: str, starts: Mapping[str, Sequence[str]]) -> list[str]:
 
 _HTTPS = re.compile(r"https://([a-z0-9]+)(?:\.z\d+)?\.(?:blob|dfs)\.[^/]+/([^/]+)(?:/(.*))?")
 _WASBS = re.compile(r"(?:wasbs|abfss)://([^@/]+)@([a-z0-9]+)\.[^/]+(?:/(.*))?")
+_DATASTORE = re.compile(r"azureml://datastores/([^/]+)/paths(?:/(.*))?")
 
 
-def _within(path: str | None, trigger: TriggerDefinition) -> bool:
+def _within(path: str | None, trigger: TriggerDefinition, datastores: Datastores) -> bool:
     """Whether what is written to an output's path may be what the trigger watches."""
     blob = trigger.spec.blob
     assert blob
+    watched_place = f"{blob.account}/{blob.container}"
     if found := _HTTPS.fullmatch(path or ""):
         account, container, written = found.groups()
+        place = f"{account}/{container}"
     elif found := _WASBS.fullmatch(path or ""):
         container, account, written = found.groups()
+        place = f"{account}/{container}"
+    elif found := _DATASTORE.fullmatch(path or ""):
+        name, written = found.groups()
+        place = watched_place if datastores.get(watched_place) == name else ""
     else:
         return False
-    if (account, container) != (blob.account, blob.container) or _captures(blob.path) is None:
+    if place != watched_place or _captures(blob.path) is None:
         return False
     # Files come below the path. What a placeholder stands for is not known.
     *folders, last = (written or "").partition("${{")[0].split("/")

@@ -14,6 +14,7 @@ from shared import changes, compiler, definitions, lint
 from shared.changes import COMPUTE, Change, Did, Key, Prune, Wanted
 from shared.compiler import CompiledPipeline
 from shared.compute import Computes
+from shared.datastores import Datastores
 from shared.definitions import Definitions
 from shared.errors import DefinitionsInvalid, JobRejected, Problem, Transient
 from shared.index import Index, Snapshot
@@ -73,12 +74,14 @@ class Publishing:
         *,
         listens: Collection[str],
         computes: Computes | None = None,
+        datastores: Datastores | None = None,
     ) -> None:
         self._published = published
         self._index = index
         self._registry = registry
         #: What the app takes messages from, as `Event.via` spells it.
         self._listens = listens
+        self._datastores = datastores or {}
         #: Makes computes be there; None where none are asked for.
         self._computes = computes
 
@@ -133,9 +136,9 @@ class Publishing:
             elsewhere: Mapping[str, lint.Ports | None] = self._elsewhere(found)
         except Transient:
             # What is wrong in the documents themselves is told all the same, and first.
-            _checked(found, dict.fromkeys(_named(found)), self._listens, noted)
+            self._checked(found, dict.fromkeys(_named(found)), noted)
             raise
-        compiled = _checked(found, elsewhere, self._listens, noted)
+        compiled = self._checked(found, elsewhere, noted)
         # Only now, so that mistakes in a folder are told without Azure.
         labels = Labels(self._registry.labelled)
         documents = {each.name: each for each in found.pipelines}
@@ -156,6 +159,39 @@ class Publishing:
             for problem in labelled.loose(documents[name].document)
         ]
         return pinned, loose
+
+    def _checked(
+        self,
+        found: Definitions,
+        elsewhere: Mapping[str, lint.Ports | None],
+        noted: Mapping[str, Noted],
+    ) -> list[CompiledPipeline]:
+        """The pipelines compiled, if nothing at all is wrong in the folder; notes their labels.
+
+        Raises DefinitionsInvalid with every problem of every document.
+        """
+        problems = [*found.problems]
+        compiled = []
+        for definition in found.pipelines:
+            try:
+                compiled.append(compiler.compile(definition, noted[definition.name].pin))
+            except DefinitionsInvalid as error:
+                problems.extend(error.problems)
+        known: dict[str, lint.Ports | None] = {**elsewhere}
+        # A pipeline that cannot be compiled is known all the same; its inputs are not.
+        known |= dict.fromkeys(definition.name for definition in found.pipelines)
+        for pipeline in compiled:
+            pinned = {f"{pipeline.name}@{pipeline.version}"} & _named(found)
+            known |= dict.fromkeys({pipeline.name, *pinned}, (pipeline.inputs, pipeline.outputs))
+        for definition in found.pipelines:
+            for place, message in lint.secrets_of(definition.document.content):
+                problems.append(definition.document.problem(place, message))
+        for file in found.triggers:
+            problems.extend(lint.check(file, known, self._listens, self._datastores))
+        problems.extend(lint.circles(found.triggers))
+        if problems:
+            raise DefinitionsInvalid(problems)
+        return compiled
 
     def _elsewhere(self, found: Definitions) -> dict[str, lint.Ports]:
         """The published pipelines that triggers name and the folder does not hold.
@@ -291,40 +327,6 @@ def _takeovers(snapshot: Snapshot, wanted: Wanted) -> list[str]:
 def _named(found: Definitions) -> set[str]:
     """Every pipeline that the folder's triggers may name."""
     return {name for file in found.triggers for name in file.trigger.action.pipelines}
-
-
-def _checked(
-    found: Definitions,
-    elsewhere: Mapping[str, lint.Ports | None],
-    listens: Collection[str],
-    noted: Mapping[str, Noted],
-) -> list[CompiledPipeline]:
-    """The pipelines compiled, if nothing at all is wrong in the folder; notes their labels.
-
-    Raises DefinitionsInvalid with every problem of every document.
-    """
-    problems = [*found.problems]
-    compiled = []
-    for definition in found.pipelines:
-        try:
-            compiled.append(compiler.compile(definition, noted[definition.name].pin))
-        except DefinitionsInvalid as error:
-            problems.extend(error.problems)
-    known: dict[str, lint.Ports | None] = {**elsewhere}
-    # A pipeline that cannot be compiled is known all the same; its inputs are not.
-    known |= dict.fromkeys(definition.name for definition in found.pipelines)
-    for pipeline in compiled:
-        pinned = {f"{pipeline.name}@{pipeline.version}"} & _named(found)
-        known |= dict.fromkeys({pipeline.name, *pinned}, (pipeline.inputs, pipeline.outputs))
-    for definition in found.pipelines:
-        for place, message in lint.secrets_of(definition.document.content):
-            problems.append(definition.document.problem(place, message))
-    for file in found.triggers:
-        problems.extend(lint.check(file, known, listens))
-    problems.extend(lint.circles(found.triggers))
-    if problems:
-        raise DefinitionsInvalid(problems)
-    return compiled
 
 
 def _published(pipeline: CompiledPipeline, registry: Registry) -> PublishedPipeline:

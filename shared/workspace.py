@@ -291,7 +291,8 @@ class AzureWorkspace:
         """Whether a component version is there; it is immutable, so nothing more is asked."""
         with translated(f"component {name}:{version}"):
             try:
-                self.client().components.get(name, version)
+                with _flow_unread():
+                    self.client().components.get(name, version)
             except ResourceNotFoundError as error:
                 require_workspace(error)
                 return False
@@ -346,7 +347,9 @@ class AzureWorkspace:
         with tempfile.TemporaryDirectory() as folder, translated(name):
             if flow := document.get("flow"):
                 given = [{key: document[key]} for key in ("name", "version")]
-                client.components.create_or_update(load_component(flow, params_override=given))
+                component = load_component(flow, params_override=given)
+                with _flow_unread():
+                    client.components.create_or_update(component)
                 return
             file = Path(folder, "component.yml")
             file.write_text(yaml.safe_dump(document, sort_keys=False))
@@ -406,6 +409,17 @@ class AzureWorkspace:
                     show_progress=False,
                 )
             return self._client
+
+
+@contextmanager
+def _flow_unread() -> Iterator[None]:
+    """The SDK, answered with a flow, does not read it: the flow is there all the same."""
+    try:
+        yield
+    except RuntimeError as error:
+        # Source: `FlowComponent._from_rest_object_to_init_params` of azure-ai-ml.
+        if "FlowComponent does not support loading" not in str(error):
+            raise
 
 
 @contextmanager

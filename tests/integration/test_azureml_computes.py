@@ -1,6 +1,7 @@
 """Computes through the official SDK: created, changed, started, stopped, deleted, out of quota."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -79,7 +80,9 @@ def test_computes_of_the_topology(client: MLClient) -> None:
     assert "/connectedClusters/aks" in client.compute.get("aks").resource_id
 
 
-def test_cluster_is_created_and_reads_back_as_the_service_writes_it(client: MLClient) -> None:
+def test_cluster_is_created_and_reads_back_as_the_service_writes_it(
+    azure: LocalAzure, client: MLClient
+) -> None:
     wanted = AmlCompute(
         name="train-low",
         size="Standard_DS3_v2",
@@ -93,8 +96,9 @@ def test_cluster_is_created_and_reads_back_as_the_service_writes_it(client: MLCl
         ssh_public_access_enabled=False,
         enable_node_public_ip=False,
     )
-    poller = client.compute.begin_create_or_update(wanted)
-    assert client.compute.get("train-low").provisioning_state == "Creating"
+    with _held(azure, "train-low", "Create"):
+        poller = client.compute.begin_create_or_update(wanted)
+        assert client.compute.get("train-low").provisioning_state == "Creating"
     made = poller.result(timeout=20)
     assert made.provisioning_state == "Succeeded"
     assert (made.size, made.tier) == ("STANDARD_DS3_V2", "low_priority")
@@ -128,11 +132,12 @@ def test_cluster_is_updated_but_keeps_its_size(client: MLClient) -> None:
     assert client.compute.get("grows").size == "STANDARD_D2S_V3"
 
 
-def test_cluster_is_deleted(client: MLClient) -> None:
+def test_cluster_is_deleted(azure: LocalAzure, client: MLClient) -> None:
     cluster = AmlCompute(name="short-lived", size="Standard_D2s_v3")
     client.compute.begin_create_or_update(cluster).result(timeout=20)
-    poller = client.compute.begin_delete("short-lived")
-    assert client.compute.get("short-lived").provisioning_state == "Deleting"
+    with _held(azure, "short-lived", "Delete"):
+        poller = client.compute.begin_delete("short-lived")
+        assert client.compute.get("short-lived").provisioning_state == "Deleting"
     poller.result(timeout=20)
     with pytest.raises(ResourceNotFoundError):
         client.compute.get("short-lived")
@@ -189,27 +194,30 @@ def test_quota_that_is_found_out_later(azure: LocalAzure, client: MLClient) -> N
     assert ended.status == "Failed"
 
 
-def test_instance_is_created_stopped_and_started(client: MLClient) -> None:
+def test_instance_is_created_stopped_and_started(azure: LocalAzure, client: MLClient) -> None:
     wanted = ComputeInstance(
         name="bench-1", size="Standard_DS3_v2", idle_time_before_shutdown_minutes=30
     )
-    poller = client.compute.begin_create_or_update(wanted)
-    creating = client.compute.get("bench-1")
-    assert (creating.provisioning_state, creating.state) == ("Creating", "Creating")
+    with _held(azure, "bench-1", "Create"):
+        poller = client.compute.begin_create_or_update(wanted)
+        creating = client.compute.get("bench-1")
+        assert (creating.provisioning_state, creating.state) == ("Creating", "Creating")
     made = poller.result(timeout=20)
     assert (made.state, made.size) == ("Running", "STANDARD_DS3_V2")
     assert made.idle_time_before_shutdown_minutes == 30
     assert made.last_operation["operationStatus"] == "Succeeded"
 
-    poller = client.compute.begin_stop("bench-1")
-    assert client.compute.get("bench-1").state == "Stopping"
-    assert refusal(lambda: client.compute.begin_start("bench-1")).status_code == 409
+    with _held(azure, "bench-1", "Stop"):
+        poller = client.compute.begin_stop("bench-1")
+        assert client.compute.get("bench-1").state == "Stopping"
+        assert refusal(lambda: client.compute.begin_start("bench-1")).status_code == 409
     poller.result(timeout=20)
     assert client.compute.get("bench-1").state == "Stopped"
     client.compute.begin_stop("bench-1").result(timeout=20)
 
-    poller = client.compute.begin_start("bench-1")
-    assert client.compute.get("bench-1").state == "Starting"
+    with _held(azure, "bench-1", "Start"):
+        poller = client.compute.begin_start("bench-1")
+        assert client.compute.get("bench-1").state == "Starting"
     poller.result(timeout=20)
     assert client.compute.get("bench-1").state == "Running"
     client.compute.begin_restart("bench-1").result(timeout=20)
@@ -241,10 +249,15 @@ def test_job_on_a_stopped_instance_waits_until_it_is_started(client: MLClient) -
     client.compute.begin_stop("desk").result(timeout=20)
 
 
-def test_job_that_waits_for_its_compute_can_be_canceled(client: MLClient) -> None:
-    name = client.jobs.create_or_update(_job("desk")).name
-    client.jobs.begin_cancel(name).result(timeout=20)
-    assert client.jobs.get(name).status == "Canceled"
+def test_job_that_waits_for_its_compute_can_be_canceled(
+    azure: LocalAzure, client: MLClient
+) -> None:
+    with _held(azure, "slow", "Create"):
+        cluster = AmlCompute(name="slow", size="Standard_D2s_v3")
+        client.compute.begin_create_or_update(cluster)
+        name = client.jobs.create_or_update(_job("slow")).name
+        client.jobs.begin_cancel(name).result(timeout=20)
+        assert client.jobs.get(name).status == "Canceled"
 
 
 def test_only_instances_are_started(client: MLClient) -> None:
@@ -268,5 +281,13 @@ def _job(compute: str) -> Any:
     return job
 
 
-def _fail(azure: LocalAzure, **failure: str) -> None:
+@contextmanager
+def _held(azure: LocalAzure, compute: str, operation: str) -> Iterator[None]:
+    """The operation goes on for as long as it lasts, however busy the machine is."""
+    _fail(azure, compute=compute, operation=operation, hold=True)
+    yield
+    httpx.delete(f"{azure.control_url}/compute-failures").raise_for_status()
+
+
+def _fail(azure: LocalAzure, **failure: str | bool) -> None:
     httpx.post(f"{azure.control_url}/compute-failures", json=failure).raise_for_status()

@@ -380,6 +380,29 @@ def test_registering_the_same_again_changes_nothing(
     assert [component.version for component in ml.components.list(name)] == ["1"]
 
 
+def test_a_flow_is_registered_though_the_sdk_cannot_read_the_answer(
+    workspace: AzureWorkspace, local_azure: LocalAzure, tmp_path: Path
+) -> None:
+    name = unique("flow")
+    for file, text in {
+        "flow.dag.yaml": "$schema: https://azuremlschemas.azureedge.net/promptflow/latest/Flow.schema.json\n",
+        "ask.py": "",
+        ".promptflow/flow.tools.json": "{}",
+    }.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text)
+    document = {"name": name, "version": "1", "flow": str(tmp_path / "flow.dag.yaml")}
+    assert not workspace.registered(name, "1")
+    spec = {"type": "promptflow_parallel", "name": name, "version": "1"}
+    action = {"status": 200, "body": {"properties": {"componentSpec": spec}}}
+    url = f"{local_azure.control_url}/faults"
+    fault = {"path_contains": f"/components/{name}/versions/1", "times": 2, "action": action}
+    httpx.post(url, json=fault).raise_for_status()
+
+    workspace.register(document)
+    assert workspace.registered(name, "1")
+
+
 def test_a_component_that_azureml_refuses(workspace: AzureWorkspace) -> None:
     with pytest.raises(JobRejected) as caught:
         workspace.register(

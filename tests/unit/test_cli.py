@@ -1,6 +1,7 @@
 """The command as a person meets it: what it says, and how it exits."""
 
 import json
+import logging
 import shutil
 import signal
 from importlib.metadata import version
@@ -238,6 +239,14 @@ def test_compile_shows_what_would_be_registered_without_azure(folder: Path) -> N
         "churn_training",
     ]
     assert shown["job"]["component"] == f"azureml:churn_training:{shown['version']}"
+
+
+def test_compile_keeps_the_sdk_from_telling_of_its_experimental_classes(folder: Path) -> None:
+    sdk = logging.getLogger("azure.ai.ml._utils._experimental")
+    sdk.setLevel(logging.NOTSET)
+    signalbox("compile", folder / "pipelines/heartbeat.yml")
+
+    assert not sdk.isEnabledFor(logging.WARNING)
 
 
 def test_compile_says_why_jobs_carry_their_steps(folder: Path) -> None:

@@ -337,6 +337,18 @@ def test_runs_are_listed_with_what_was_asked(signalbox: FakeApi, list_: list[str
     assert "--cursor abc" in told.stderr
 
 
+def test_a_reason_that_is_the_state_again_is_told_in_its_sentence(signalbox: FakeApi) -> None:
+    reason = {"code": "waiting_compute", "text": "compute gpu is on its way"}
+    waits = run("waiting_compute", reason=reason)
+    signalbox.at("GET runs", {"items": [waits]})
+    signalbox.at(f"GET runs/{RUN_ID}", detail("waiting_compute", reason=reason))
+
+    assert "  waiting_compute (compute gpu is on its way)  " in signalbox("runs").stdout
+    shown = signalbox("runs", "show", RUN_ID).stdout
+    assert "waiting_compute (" not in shown
+    assert reason["text"] in shown
+
+
 @pytest.fixture
 def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine whose clock is nine hours ahead."""

@@ -64,6 +64,7 @@ def test_an_attached_compute_may_say_whatever_its_kind_has(tmp_path: Path) -> No
         (CLUSTER.replace("max_instances: 4", "max_instances: true"), 6, "must be a whole number"),
         (CLUSTER.replace("min_instances: 0", "min_instances: 5"), 5, "is above max_instances 4"),
         (CLUSTER.replace("LowPriority", "cheap"), 4, "it is dedicated or low_priority"),
+        (CLUSTER + "ssh_settings:\n  admin_password: x\n", 10, "secret, which everybody"),
     ],
 )
 def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, line: int, told: str) -> None:

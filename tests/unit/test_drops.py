@@ -242,7 +242,7 @@ def bomb(levels: int) -> str:
         (b"\xff\xfe\x00\xd8", "is not YAML"),
         (b"name: \xff", "is not YAML"),
         (b"\x00", "is not YAML"),
-        (b"", "is not a YAML mapping"),
+        (b"", "is empty"),
         (b"- a\n- b", "is not a YAML mapping"),
         (b"a: 1\n---\nb: 2", "is not YAML"),
         (b"x" * (MAX_BYTES + 1), "is larger than"),

@@ -635,3 +635,50 @@ def test_jobs_that_wait_for_each_other_are_told(tmp_path: Path) -> None:
     assert "these jobs wait for each other" in problem.message
     assert "prepare" in problem.message
     assert "use" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "environment: {image: plain}",
+            "code: ../gone\n    environment: {image: plain}",
+            "'../gone'",
+        ),
+        ("environment: {image: plain}", "environment:", "jobs.say.environment: Field may not be"),
+    ],
+)
+def test_a_step_with_a_mistake_is_not_asked_for_a_component_as_well(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    step = """\
+type: pipeline
+settings: {default_compute: "azureml:cpu"}
+jobs:
+  say:
+    type: command
+    command: echo hello
+    environment: {image: plain}
+"""
+    assert load(tmp_path, step).nodes.keys() == {"say"}
+    [problem] = problems(tmp_path, step.replace(old, new))
+
+    assert said in problem.message
+
+
+def test_a_step_without_anything_to_run_is_asked_for_it(tmp_path: Path) -> None:
+    [problem] = problems(tmp_path, "type: pipeline\njobs:\n  say:\n    type: command\n")
+
+    assert (problem.line, problem.message) == (
+        3,
+        "jobs.say.component: Missing data for required field.",
+    )
+
+
+def test_a_value_that_is_none_of_the_sdk_s_says_what_it_may_be(tmp_path: Path) -> None:
+    [problem] = problems(tmp_path, INLINE.replace("type: uri_file", "type: urifile", 1))
+
+    assert problem.message.endswith(
+        "'urifile' is not one of uri_file, uri_folder, custom_model, mlflow_model, triton_model, "
+        "mltable"
+    )

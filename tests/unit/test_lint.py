@@ -63,10 +63,14 @@ def made(spec: dict[str, Any], **action: Any) -> TriggerFile:
     )
 
 
+#: As in SIGNALBOX_DATASTORES.
+DATASTORES = {"contosolake/landing": "lake", "contosolake/results": "results"}
+
+
 def check(file: TriggerFile, pipelines: lint.Pipelines | None = None) -> list[Problem]:
     """What is wrong with it; when nothing else is said, its pipeline's ports are not known."""
     known = {scene.PIPELINE: None} if pipelines is None else pipelines
-    return lint.check(file, known, listens=["queue/inbox", "topic/news/signalbox"])
+    return lint.check(file, known, ["queue/inbox", "topic/news/signalbox"], DATASTORES)
 
 
 def messages(file: TriggerFile, pipelines: lint.Pipelines | None = None) -> list[str]:
@@ -366,6 +370,8 @@ def test_a_trigger_waits_for_messages_that_the_app_takes(spec: dict[str, Any], f
         ("https://contosolake.blob.core.windows.net/landing/sales/${{name}}/", "sales/{a}/{file}"),
         ("https://contosolake.blob.core.windows.net/landing/out/a/", "{any}/a/{file}"),
         ("https://contosolake.blob.core.windows.net/landing/model.pkl", "model.pkl"),
+        ("azureml://datastores/lake/paths/sales/${{name}}", "sales/{region}/{file}"),
+        ("azureml://datastores/lake/paths", "sales/{file}"),
     ],
 )
 def test_a_run_that_writes_where_its_trigger_watches_is_a_loop(output: str, path: str) -> None:
@@ -384,6 +390,8 @@ def test_a_run_that_writes_where_its_trigger_watches_is_a_loop(output: str, path
         ("https://otherlake.blob.core.windows.net/landing/sales/", "sales/{file}"),
         ("wasbs://results@contosolake.blob.core.windows.net/sales/", "sales/{file}"),
         ("azureml://datastores/landing/paths/sales/", "sales/{file}"),
+        ("azureml://datastores/results/paths/sales/", "sales/{file}"),
+        ("azureml://datastores/lake/paths/out/", "sales/{file}"),
         # A capture ends at the next `/`: what lies deeper is not watched.
         ("https://contosolake.blob.core.windows.net/landing/out/", "{file}.csv"),
         ("https://contosolake.blob.core.windows.net/landing/sales/out/a/", "sales/{region}/{file}"),
