@@ -240,7 +240,8 @@ def _side_by_side(calls: Sequence[Callable[[], None]]) -> None:
     if len(calls) < 2:
         in_turn(calls)
         return
-    with ThreadPoolExecutor(max_workers=min(len(calls), 16)) as pool:
+    # As many connections as the SDK keeps; each more would be a new one every time.
+    with ThreadPoolExecutor(max_workers=min(len(calls), 10)) as pool:
         list(pool.map(lambda call: call(), calls))
 
 

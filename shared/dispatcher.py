@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import partial
 
 from shared import job_events, turns
-from shared.batches import Batches
+from shared.batches import QUICKLY, Batches
 from shared.compute import Computes
 from shared.definitions import MANUAL_TRIGGER, UNREADABLE_TRIGGER
 from shared.errors import (
@@ -395,11 +395,11 @@ class Dispatcher:
                 self._submission.resume(*run)
 
     def _release(self, decision: Decision) -> None:
-        """An event says that its group is complete: its batch does not wait for the tick."""
+        """An event says that its group is complete: its batch need not wait for the tick."""
         record = decision.record
         if record and record.member and record.member.releases:
             with self._left_to_tick(record.run_id):
-                self._batches.seal(record.trigger, record.member.group)
+                self._batches.seal(record.trigger, record.member.group, at_most=QUICKLY)
 
     def _submit(self, kept: Kept | None) -> None:
         if kept is not None:

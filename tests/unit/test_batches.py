@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from shared import batches as rooms
+from shared import dispatcher
 from shared.definitions import TriggerDefinition
 from shared.errors import StorageUnavailable
 from shared.events import BATCH_TYPE
@@ -342,6 +343,15 @@ def test_the_longest_overdue_goes_first_and_no_group_waits_for_all_of_another(
         ["sales/03-02/a.csv"],
         ["sales/03-03/b.csv"],
     ]
+
+
+def test_a_large_group_is_left_to_the_tick(here: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "QUICKLY", 3)
+    upload(here, "0.csv", "1.csv", "2.csv", "_SUCCESS")
+    assert not runs(here)
+    here.tick.run()
+
+    assert [len(run.members) for run in runs(here)] == [4]
 
 
 def test_when_its_time_is_over_the_next_tick_goes_on(here: Scene) -> None:
