@@ -23,7 +23,7 @@ from tests.benchmarks.machine import (
 from tests.benchmarks.timing import Figure, figure
 
 #: Uploads of one storm in `make bench`, where a storm of 10,000 would take too long.
-UPLOADS = 300
+UPLOADS = 150
 _RESULTS = Path("build", "storms.json")
 
 #: Requests to storage that an event may cost.
