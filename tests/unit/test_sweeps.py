@@ -12,10 +12,12 @@ from shared.definitions import TriggerDefinition
 from shared.errors import NotFound, RequestInvalid, StorageUnavailable
 from shared.ledger import State
 from shared.pauses import Pauses
+from shared.policies import Sweep
 from shared.sweep_states import NAMED, Course, SweepState, SweepStates
 from shared.sweeps import Sweeps
 from tests.unit.asking import Asked
 from tests.unit.scene import TRIGGER, Killed, event, fail, trigger
+from tests.unit.test_batches import batched, records
 
 HOUR = timedelta(hours=1)
 
@@ -448,3 +450,38 @@ def test_what_cannot_be_swept_is_told(here: Sweeping) -> None:
         with pytest.raises(RequestInvalid) as caught:
             here.sweeps.ask(TRIGGER, lookback=back)
         assert caught.value.problems.keys() == {"lookback"}
+
+
+def test_what_a_batch_missed_waits_for_one_and_what_it_forgot_is_found_again() -> None:
+    here = Sweeping()
+    here.publish(batched().model_copy(update={"sweep": Sweep()}))
+    here.run(after=timedelta(0))
+    here.put("sales/03-01/lost.csv")
+    here.put("sales/03-01/_SUCCESS", etag="0x2")
+    here.run()
+    markers = [name for name in here.blobs.stored if name.startswith("inbox/")]
+    assert len(markers) == 2
+    assert here.paths() == ["sales/03-01/_SUCCESS", "sales/03-01/lost.csv"]
+
+    for marker in markers:
+        del here.blobs.stored[marker]
+    assert here.run().counts.known == 0
+    here.run(after=timedelta(days=1))
+    here.tick.run()
+
+    taken = [record for record in records(here) if record.member]
+    assert {record.state for record in taken} == {State.BATCHED}
+    assert len(here.workspace.jobs) == 1
+
+
+def test_what_a_batch_took_and_was_overwritten_is_reported() -> None:
+    here = Sweeping()
+    here.publish(batched().model_copy(update={"sweep": Sweep()}))
+    here.upload("sales/03-01/a.csv")
+    here.world.pass_time(3600)
+    here.tick.run()
+    assert len(here.workspace.jobs) == 1
+    here.world.pass_time(86_400)
+    here.put("sales/03-01/a.csv", etag="0x2")
+
+    assert here.run().counts.overwritten == 1
