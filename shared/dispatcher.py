@@ -49,6 +49,9 @@ log = logging.getLogger(__name__)
 #: Seconds one event may spend on submitting; Event Grid waits 30 for its answer.
 SUBMIT_BUDGET = 10.0
 
+#: Looks at who holds the places, before an event is skipped for them.
+_LOOKS = 5
+
 #: Characters that are kept of what could not be read.
 _UNREADABLE_LENGTH = 2_000
 
@@ -449,10 +452,16 @@ class Dispatcher:
         place = place_of(order, record, binding)
         skips = place.policies.overlap == "skip" and place.own_limit is None
         turn = self._turns.take(place, record.key, at, wait=not skips)
-        if skips and not turn.admitted:
-            # Who holds the places may be over, and have died before it said so.
+        for _ in range(_LOOKS if skips else 0):
+            if turn.admitted:
+                break
+            # Who holds the places may be over, and have died before it said so. Again for who has
+            # come since: a second delivery of what is over holds a place for a moment.
+            seen = turn.holders
             self._submission.promote(place.trigger, place.slot, check=True)
             turn = self._turns.take(place, record.key, at, wait=False)
+            if turn.holders.items() <= seen.items():
+                break
         if turn.why is None:
             return record
         if turn.why.code == "daily_limit":
