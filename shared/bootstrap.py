@@ -39,6 +39,7 @@ from shared.replay_states import ReplayStates
 from shared.replays import BUDGET as REPLAYS_BUDGET
 from shared.replays import Replays
 from shared.runs import Runs
+from shared.searches import Searches
 from shared.selections import Selections
 from shared.settings import Settings
 from shared.slots import Slots
@@ -146,13 +147,15 @@ def build(environment: Mapping[str, str]) -> App:
     sweeps = Sweeps(
         states=sweep_states,
         index=index,
-        orders=orders,
-        ledger=ledger,
-        lakes=lakes,
-        dispatcher=dispatcher,
-        variables=found.variables,
+        searches=Searches(
+            orders=orders,
+            ledger=ledger,
+            lakes=lakes,
+            dispatcher=dispatcher,
+            variables=found.variables,
+            side_by_side=_side_by_side,
+        ),
         monotonic=time.monotonic,
-        side_by_side=_side_by_side,
     )
     replays = Replays(
         deployment=found.deployment,
