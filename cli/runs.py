@@ -63,6 +63,8 @@ def show(surroundings: Surroundings, id: str, as_json: bool) -> None:
         "text": unreadable(run),
         "experiment": run.get("experiment_name"),
         "waits for": (run.get("waiting_for") or {}).get("text"),
+        "batch": run.get("batch"),
+        "events": run.get("members") or None,
     }
     running.show_summary(output, run, more)
     for title in ("inputs", "outputs"):
