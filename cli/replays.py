@@ -76,7 +76,7 @@ def replay(
     api = surroundings.api()
     if dry_run or not yes:
         outlook = api.post(
-            "replays", "preview", json=body, params=_page(cursor, None if dry_run else _SHOWN)
+            "replay-preview", json=body, params=_page(cursor, None if dry_run else _SHOWN)
         )
         if dry_run and as_json:
             print_json(outlook)

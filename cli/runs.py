@@ -64,6 +64,8 @@ def show(surroundings: Surroundings, id: str, as_json: bool) -> None:
         "experiment": run.get("experiment_name"),
         "reuse": "none, force_rerun is set" if run.get("force_rerun") else None,
         "waits for": (run.get("waiting_for") or {}).get("text"),
+        "batch": run.get("batch"),
+        "events": run.get("members") or None,
     }
     running.show_summary(output, run, more)
     for title in ("inputs", "outputs"):

@@ -41,6 +41,7 @@ from shared.replay_states import ReplayStates
 from shared.replays import BUDGET as REPLAYS_BUDGET
 from shared.replays import Replays
 from shared.runs import Runs
+from shared.searches import Searches
 from shared.selections import Selections
 from shared.settings import Settings
 from shared.slots import Slots
@@ -173,13 +174,15 @@ def build(environment: Mapping[str, str]) -> App:
     sweeps = Sweeps(
         states=sweep_states,
         index=index,
-        orders=orders,
-        ledger=ledger,
-        lakes=lakes,
-        dispatcher=dispatcher,
-        variables=found.variables,
+        searches=Searches(
+            orders=orders,
+            ledger=ledger,
+            lakes=lakes,
+            dispatcher=dispatcher,
+            variables=found.variables,
+            side_by_side=_side_by_side,
+        ),
         monotonic=time.monotonic,
-        side_by_side=_side_by_side,
     )
     replays = Replays(
         deployment=found.deployment,
@@ -262,7 +265,8 @@ def _side_by_side(calls: Sequence[Callable[[], None]]) -> None:
     if len(calls) < 2:
         in_turn(calls)
         return
-    with ThreadPoolExecutor(max_workers=min(len(calls), 16)) as pool:
+    # As many connections as the SDK keeps; each more would be a new one every time.
+    with ThreadPoolExecutor(max_workers=min(len(calls), 10)) as pool:
         list(pool.map(lambda call: call(), calls))
 
 

@@ -15,7 +15,7 @@ from datetime import datetime
 from functools import partial
 
 from shared import job_events, turns
-from shared.batches import Batches
+from shared.batches import QUICKLY, Batches
 from shared.compute import Computes
 from shared.definitions import MANUAL_TRIGGER, UNREADABLE_TRIGGER
 from shared.errors import (
@@ -48,6 +48,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds one event may spend on submitting; Event Grid waits 30 for its answer.
 SUBMIT_BUDGET = 10.0
+
+#: Looks at who holds the places, before an event is skipped for them.
+_LOOKS = 5
 
 #: Characters that are kept of what could not be read.
 _UNREADABLE_LENGTH = 2_000
@@ -395,11 +398,11 @@ class Dispatcher:
                 self._submission.resume(*run)
 
     def _release(self, decision: Decision) -> None:
-        """An event says that its group is complete: its batch does not wait for the tick."""
+        """An event says that its group is complete: its batch need not wait for the tick."""
         record = decision.record
         if record and record.member and record.member.releases:
             with self._left_to_tick(record.run_id):
-                self._batches.seal(record.trigger, record.member.group)
+                self._batches.seal(record.trigger, record.member.group, at_most=QUICKLY)
 
     def _submit(self, kept: Kept | None) -> None:
         if kept is not None:
@@ -449,10 +452,16 @@ class Dispatcher:
         place = place_of(order, record, binding)
         skips = place.policies.overlap == "skip" and place.own_limit is None
         turn = self._turns.take(place, record.key, at, wait=not skips)
-        if skips and not turn.admitted:
-            # Who holds the places may be over, and have died before it said so.
+        for _ in range(_LOOKS if skips else 0):
+            if turn.admitted:
+                break
+            # Who holds the places may be over, and have died before it said so. Again for who has
+            # come since: a second delivery of what is over holds a place for a moment.
+            seen = turn.holders
             self._submission.promote(place.trigger, place.slot, check=True)
             turn = self._turns.take(place, record.key, at, wait=False)
+            if turn.holders.items() <= seen.items():
+                break
         if turn.why is None:
             return record
         if turn.why.code == "daily_limit":

@@ -12,7 +12,8 @@ from shared.events import Event
 from shared.ledger import parse_run_id
 
 _PREFIX = "Microsoft.MachineLearningServices."
-_RUNS = frozenset({f"{_PREFIX}RunCompleted", f"{_PREFIX}RunStatusChanged"})
+_COMPLETED, _CHANGED = f"{_PREFIX}RunCompleted", f"{_PREFIX}RunStatusChanged"
+_RUNS = frozenset({_COMPLETED, _CHANGED})
 
 #: AzureML's documentation and its runs spell them with other letters.
 _ENDS = frozenset({"completed", "failed", "canceled", "cancelled"})
@@ -45,7 +46,12 @@ def ended_run(event: Event, deployment: str) -> tuple[str, str] | None:
 def _may_be_over(event: Event) -> bool:
     # How far a job is on its way is for the timer to see.
     status = event.data.get("runStatus") if isinstance(event.data, dict) else None
-    return not isinstance(status, str) or status.lower() in _ENDS
+    if not isinstance(status, str):
+        return True
+    if event.type == _CHANGED and status.lower() == "completed":
+        # Told by an event of its own at the same time: two would look, and get in each other's way.
+        return False
+    return status.lower() in _ENDS
 
 
 def _part(event: Event, name: str) -> dict[str, object]:

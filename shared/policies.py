@@ -88,8 +88,8 @@ class Batch(Part):
     wait_after_last_change: Duration = timedelta(minutes=2)
     #: No event waits longer than this.
     max_wait: Duration = timedelta(minutes=30)
-    #: No batch holds more.
-    max_events: Annotated[int, Field(ge=1, le=50_000)] = 5_000
+    #: No batch holds more. Each takes some milliseconds, and one function call makes a batch.
+    max_events: Annotated[int, Field(ge=1, le=10_000)] = 5_000
     #: An event that says that the group is complete, such as the upload of `_SUCCESS`. It need
     #: not fit the trigger's path, and is not in the batch.
     release_on: Filter | None = None

@@ -186,10 +186,10 @@ class Submission:
         self._ledger.close(record.trigger, record.key)
         if any(transition.state is State.HELD for transition in record.transitions):
             self._ledger.unhold(record.trigger, record.key)
-        if record.reason is None:
-            level, why = logging.INFO, ""
-        else:
-            level, why = logging.ERROR, f": {record.reason.text}"
+        why = f": {record.reason.text}" if record.reason else ""
+        # What a policy passes over, in a storm by the thousand, is as somebody wanted it.
+        wanted = record.reason is None or record.state is State.SKIPPED
+        level = logging.INFO if wanted else logging.ERROR
         log.log(
             level,
             "Run %s is %s%s",

@@ -6,8 +6,8 @@ over, or from what was not heard of for longer than any call may last.
 """
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -48,6 +48,8 @@ class Turn:
 
     why: Reason | None = None
     number: int | None = None
+    #: Who holds the places, and since when, where it is not there.
+    holders: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def admitted(self) -> bool:
@@ -93,7 +95,7 @@ class Turns:
             day.give_back(at)
             raise _crowded(place.trigger, place.slot)
         day.give_back(at)
-        return Turn(why=why)
+        return Turn(why=why, holders=kept.slot.holders)
 
     def queue(self, kept: Kept) -> Kept | None:
         """Have a record wait that waited for something else; None when somebody was faster.

@@ -119,7 +119,7 @@ _DEAD = {"trigger": "on-upload", "outcomes": ["dead_letter"], "since": "2026-03-
 
 
 @router.post(
-    "/api/replays/preview",
+    "/api/replay-preview",
     operation_id="preview_replay",
     summary="What a replay would do; changes nothing",
     responses=contract.refusals(404, 415),

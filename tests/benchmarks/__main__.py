@@ -2,21 +2,23 @@
 
 import json
 import sys
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import matching, showing, submitting
+from tests.benchmarks import cold_start, matching, per_event, showing, storms, submitting
 
 _RESULTS = Path("build", "bench.json")
+_ROOMS = (matching, per_event, cold_start, storms)
 
 
 def main() -> int:
     console = Console(highlight=False)
     table = Table("", "ours", "reference", "ratio", box=None, pad_edge=False)
     found = []
-    for figure in matching.figures():
+    for figure in chain.from_iterable(room.figures() for room in _ROOMS):
         found.append(figure)
         table.add_row(
             figure["name"],

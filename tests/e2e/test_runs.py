@@ -4,7 +4,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.e2e.running_signalbox import APP, RunningSignalbox, subject_of
+from tests.e2e.running_signalbox import APP, Json, RunningSignalbox, subject_of
 from tests.integration.waiting import eventually
 
 DAY_REPORT = APP / "examples" / "day-report"
@@ -106,6 +106,39 @@ def test_an_event_that_cannot_be_bound_is_a_dead_letter(signalbox: RunningSignal
     assert entry["reason"]["code"] == "input_missing"
     assert signalbox.markers("blank-came") == set()
     assert signalbox.jobs(path) == []
+
+
+def test_a_paused_trigger_is_held_swept_resumed_and_what_was_dead_is_run_once_more(
+    signalbox: RunningSignalbox,
+) -> None:
+    path, run = "blanks/letter.txt", signalbox.command
+    assert run("triggers", "pause", "blank-came", "--note", "no forms")["paused"]["by"] == "key"
+    signalbox.upload(path)
+    held = signalbox.record(path, "held")
+    assert "(no forms); resume it with" in held["reason"]["text"]
+
+    # What was uploaded just now is left to the sweeps that follow.
+    report = run("triggers", "sweep", "blank-came", "--dry-run")["report"]
+    assert (report["young"], report["found"], report["overwritten"]) == (report["listed"], 0, 0)
+    assert report["listed"] >= 1
+
+    assert run("triggers", "resume", "blank-came")["paused"] is None
+    dead = signalbox.record(path, "dead_letter", ticking=True)
+    replay = run(
+        "replay", "--trigger", "blank-came", "--outcome", "dead_letter", "--limit", "1", "--yes"
+    )
+
+    def over() -> Json | None:
+        signalbox.tick()
+        found = run("replays", "show", replay["id"])
+        return found if found["state"] == "done" else None
+
+    found = eventually(over)
+    assert found
+    assert found["total"] == found["started"] == sum(found["ended"].values()) >= 1
+    assert set(found["ended"]) == {"dead_letter"}
+    again = [record for record in signalbox.records(path) if record["replay"] == replay["id"]]
+    assert [record["replay_of"] for record in again] == [f"blank-came.{dead['key']}"]
 
 
 def test_an_event_that_is_for_no_trigger_leaves_nothing(signalbox: RunningSignalbox) -> None:

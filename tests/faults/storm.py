@@ -17,7 +17,7 @@ from tests.faults.world import World
 LIMITS = {"again": 5, "two-a-shop": 2, "skipping": 1}
 
 #: With more open runs than these nothing is sent, so that a storm ends soon after its time.
-_MOST_OPEN = 80
+_MOST_OPEN = 150
 
 
 @dataclass(kw_only=True)

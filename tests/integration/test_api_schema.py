@@ -22,16 +22,20 @@ schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.N
 
 [running] = api.scene.dispatcher.handle(event())
 [dead] = api.post("/triggers/on-call/events", {}).json()["decisions"]
+asked = {"trigger": "on-call", "outcomes": ["dead_letter"]}
+replay = api.post("/replays", asked).json()
 assert running.record
 assert dead["decision"] == "dead_letter"
 
 #: What is there, by the beginning of the path: most requests should get further than a 404.
 THERE = {
     "/api/pipelines/{name}": {"name": "churn-training"},
+    "/api/triggers/{name}/sweep": {"name": "on-upload"},
     "/api/triggers/{name}": {"name": "on-call"},
     "/api/computes/{name}": {"name": "cpu-cluster"},
     "/api/runs/{id}/retry": {"id": dead["run"]},
     "/api/runs/{id}": {"id": running.record.run_id},
+    "/api/replays/{id}": {"id": replay["id"]},
 }
 
 
@@ -43,7 +47,7 @@ def test_the_description_is_of_every_operation() -> None:
     paths = document["paths"]
     operations = [item[method] for item in paths.values() for method in item]
 
-    assert len({operation["operationId"] for operation in operations}) == len(operations) == 19
+    assert len({operation["operationId"] for operation in operations}) == len(operations) == 29
     for operation in operations:
         assert {"401", "422", "500", "503"} <= operation["responses"].keys()
         assert operation["summary"]

@@ -20,6 +20,7 @@ from shared.previews import Previews
 from shared.replay_states import ReplayStates
 from shared.replays import Replays
 from shared.runs import Runs
+from shared.searches import Searches
 from shared.selections import Selections
 from shared.settings import Settings, load
 from shared.sweep_states import SweepStates
@@ -146,9 +147,15 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
         previews=previews,
         sweeps=Sweeps(
             states=sweep_states,
-            dispatcher=scene.dispatcher,
+            index=scene.index,
+            searches=Searches(
+                orders=scene.orders,
+                ledger=scene.ledger,
+                lakes=cast(Lakes, lakes),
+                dispatcher=scene.dispatcher,
+                variables=scene.variables,
+            ),
             monotonic=lambda: scene.stopwatch,
-            **common,
         ),
         replays=Replays(
             deployment=DEPLOYMENT,

@@ -23,10 +23,10 @@ def api() -> Api:
 
 def test_a_replay_is_tried_asked_for_followed_and_listed(api: Api) -> None:
     stored = dict(api.scene.blobs.stored)
-    outlook = api.post("/replays/preview?limit=2", DEAD).json()
+    outlook = api.post("/replay-preview?limit=2", DEAD).json()
     assert (outlook["total"], len(outlook["items"])) == (3, 2)
     assert outlook["items"][0]["preview"]["decision"] == "would_be_dead_letter"
-    more = api.post(f"/replays/preview?limit=2&cursor={outlook['cursor']}", DEAD).json()
+    more = api.post(f"/replay-preview?limit=2&cursor={outlook['cursor']}", DEAD).json()
     assert (len(more["items"]), more["cursor"]) == (1, None)
     assert api.scene.blobs.stored == stored
 
@@ -95,7 +95,7 @@ def test_what_is_no_replay_is_refused_with_its_place(api: Api, body: Any, place:
 
 
 def test_times_without_a_zone_are_utc(api: Api) -> None:
-    found = api.post("/replays/preview", {**DEAD, "since": "2026-03-01"}).json()
+    found = api.post("/replay-preview", {**DEAD, "since": "2026-03-01"}).json()
 
     assert found["selection"]["since"] == "2026-03-01T00:00:00Z"
     assert found["total"] == 3
@@ -106,5 +106,5 @@ def test_what_is_not_there_is_a_problem(api: Api) -> None:
     problem(api.post(f"/replays/{'0' * 16}/cancel"), 404)
     problem(api.get("/replays/x"), 422)
     problem(api.get(f"/replays?cursor={'0' * 16}"), 422)
-    problem(api.post(f"/replays/preview?cursor={RUN}", DEAD), 422)
+    problem(api.post(f"/replay-preview?cursor={RUN}", DEAD), 422)
     problem(api.post("/replays", {"trigger": "nowhere", "outcomes": ["failed"]}), 404)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from shared import batches as rooms
+from shared import dispatcher
 from shared.definitions import TriggerDefinition
 from shared.errors import StorageUnavailable
 from shared.events import BATCH_TYPE
@@ -344,6 +345,15 @@ def test_the_longest_overdue_goes_first_and_no_group_waits_for_all_of_another(
     ]
 
 
+def test_a_large_group_is_left_to_the_tick(here: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "QUICKLY", 3)
+    upload(here, "0.csv", "1.csv", "2.csv", "_SUCCESS")
+    assert not runs(here)
+    here.tick.run()
+
+    assert [len(run.members) for run in runs(here)] == [4]
+
+
 def test_when_its_time_is_over_the_next_tick_goes_on(here: Scene) -> None:
     for day in ("03-01", "03-02", "03-03"):
         upload(here, "a.csv", day=day)
@@ -558,17 +568,19 @@ def test_batches_wait_for_their_turn_in_order(here: Scene) -> None:
 
 
 def test_a_group_that_comes_back_after_its_blob_was_deleted_is_another(here: Scene) -> None:
+    """Its batches have names of their own: AzureML knows jobs for longer than we know records."""
     upload(here, "a.csv", "_SUCCESS")
-    for name in [name for name in here.blobs.stored if name.startswith("groups/")]:
-        here.blobs.delete(name)
+    [first] = runs(here)
+    gone = [name for name in here.blobs.stored if name.startswith(("groups/", "ledger/"))]
+    here.blobs.delete_all(gone)
     upload(here, "b.csv")
     here.world.pass_time(200)
     here.tick.run()
 
-    assert sorted(manifest(here, run) for run in runs(here)) == [
-        ["sales/03-01/a.csv"],
-        ["sales/03-01/b.csv"],
-    ]
+    [second] = runs(here)
+    assert manifest(here, second) == ["sales/03-01/b.csv"]
+    assert second.key != first.key
+    assert len(here.workspace.jobs) == 2
 
 
 def test_two_that_make_one_batch_make_one(here: Scene) -> None:
@@ -582,7 +594,13 @@ def test_two_that_make_one_batch_make_one(here: Scene) -> None:
         here.world.pass_time(200)
         here.batches.seal(TRIGGER, group)
 
-    for call in ("keep ", f"create ledger/{TRIGGER}/", "put open/", f"swap ledger/{TRIGGER}/"):
+    for call in (
+        "create groups/",
+        "keep ",
+        f"create ledger/{TRIGGER}/",
+        "put open/",
+        f"swap ledger/{TRIGGER}/",
+    ):
         scene = Scene()
         scene.publish(batched())
         here = scene
@@ -594,6 +612,58 @@ def test_two_that_make_one_batch_make_one(here: Scene) -> None:
         here.world.pass_time(200)
         here.tick.run()
         whole(here, 2)
+
+
+def test_whoever_is_second_goes_on_with_the_members_of_the_first(here: Scene) -> None:
+    upload(here, "a.csv")
+    here.world.pass_time(200)
+    group = inbox(here)[0].split("/")[2]
+
+    def another() -> None:
+        upload(here, "b.csv")
+        here.world.pass_time(200)
+        fail(here.world, f"create ledger/{TRIGGER}/", Killed(), applied=True)
+        with pytest.raises(Killed):
+            here.batches.seal(TRIGGER, group)
+
+    interject(here.world, "keep ", another)
+    while here.batches.seal(TRIGGER, group):
+        pass
+    here.world.pass_time(200)
+    here.tick.run()
+
+    whole(here, 2)
+    assert [len(run.members) for run in runs(here)] == [2]
+
+
+def test_a_batch_whose_marker_was_deleted_before_it_came_is_found_again(here: Scene) -> None:
+    """Its maker was slow for so long that the tick took the marker for nobody's."""
+    upload(here, "a.csv")
+    here.world.pass_time(200)
+    fail(here.world, f"create ledger/{TRIGGER}/", Killed(), applied=True)
+    with pytest.raises(Killed):
+        here.batches.seal_due(never)
+    [marker] = here.markers()
+    here.ledger.discard(marker)
+    for _ in range(3):
+        here.world.pass_time(200)
+        here.tick.run()
+
+    [run] = runs(here)
+    assert run.state is State.SUBMITTED
+
+
+def test_a_marker_of_what_a_batch_took_makes_no_other(here: Scene) -> None:
+    """A delivery may have read its record just before it was taken."""
+    [record] = upload(here, "a.csv")
+    upload(here, "_SUCCESS")
+    here.batches.enter(record)
+    assert inbox(here)
+    here.world.pass_time(200)
+    here.tick.run()
+
+    whole(here, 2)
+    assert len(runs(here)) == 1
 
 
 def whole(here: Scene, count: int) -> None:

@@ -59,7 +59,7 @@ WORDS = ["replay", "--trigger", "retrain", "--outcome", "dead_letter"]
 @pytest.fixture
 def signalbox() -> FakeApi:
     made = FakeApi()
-    made.at("POST replays/preview", OUTLOOK)
+    made.at("POST replay-preview", OUTLOOK)
     made.at("POST replays", httpx.Response(202, json=REPLAY))
     return made
 
@@ -68,7 +68,7 @@ def test_a_replay_is_shown_before_somebody_says_yes(signalbox: FakeApi) -> None:
     told = signalbox(*WORDS, "--limit", "7", input="y\n")
 
     assert told.exit_code == 0, told.stderr
-    assert signalbox.asked == ["POST replays/preview?limit=20", "POST replays"]
+    assert signalbox.asked == ["POST replay-preview?limit=20", "POST replays"]
     assert "landing/north/2026.csv" in told.stdout
     assert "inputs.rows: is not bound" in told.stdout
     assert "it has expired" in told.stdout
@@ -101,17 +101,17 @@ def test_who_is_sure_is_not_asked(signalbox: FakeApi) -> None:
 
 
 def test_a_dry_run_only_looks(signalbox: FakeApi) -> None:
-    signalbox.at("POST replays/preview", {**OUTLOOK, "cursor": RUN_ID})
+    signalbox.at("POST replay-preview", {**OUTLOOK, "cursor": RUN_ID})
     told = signalbox(*WORDS, "--dry-run", "--cursor", RUN_ID)
 
-    assert signalbox.asked == [f"POST replays/preview?cursor={RUN_ID}"]
+    assert signalbox.asked == [f"POST replay-preview?cursor={RUN_ID}"]
     assert "3 in all" in told.stdout
     assert f"--cursor {RUN_ID}" in told.stderr
     assert json.loads(signalbox(*WORDS, "--dry-run", "--json").stdout)["total"] == 3
 
 
 def test_where_there_is_nothing_nobody_is_asked(signalbox: FakeApi) -> None:
-    signalbox.at("POST replays/preview", {**OUTLOOK, "items": [], "total": 0})
+    signalbox.at("POST replay-preview", {**OUTLOOK, "items": [], "total": 0})
     told = signalbox(*WORDS)
 
     assert told.exit_code == 0

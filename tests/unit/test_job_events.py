@@ -65,6 +65,13 @@ def started(here: Scene) -> set[str]:
     return {name.split("/")[1] for name in here.blobs.stored if name.startswith("ledger/")}
 
 
+def test_of_two_events_about_one_end_one_makes_us_look(here: Scene) -> None:
+    here.dispatcher.handle(said(here, CHANGED, runStatus="Completed"))
+    assert here.record().state is not State.COMPLETED
+    here.dispatcher.handle(said(here, COMPLETED))
+    assert here.record().state is State.COMPLETED
+
+
 @pytest.mark.parametrize("type", [COMPLETED, CHANGED])
 def test_the_end_of_our_job_makes_its_run_be_looked_at_now(here: Scene, type: str) -> None:
     here.dispatcher.handle(said(here, type))

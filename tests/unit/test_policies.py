@@ -67,6 +67,19 @@ def test_a_limit_is_a_whole_number_or_unlimited(limit: object) -> None:
         ({"retry": {"max_attempts": 0}}, "greater than or equal to 1"),
         ({"batch": {"wait_after_last_change": "PT1H", "max_wait": "PT5M"}}, "longer than max_wait"),
         ({"batch": {"max_wait": "P8D"}}, "longer than P7D"),
+        ({"batch": {"max_events": 0}}, "greater than or equal to 1"),
+        ({"batch": {"max_events": 10_001}}, "less than or equal to 10000"),
+        ({"batch": {"release_on": {}}}, "asks for nothing"),
+        ({"batch": {"group_by": ["day", "day"]}}, "twice"),
+        (
+            {
+                "overlap": "buffer_one",
+                "batch": {},
+                "concurrency": {"limit": "unlimited"},
+                "max_runs_per_day": "unlimited",
+            },
+            "needs a concurrency.limit",
+        ),
         ({"while_paused": "forget"}, "'hold' or 'drop'"),
     ],
 )

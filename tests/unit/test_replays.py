@@ -23,6 +23,7 @@ from tests.unit.scene import (
     request,
     trigger,
 )
+from tests.unit.test_batches import batched, records
 
 
 class Replaying(Asked):
@@ -428,3 +429,24 @@ def test_what_is_published_now_counts(here: Replaying) -> None:
     here.ask()
 
     assert [record.pipeline for record in here.again()] == ["churn-training@v2"]
+
+
+def test_a_batch_is_run_once_more_with_its_events_and_one_event_of_it_is_not(
+    here: Replaying,
+) -> None:
+    here.publish(batched())
+    [member] = here.upload("sales/03-01/a.csv")
+    here.world.pass_time(3600)
+    here.tick.run()
+    [batch] = [record for record in records(here) if not record.member]
+    here.end(batch.run_id, "Failed")
+    replay = here.ask(Wish(trigger=TRIGGER, outcomes=("failed",)))
+
+    [again] = here.again()
+    assert (again.replay_of, again.members) == (batch.run_id, batch.members)
+    assert again.body is not None
+    assert batch.body is not None
+    assert again.body.inputs == batch.body.inputs
+    assert replay.total == 1
+    [outlook] = here.replays.preview(Wish(runs=(member,))).items
+    assert f"was taken by {batch.run_id}" in str(outlook.why_not)

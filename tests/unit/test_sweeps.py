@@ -12,6 +12,7 @@ from shared.definitions import TriggerDefinition
 from shared.errors import NotFound, RequestInvalid, StorageUnavailable
 from shared.ledger import State
 from shared.pauses import Pauses
+from shared.searches import Searches
 from shared.sweep_states import NAMED, Course, SweepState, SweepStates
 from shared.sweeps import Sweeps
 from tests.unit.asking import Asked
@@ -26,17 +27,20 @@ class Sweeping(Asked):
     def __init__(self) -> None:
         super().__init__()
         self.states = SweepStates(self.blobs)
+        self.searches = Searches(
+            orders=self.orders,
+            ledger=self.ledger,
+            lakes=self.lakes,
+            dispatcher=self.dispatcher,
+            variables=self.variables,
+        )
         self.sweeps = self.sweeping()
 
     def sweeping(self) -> Sweeps:
         return Sweeps(
             states=self.states,
             index=self.index,
-            orders=self.orders,
-            ledger=self.ledger,
-            lakes=self.lakes,
-            dispatcher=self.dispatcher,
-            variables=self.variables,
+            searches=self.searches,
             monotonic=lambda: self.stopwatch,
         )
 
@@ -108,14 +112,6 @@ def test_the_event_that_comes_after_all_meets_the_same_record(here: Sweeping) ->
     assert len(here.workspace.jobs) == 1
 
 
-def test_a_sweep_leaves_no_history_of_what_it_does_not_take(here: Sweeping) -> None:
-    here.put("sales/notes.txt")
-    here.put("other/x.csv")
-    here.run()
-
-    assert here.decisions() == []
-
-
 def test_what_is_young_is_left_to_the_next_sweep(here: Sweeping) -> None:
     here.world.pass_time(HOUR.total_seconds())
     here.put()
@@ -165,40 +161,6 @@ def test_uploads_before_the_trigger_and_behind_the_lookback_are_not_its_business
     here.run(after=timedelta(days=1.1))
 
     assert here.paths() == []
-
-
-def test_a_path_that_was_recorded_with_other_content_is_reported_and_not_started(
-    here: Sweeping,
-) -> None:
-    here.upload()
-    here.world.pass_time(HOUR.total_seconds())
-    here.put(etag="0x2")
-    report = here.run()
-
-    assert (report.counts.found, report.counts.overwritten) == (0, 1)
-    assert [one.etag for one in report.changed] == ["0x2"]
-    assert len(here.workspace.jobs) == 1
-    # An hour later it is not looked at any more, and is not forgotten either.
-    assert here.run().counts.overwritten == 0
-    assert [one.etag for one in here.state.overwritten] == ["0x2"]
-
-
-def test_what_was_refused_before_and_overwritten_is_started(here: Sweeping) -> None:
-    here.publish(swept(spec={**swept().spec.model_dump(mode="json", exclude_none=True),
-                             "where": "event.data.contentLength > `0`"}))  # fmt: skip
-    here.upload("sales/north/march.csv", data={"contentLength": 0})
-    here.put(etag="0x2")
-    here.run()
-
-    assert len(here.workspace.jobs) == 1
-
-
-def test_what_was_there_before_the_lookback_and_changed_is_reported(here: Sweeping) -> None:
-    created = here.world.now - timedelta(days=40)
-    here.put(created=created, last_modified=here.world.now + timedelta(minutes=1))
-    report = here.run()
-
-    assert (report.counts.found, report.counts.overwritten) == (0, 1)
 
 
 def test_what_was_overwritten_is_started_when_somebody_says_so(here: Sweeping) -> None:
@@ -412,27 +374,6 @@ def test_two_workers_at_once_find_each_upload_once(here: Sweeping) -> None:
 
     assert len(here.workspace.jobs) == 5
     assert here.state.course is None
-
-
-@pytest.mark.parametrize(
-    "path", ["sales/north/../x.csv", "sales/./x.csv", "sales/no rth/ä\x1b[2J;$(x).csv", "sales/a/"]
-)
-def test_hostile_names_stop_nothing(here: Sweeping, path: str) -> None:
-    here.put(path)
-    here.put("sales/north/good.csv")
-    report = here.run()
-
-    assert "sales/north/good.csv" in here.paths()
-    assert here.state.problem is None
-    assert report.counts.listed == 2
-
-
-def test_a_secret_in_a_name_is_blotted_out(here: Sweeping) -> None:
-    here.put(f"sales/north/x?sig={'s' * 40}.csv")
-    report = here.run()
-
-    assert len(report.found) == 1
-    assert "ssss" not in report.model_dump_json()
 
 
 def test_what_cannot_be_swept_is_told(here: Sweeping) -> None:
