@@ -172,7 +172,9 @@ def named(app: App, name: str) -> tuple[IndexedTrigger, Snapshot]:
 def _detail(call: Call, trigger: IndexedTrigger, snapshot: Snapshot) -> TriggerDetail:
     known = pipelines.ports(call.app, snapshot)
     definition = trigger.definition.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return TriggerDetail(**_shown(trigger, known), definition=definition)
+    found = _shown(trigger, known)
+    found["problems"] += call.app.drops.problems(TRIGGER, trigger.definition.name)
+    return TriggerDetail(**found, definition=definition)
 
 
 def _shown(trigger: IndexedTrigger, known: lint.Pipelines) -> dict[str, Any]:
