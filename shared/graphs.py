@@ -21,6 +21,9 @@ from shared.nodes import Node, mapping
 
 #: How the SDK refuses a value, once for each kind of thing that it might have been meant as.
 _NOT_IN_SET = re.compile(r"Value '([^']*)' passed is not in set \[([^\]]*)\]")
+_NO_COMPONENT = (
+    "name one, or say what the step itself runs: `command` and `environment`, for a command"
+)
 #: The keys of a step that says itself what it runs, and so needs no component.
 _SPELLED_OUT = frozenset({"command", "entry", "task", "trial"})
 _QUOTED = re.compile(r"'([^']*)'")
@@ -149,6 +152,8 @@ def _sdk_problems(document: Document, error: Exception, told: set[int]) -> list[
     problems = []
     for finding, place in zip(findings, places, strict=True):
         message = _short_text(_plain(str(finding.get("message", ""))))
+        if place[2:] == ("component",) and message == "is missing":
+            message += f"; {_NO_COMPONENT}"
         if not _follows(document, place, told):
             where = f"{'.'.join(place)}: " if place else ""
             problems.append(document.problem(place, f"{where}{message}"))
@@ -163,6 +168,8 @@ def _place(finding: dict[str, Any]) -> tuple[str, ...]:
 
 def _plain(message: str) -> str:
     """What a value may be, where the SDK tells of each kind of thing that it is not."""
+    if message == "Missing data for required field.":
+        return "is missing"
     found = _NOT_IN_SET.findall(message)
     if len({value for value, _ in found}) != 1:
         return message

@@ -671,7 +671,8 @@ def test_a_step_without_anything_to_run_is_asked_for_it(tmp_path: Path) -> None:
 
     assert (problem.line, problem.message) == (
         3,
-        "jobs.say.component: Missing data for required field.",
+        "jobs.say.component: is missing; name one, or say what the step itself runs: `command` and "
+        "`environment`, for a command",
     )
 
 
