@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from shared import checks, documents, nodes, wrapping
+from shared import checks, documents, keys, nodes, wrapping
 from shared.bindings import PARENT_INPUT, PARENT_OUTPUT, Bound, bound_in
 from shared.documents import Document, Place
 from shared.errors import DefinitionsInvalid, Problem
@@ -131,7 +131,7 @@ def _follows(document: Document, place: Place, told: set[int]) -> bool:
     if place[:1] != ("jobs",) or place[2:] != ("component",):
         return False
     step = mapping(mapping(document.content.get("jobs")).get(str(place[1])))
-    if checks.unknown_keys(step):
+    if keys.unknown(step):
         return True
     of_step = (line for at, line in document.lines.items() if at[:2] == place[:2])
     return not _SPELLED_OUT.isdisjoint(step) and not told.isdisjoint(of_step)
