@@ -3,13 +3,12 @@
 An error is what AzureML would refuse; what it takes in silence and no one means is a warning.
 """
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from shared import documents, literals, wrapping
+from shared import documents, keys, literals, wrapping
 from shared.bindings import (
     JOB_OUTPUT,
     OWN_PORT,
@@ -30,29 +29,6 @@ from shared.nodes import (
     private_features,
 )
 from shared.sources import local
-
-_KEYS = {"type", "name", "component", "display_name", "experiment_name", "description", "tags"}
-_KEYS |= {"properties", "inputs", "outputs", "compute", "identity", "services"}
-#: Source: AzureML CLI v2 pipelineJob and commandJob schemas.
-_SETTINGS = frozenset(
-    {"default_compute", "default_datastore", "continue_on_step_failure", "force_rerun"}
-    | {"on_init", "on_finalize"}
-)
-_STEP_KEYS = frozenset(
-    _KEYS
-    | {"command", "code", "environment", "environment_variables", "resources", "limits"}
-    | {"distribution", "queue_settings", "is_deterministic", "comment"}
-)
-#: Of components and of steps that are none of commands; others are sent as they are.
-#: Source: AzureML CLI v2 component schemas.
-_OTHER_KEYS = _STEP_KEYS | frozenset(
-    {"$schema", "version", "id", "auto_delete_setting", "additional_includes", "jobs", "task"}
-    | {"input_data", "mini_batch_size", "mini_batch_error_threshold", "error_threshold"}
-    | {"logging_level", "max_concurrency_per_instance", "partition_keys", "retry_settings"}
-    | {"entry", "args", "conf", "files", "archives", "jars", "py_files", "trial", "objective"}
-    | {"search_space", "sampling_algorithm", "early_termination", "source", "output"}
-    | {"data_copy_mode", "sink", "flow"}
-)
 
 
 def before(document: Document) -> Iterator[Problem]:
@@ -86,8 +62,10 @@ def warnings(document: Document, written: Document, nodes: Mapping[str, Node]) -
             yield from _unless(written, bound.place, "input of the component:", port, ports)
     for place, message in _unfit(written, nodes, literals.doubt):
         yield written.problem(place, message)
-    yield from _ignored(document, (), content, PIPELINE_KEYS)
-    yield from _ignored(document, ("settings",), mapping(content.get("settings")), _SETTINGS)
+    yield from keys.ignored(document, (), content, PIPELINE_KEYS)
+    yield from keys.ignored(
+        document, ("settings",), mapping(content.get("settings")), keys.SETTINGS
+    )
     yield from _of_steps(written, nodes)
 
 
@@ -95,12 +73,12 @@ def _of_steps(document: Document, nodes: Mapping[str, Node]) -> Iterator[Problem
     """Keys that hardly mean what they say, of steps and in the files of their components."""
     for name, value in mapping(document.content.get("jobs")).items():
         if mapping(value).get("type", "command") == "command":
-            yield from _ignored(document, ("jobs", name), mapping(value), _STEP_KEYS)
+            yield from keys.ignored(document, ("jobs", name), mapping(value), keys.STEP)
         else:
-            yield from _misspelt(document, ("jobs", name), mapping(value))
+            yield from keys.misspelt(document, ("jobs", name), mapping(value))
     for node in nodes.values():
         if file := _document_of(node, document.root):
-            yield from _misspelt(file, (), file.content)
+            yield from keys.misspelt(file, (), file.content)
     for inner, jobs in _within(document, nodes):
         yield from _of_steps(inner, jobs)
 
@@ -147,8 +125,8 @@ def _shape(document: Document) -> Iterator[Problem]:
                 f"jobs of type {value['type']!r} are a private preview of AzureML, whose SDK takes "
                 f"them where {PRIVATE_FEATURES}=true is set",
             )
-        for key in unknown_keys(value):
-            message = f"{key!r} is not known; {_instead(key, _STEP_KEYS)}"
+        for key in keys.unknown(value):
+            message = f"{key!r} is not known; {keys.instead(key, keys.STEP)}"
             yield document.problem(("jobs", node, key), message)
         for port, given in mapping(value.get("inputs")).items():
             yield from _data(document, ("jobs", node, "inputs", port), given)
@@ -206,33 +184,6 @@ def _missing(
             for child, content in mapping(component.content.get("jobs")).items():
                 yield from _missing(component, ("jobs", child), mapping(content), files)
             yield from _dangling(component)
-
-
-def unknown_keys(step: dict[str, Any]) -> set[str]:
-    """Keys of a command spelled out in its step that are not known: the SDK refuses the step."""
-    spelled = step.get("type", "command") == "command" and "component" not in step
-    return step.keys() - _STEP_KEYS if spelled else set()
-
-
-def _ignored(
-    document: Document, place: Place, content: dict[str, Any], known: frozenset[str]
-) -> Iterator[Problem]:
-    """Keys that are not known and that the SDK leaves out."""
-    for key in content.keys() - known:
-        message = f"{key!r} is not known and ignored by AzureML; {_instead(key, known)}"
-        yield document.problem((*place, key), message)
-
-
-def _misspelt(document: Document, place: Place, content: dict[str, Any]) -> Iterator[Problem]:
-    """Keys that look like others. AzureML is sent what is not known, and does nothing with it."""
-    for key in content.keys() - _OTHER_KEYS:
-        if meant := difflib.get_close_matches(key, _OTHER_KEYS, n=1, cutoff=0.8):
-            yield document.problem((*place, key), f"{key!r} is not known; {meant[0]!r} is")
-
-
-def _instead(key: str, known: frozenset[str]) -> str:
-    meant = difflib.get_close_matches(key, known, n=1, cutoff=0.8)
-    return f"{meant[0]!r} is" if meant else f"known are {', '.join(sorted(known))}"
 
 
 def _dangling(document: Document) -> Iterator[Problem]:

@@ -25,7 +25,7 @@ from shared.errors import (
     Transient,
     places,
 )
-from shared.index import Index
+from shared.index import Index, Snapshot
 from shared.inputs import redacted
 from shared.progress import Progress
 from shared.publishing import Publishing
@@ -129,27 +129,33 @@ class Drops:
     def _look(self, container: BlobState) -> None:
         files = _Files(self._blobs)
         there = _listed(container)
-        index = self._index.read().etag
-        before = files.kept
+        published = self._index.read()
+        index, before = published.etag, files.kept
         due = [
             item
-            for name, item in sorted(there.items())
+            for name, item in sorted(there.items())[:MAX_FILES]
             if _is_due(before.files.get(name), item, others_published=before.index != index)
+            or _is_missing(name, before.files.get(name), published.snapshot)
         ]
         gone = before.files.keys() - there.keys()
         if not (due or gone or (before.stays and before.index != index)):
             return
         ends = self._monotonic() + BUDGET
-        for item in due:
-            if self._monotonic() > ends:
-                log.warning("%d files of the definitions container wait", len(due))
-                break
-            if not self._one(container, item, files, there):
+        while due and self._monotonic() <= ends:
+            if not self._one(container, due.pop(0), files, there):
                 return  # Somebody else looks as well.
+        if due:
+            log.warning("%d files of the definitions container wait", len(due))
+        waiting = {item.name for item in due}
         stays = self._remove(there)
         files.put(
-            files={name: each for name, each in files.kept.files.items() if name in there},
-            index=self._index.read().etag,
+            files={
+                name: each.model_copy(update={"again": True}) if name in waiting else each
+                for name, each in files.kept.files.items()
+                if name in there
+            },
+            # As it was in the beginning: what came meanwhile may mend something as well.
+            index=index,
             stays=stays,
         )
 
@@ -246,12 +252,19 @@ def _is_due(known: Dropped | None, item: Listed, *, others_published: bool) -> b
     return bool(known.problems) and others_published
 
 
+def _is_missing(name: str, known: Dropped | None, snapshot: Snapshot) -> bool:
+    """Whether a file that was published is so no more: somebody took its definition off."""
+    if known is None or known.problems or (key := _key(name)) is None:
+        return False
+    return key[1] not in (snapshot.triggers if key[0] == TRIGGER else snapshot.pipelines)
+
+
 def _listed(container: BlobState) -> dict[str, Listed]:
-    """The files that are looked at, by name."""
+    """The YAML files there are, by name."""
     found = [each for each in container.list("") if _path(each.name).suffix in (".yml", ".yaml")]
     if len(found) > MAX_FILES:
         log.warning("The definitions container has %d files; %d count", len(found), MAX_FILES)
-    return {each.name: each for each in found[:MAX_FILES]}
+    return {each.name: each for each in found}
 
 
 def _document(container: BlobState, item: Listed, there: dict[str, Listed]) -> Definitions:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from shared import checks, documents, nodes, wrapping
+from shared import checks, documents, keys, nodes, wrapping
 from shared.bindings import PARENT_INPUT, PARENT_OUTPUT, Bound, bound_in
 from shared.documents import Document, Place
 from shared.errors import DefinitionsInvalid, Problem
@@ -21,6 +21,9 @@ from shared.nodes import Node, mapping
 
 #: How the SDK refuses a value, once for each kind of thing that it might have been meant as.
 _NOT_IN_SET = re.compile(r"Value '([^']*)' passed is not in set \[([^\]]*)\]")
+_NO_COMPONENT = (
+    "name one, or say what the step itself runs: `command` and `environment`, for a command"
+)
 #: The keys of a step that says itself what it runs, and so needs no component.
 _SPELLED_OUT = frozenset({"command", "entry", "task", "trial"})
 _QUOTED = re.compile(r"'([^']*)'")
@@ -128,7 +131,7 @@ def _follows(document: Document, place: Place, told: set[int]) -> bool:
     if place[:1] != ("jobs",) or place[2:] != ("component",):
         return False
     step = mapping(mapping(document.content.get("jobs")).get(str(place[1])))
-    if checks.unknown_keys(step):
+    if keys.unknown(step):
         return True
     of_step = (line for at, line in document.lines.items() if at[:2] == place[:2])
     return not _SPELLED_OUT.isdisjoint(step) and not told.isdisjoint(of_step)
@@ -149,6 +152,8 @@ def _sdk_problems(document: Document, error: Exception, told: set[int]) -> list[
     problems = []
     for finding, place in zip(findings, places, strict=True):
         message = _short_text(_plain(str(finding.get("message", ""))))
+        if place[2:] == ("component",) and message == "is missing":
+            message += f"; {_NO_COMPONENT}"
         if not _follows(document, place, told):
             where = f"{'.'.join(place)}: " if place else ""
             problems.append(document.problem(place, f"{where}{message}"))
@@ -163,6 +168,8 @@ def _place(finding: dict[str, Any]) -> tuple[str, ...]:
 
 def _plain(message: str) -> str:
     """What a value may be, where the SDK tells of each kind of thing that it is not."""
+    if message == "Missing data for required field.":
+        return "is missing"
     found = _NOT_IN_SET.findall(message)
     if len({value for value, _ in found}) != 1:
         return message

@@ -19,6 +19,8 @@ _PATHS = frozenset(
     {"conda_file", "dockerfile", "dockerfile_path", "local_path", "additional_includes"}
     | {"jars", "py_files", "files", "archives"}
 )
+#: Keys below which names stand, which whoever writes a document chooses.
+_NAMES = frozenset({"jobs", "inputs", "outputs"})
 _FILE = re.compile(r"\s*file:", re.IGNORECASE)
 #: Text that is nobody's reference, whatever it holds.
 _FREE = frozenset(
@@ -42,7 +44,8 @@ def named_in(document: Document) -> Iterator[Problem]:
 
 
 def _may_be_read(keys: list[str], text: str) -> bool:
-    if _FREE & set(keys):
+    said = [key for around, key in zip(["", *keys], keys, strict=False) if around not in _NAMES]
+    if _FREE & set(said):
         return False
     if _FILE.match(text) or keys[-1] in _PATHS:
         return True

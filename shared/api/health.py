@@ -121,7 +121,7 @@ def _index(app: App) -> str:
     snapshot = app.index.read().snapshot
     ports = pipelines.ports(app, snapshot)
     wrong = [name for name in snapshot.triggers if pipelines.problems_of(snapshot, name, ports)]
-    said = f"{len(snapshot.triggers)} triggers, {len(snapshot.pipelines)} pipelines"
+    said = f"triggers: {len(snapshot.triggers)}, pipelines: {len(snapshot.pipelines)}"
     return f"{said}; with problems: {', '.join(sorted(wrong)[:20]) or 'none'}."
 
 

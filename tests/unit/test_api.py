@@ -278,7 +278,7 @@ def test_health_says_what_works(api: Api) -> None:
     assert answer.status_code == 200
     assert answer.json()["status"] == "ok"
     assert answer.json()["checks"].keys() == {"storage", "index", "workspace"}
-    assert "5 triggers" in answer.json()["checks"]["index"]["detail"]
+    assert "triggers: 5" in answer.json()["checks"]["index"]["detail"]
     assert "none" in answer.json()["checks"]["index"]["detail"]
 
 

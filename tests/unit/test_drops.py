@@ -2,11 +2,13 @@
 
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shared import definitions, documents
 from shared.blob_state import Listed
 from shared.changes import Prune
 from shared.drops import BUDGET, MAX_BYTES, MAX_FILES, MAX_TRIES, OWNER, Drops
@@ -191,6 +193,58 @@ def test_what_is_wrong_is_looked_at_again_when_somebody_else_published(
     bench.look()
     assert "called" in bench.snapshot.triggers
     assert bench.wrong("trigger", "called") == ""
+
+
+def test_what_somebody_publishes_during_a_look_counts_in_the_next(bench: Bench) -> None:
+    bench.drop("triggers/called.yml", CALLED)
+    bench.drop("triggers/late.yml", CALLED.replace("called", "late"))
+    folder = Publishing(Published(bench.blobs), bench.index, bench.registry, listens=())
+
+    def meanwhile(call: str) -> None:
+        if call == "get triggers/late.yml":
+            bench.container.world.before = lambda _: None
+            document = documents.parse(
+                PULSE.encode(),
+                file="pulse.yml",
+                path=Path("pulse.yml"),
+                root=Path(),
+                rewritten=True,
+            )
+            folder.publish(definitions.of(pipelines=[document]), lambda _: None)
+
+    bench.container.world.before = meanwhile
+    bench.look()
+    assert bench.snapshot.pipelines.keys() == {"pulse"}
+    bench.look()
+    assert bench.snapshot.triggers.keys() == {"called", "late"}
+    assert bench.wrong("trigger", "called") == ""
+
+
+def test_what_waits_for_the_next_look_is_not_forgotten(bench: Bench) -> None:
+    for name in ("first", "second"):
+        bench.drop(f"triggers/{name}.yml", CALLED.replace("called", name))
+    bench.look()
+    assert bench.wrong("trigger", "second")
+    bench.drop("pipelines/pulse.yml", PULSE)
+    slow = bench.registry.register
+
+    def register(document: dict[str, Any]) -> None:
+        slow(document)
+        bench.seconds += BUDGET
+
+    bench.registry.register = register  # type: ignore[method-assign]
+    for _ in range(2):
+        bench.look()
+    assert bench.snapshot.triggers.keys() == {"first", "second"}
+
+
+def test_a_definition_that_somebody_took_off_is_published_from_its_file_again(
+    standing: Bench,
+) -> None:
+    standing.index.change(lambda found, _: found.model_copy(update={"triggers": {}}))
+    standing.look()
+
+    assert standing.snapshot.triggers.keys() == {"called"}
 
 
 def test_what_a_folder_published_is_not_touched(bench: Bench, tmp_path: Path) -> None:
@@ -417,6 +471,28 @@ def test_two_looks_at_once_publish_once(bench: Bench) -> None:
 
     assert bench.snapshot.pipelines.keys() == {"pulse"}
     assert bench.registry.lately == ["pulse_beat", "pulse"]
+
+
+def test_files_too_many_take_no_other_off(bench: Bench) -> None:
+    class Filled(MemoryBlobs):
+        more = 0
+
+        def list(self, prefix: str) -> Any:
+            found = [*super().list(prefix)]
+            yield from (
+                replace(found[0], name=f"pipelines/a{number:04}.yml", size=MAX_BYTES + 1)
+                for number in range(self.more)
+            )
+            yield from found
+
+    container = bench.container = Filled()
+    bench.drop("pipelines/pulse.yml", PULSE)
+    bench.look()
+    container.more = MAX_FILES
+    bench.look()
+
+    assert bench.wrong("pipeline", "a0000")
+    assert bench.snapshot.pipelines.keys() == {"pulse"}
 
 
 def test_only_so_many_files_count(bench: Bench) -> None:

@@ -44,6 +44,13 @@ def step(**content: object) -> dict[str, object]:
         step(inputs={"data": "file:data.csv"}),
         step(task={"type": "run_function", "code": "src"}),
         step(entry={"file": "main.py"}, jars=["a.jar"]),
+        # Names that are chosen by whoever writes the document.
+        *(
+            {"type": "pipeline", "jobs": {name: {"type": "command", "code": "/etc"}}}
+            for name in ("command", "description", "tags", "properties", "inputs")
+        ),
+        {"jobs": {"a": {"type": "pipeline", "jobs": {"tags": {"component": "a.yml"}}}}},
+        step(inputs={"comment": {"type": "uri_file", "path": "data.csv"}}),
         {"type": "pipeline", "component": "pipeline.yml"},
         {"type": "pipeline", "inputs": {"a": {"type": "uri_file", "path": "x"}}, "jobs": {}},
     ],
