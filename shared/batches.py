@@ -41,7 +41,7 @@ from shared.triggers import Match
 log = logging.getLogger(__name__)
 
 #: Seconds of a tick that making batches may take.
-BUDGET = 10.0
+BUDGET = 8.0
 
 #: The events of a group whose batch is made while somebody waits for the answer. Each takes about
 #: 5 ms of CPU, and Event Grid waits for 30 s.

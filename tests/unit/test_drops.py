@@ -477,8 +477,8 @@ def test_files_too_many_take_no_other_off(bench: Bench) -> None:
     class Filled(MemoryBlobs):
         more = 0
 
-        def list(self, prefix: str) -> Any:
-            found = [*super().list(prefix)]
+        def list(self, prefix: str, *, page: int | None = None) -> Any:
+            found = [*super().list(prefix, page=page)]
             yield from (
                 replace(found[0], name=f"pipelines/a{number:04}.yml", size=MAX_BYTES + 1)
                 for number in range(self.more)
