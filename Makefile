@@ -35,6 +35,7 @@ lint: setup
 	mypy
 
 faults: setup
+	@python -m tests.simulation --minutes 7
 	@python -m tests.faults --minutes 3
 
 MINUTES = 30

@@ -1,6 +1,6 @@
 """Whose turn it is: gives runs their places, has the others wait, and promotes who is next.
 
-The rules are those of docs/decisions/0011-slots.md. What carries them: every way to a place is a
+The rules are those of docs/decisions/0015-slots.md. What carries them: every way to a place is a
 swap of the slot, everybody who waits swaps it too, and a place is taken away only from what is
 over, or from what was not heard of for longer than any call may last.
 """

@@ -64,10 +64,7 @@ class Mishaps:
         self._stop.set()
         self._pool.shutdown()
         self.errors = [repr(error) for work in self._under_way if (error := work.exception())]
-        armed = self._world.control("GET", "/faults")
-        for fault in armed:
-            self.met[f"azureml: {_said(fault['action'])}"] += fault["met"]
-        self._world.control("DELETE", "/faults")
+        self._disarm()
 
     def _work(self, every: float, work: Callable[[Random], None], random: Random) -> None:
         while not self._stop.wait(random.uniform(0.5, 1.5) * every):
@@ -98,7 +95,14 @@ class Mishaps:
             "times": random.randint(1, 3),
             "action": action,
         }
+        # One at a time: those that nobody met would wait for whoever comes next, and meet them all.
+        self._disarm()
         self._world.control("POST", "/faults", json=fault)
+
+    def _disarm(self) -> None:
+        for fault in self._world.control("GET", "/faults"):
+            self.met[f"azureml: {_said(fault['action'])}"] += fault["met"]
+        self._world.control("DELETE", "/faults")
 
     def _storage(self, _: Random) -> None:
         host = self._world.azure.topology.account("signalboxstate").host

@@ -1,12 +1,13 @@
 """Services that fail the ways Azure's do: before, after, late, stale; never two truths."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from shared.blob_state import Written
+from shared.binding import RUN_TAG
+from shared.blob_state import Listed, Written
 from shared.compute_definitions import ComputeDefinition
 from shared.compute_plans import Target
 from shared.errors import JobExists, JobRejected, MessagingUnavailable, WorkspaceUnavailable
@@ -20,6 +21,9 @@ LONGEST_REQUEST = timedelta(minutes=3)
 STALENESS = timedelta(seconds=90)
 
 ENDED = frozenset({"Completed", "Failed", "Canceled"})
+
+#: Names that one request lists: so few that others go on between the pages of every listing.
+PAGE = 3
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,21 @@ class Odds:
     put_rejected: float = 0.1
     get_fails: float = 0.05
     get_stale: float = 0.3
+    #: A call that takes far longer than others.
+    stuck: float = 0.08
     #: Of the scheduler's steps.
     crash: float = 0.02
     cancel: float = 0.01
     leap: float = 0.01
+    #: A trigger is paused, or goes on.
+    pause: float = 0.01
+    #: The day ends.
+    midnight: float = 0.005
     #: How fast jobs go on.
     progress: float = 0.3
+    job_fails: float = 0.2
+    #: A job that would run for ever.
+    job_hangs: float = 0.05
     #: A topic that does not take an outcome, or takes it without an answer.
     outcome_fails: float = 0.1
     outcome_answer_lost: float = 0.1
@@ -59,22 +72,47 @@ class Odds:
 
     @classmethod
     def calm(cls) -> "Odds":
-        return cls(**{item.name: 0.0 for item in fields(cls)} | {"progress": 0.5})
+        return cls(**dict.fromkeys((item.name for item in fields(cls)), 0.0) | _AT_REST)
+
+
+#: What goes on when nothing goes wrong any more.
+_AT_REST = {"progress": 0.5, "job_fails": 0.2}
 
 
 class FickleBlobs(MemoryBlobs):
-    """Conditional writes whose answers may say less than what happened."""
+    """Conditional writes whose answers may say less than what happened, and listings during
+    which others go on."""
 
-    def __init__(self, world: World, rng: Random, odds: Odds) -> None:
+    def __init__(
+        self, world: World, rng: Random, odds: Odds, wrote: Callable[[str, bytes], None]
+    ) -> None:
         super().__init__(world)
         self.rng = rng
         self.odds = odds
+        #: Told of whatever is written, at once.
+        self._wrote = wrote
+
+    def list(self, prefix: str, *, page: int | None = None) -> Iterator[Listed]:  # noqa: ARG002
+        last = ""
+        while True:
+            listed = [each for each in super().list(prefix) if each.name > last]
+            yield from listed[:PAGE]
+            if len(listed) <= PAGE:
+                return
+            last = listed[PAGE - 1].name
 
     def create(self, name: str, data: bytes, **more: Any) -> Written | None:
         return self._maybe_met_itself(super().create(name, data, **more))
 
     def swap(self, name: str, data: bytes, **more: Any) -> Written | None:
         return self._maybe_met_itself(super().swap(name, data, **more))
+
+    def _write(
+        self, name: str, data: bytes, metadata: Mapping[str, str], tags: Mapping[str, str] | None
+    ) -> Written:
+        written = super()._write(name, data, metadata, tags)
+        self._wrote(name, data)
+        return written
 
     def _maybe_met_itself(self, written: Written | None) -> Written | None:
         return None if self.rng.random() < self.odds.storage_meets_itself else written
@@ -97,6 +135,10 @@ class FickleWorkspace:
     world: World
     rng: Random
     odds: Odds
+    #: Told of every job that came to be, at once.
+    came: Callable[[str], None]
+    #: Triggers whose jobs may hang: somebody stops them.
+    patient: frozenset[str] = frozenset()
     jobs: dict[str, Job] = field(default_factory=dict)
     born: dict[str, datetime] = field(default_factory=dict)
     late: list[_Put] = field(default_factory=list)
@@ -104,6 +146,10 @@ class FickleWorkspace:
     bodies: dict[str, JobBody] = field(default_factory=dict)
     #: How often a label was looked up, each time for another version.
     versions: int = 0
+    #: Jobs that end only when they are canceled.
+    hanging: set[str] = field(default_factory=set)
+    #: When each job ended.
+    ended: dict[str, datetime] = field(default_factory=dict)
 
     def submit(self, name: str, body: JobBody) -> None:
         self.world.begin(f"PUT {name}")
@@ -147,7 +193,8 @@ class FickleWorkspace:
 
     def cancel(self, name: str) -> None:
         self.world.begin(f"cancel {name}")
-        self.set_status(name, "Canceled")
+        # It takes its time, or is done at once.
+        self.set_status(name, self.rng.choice(["CancelRequested", "Canceled"]))
         self.world.after(f"cancel {name}")
 
     def failed_steps(self, name: str) -> list[FailedStep]:
@@ -162,6 +209,8 @@ class FickleWorkspace:
         job = self.jobs[name]
         if job.status not in ENDED:
             self.jobs[name] = Job(name=name, status=status, tags=job.tags)
+            if status in ENDED:
+                self.ended[name] = self.world.now
 
     def progress(self) -> None:
         """Time does its work: late PUTs arrive, jobs go on."""
@@ -174,13 +223,20 @@ class FickleWorkspace:
                 continue
             if job.status == "NotStarted":
                 self.set_status(name, "Running")
-            elif job.status == "Running":
-                self.set_status(name, "Failed" if self.rng.random() < 0.2 else "Completed")
+            elif job.status == "CancelRequested":
+                self.set_status(name, "Canceled")
+            elif job.status == "Running" and name not in self.hanging:
+                failed = self.rng.random() < self.odds.job_fails
+                self.set_status(name, "Failed" if failed else "Completed")
 
     def _apply(self, name: str, body: JobBody) -> None:
         self.jobs[name] = Job(name=name, status="NotStarted", tags=dict(body.tags))
         self.born[name] = self.world.now
         self.bodies[name] = body
+        trigger = body.tags[RUN_TAG].partition(".")[0]
+        if trigger in self.patient and self.rng.random() < self.odds.job_hangs:
+            self.hanging.add(name)
+        self.came(name)
 
     def steps(self, name: str) -> list[Step]:
         self.world.begin(f"steps {name}")

@@ -1,0 +1,293 @@
+"""Rules of slots, pauses and attempts left out: each is a bug that the simulation must find.
+
+The names in brackets are those of docs/decisions/0015-slots.md.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from shared.dispatcher import Dispatcher
+from shared.index import Reading
+from shared.ledger import LEASE, Kept, Reason, Record, State, job_name
+from shared.openings import Binding
+from shared.orders import Order
+from shared.slots import ALL, Slot
+from shared.submission import Submission
+from shared.turns import Place, Turn, Turns
+from shared.workspace import Job
+from tests.simulation.trap import FAIR, Trap
+from tests.simulation.workers import Parts
+
+
+class StalledIsPassedOver(Turns):
+    """Who has a place and did not begin is not looked for (F2): it never does."""
+
+    def _look(self, trigger: str, slot: Slot, at: datetime) -> tuple[list[str], list[Kept]]:
+        return super()._look(trigger, slot, at)[0], []
+
+
+class DroppedByLease(Turns):
+    """A place is taken from whoever has had it for long (F3): its job still runs."""
+
+    def _look(self, trigger: str, slot: Slot, at: datetime) -> tuple[list[str], list[Kept]]:
+        lost, stalled = super()._look(trigger, slot, at)
+        return lost + [run for run, since in slot.holders.items() if at - since > LEASE], stalled
+
+
+class AbsentIsGone(Turns):
+    """A place is taken from whoever has no record yet (F3): it may be about to come."""
+
+    def _look(self, trigger: str, slot: Slot, at: datetime) -> tuple[list[str], list[Kept]]:
+        lost, stalled = super()._look(trigger, slot, at)
+        absent = [run for run in slot.holders if self._ledger.read(trigger, run) is None]
+        return lost + absent, stalled
+
+
+class PlaceIsNotTouched(Turns):
+    """Who comes again and finds that it has its place writes nothing: somebody who has just seen
+    no record of it takes the place away."""
+
+    def take(self, place: Place, run: str, at: datetime, *, wait: bool = True) -> Turn:
+        if run in self._slots.read(place.trigger, place.slot, at).slot.holders:
+            return Turn()
+        return super().take(place, run, at, wait=wait)
+
+
+class NotLookedForAgain(Turns):
+    """What waits is not found again when its slot has lost it. That makes up for F7, but for the
+    order in which runs begin, so both are left out together."""
+
+    def find(self, record: Record) -> None:
+        self.enter(record)
+
+
+class NoRecordNobodyWaits(NotLookedForAgain):
+    """Whoever has a marker and no record yet is not waited for (F7)."""
+
+    def _nobody_waits(self, trigger: str, slot: str, now: Slot) -> bool:  # noqa: ARG002
+        records = [self._ledger.read(trigger, each.key) for each in self._ledger.open(trigger)]
+        return not any(
+            kept and kept.record.state is State.QUEUED and kept.record.slot == slot
+            for kept in records
+        )
+
+
+class NumberWithoutSwap(Turns):
+    """A number is read and not taken (F7): nobody knows that somebody waits."""
+
+    def take(self, place: Place, run: str, at: datetime, *, wait: bool = True) -> Turn:
+        turn = super().take(place, run, at, wait=False)
+        if turn.admitted or not wait:
+            return turn
+        number = self._slots.read(place.trigger, place.slot, at).slot.next_number
+        return Turn(why=turn.why, number=number)
+
+
+class CountedAfterwards(Turns):
+    """The day's runs are counted when the place is taken, where another slot counts them."""
+
+    def take(self, place: Place, run: str, at: datetime, *, wait: bool = True) -> Turn:
+        most = place.policies.max_runs_per_day
+        before = self._slots.read(place.trigger, ALL, at)
+        if place.slot == ALL or most is None or before.slot.begun_on(before.at) >= most:
+            return super().take(place, run, at, wait=wait)
+        unbounded = place.policies.model_copy(update={"max_runs_per_day": None})
+        turn = super().take(replace(place, policies=unbounded), run, at, wait=wait)
+        while turn.admitted:
+            kept = self._slots.read(place.trigger, ALL, at)
+            if self._slots.swap(place.trigger, ALL, kept, kept.slot.counting(kept.at, 1)):
+                break
+        return turn
+
+
+class BegunBeforeItsPlace(Turns):
+    """What has its turn begins before its place is swapped in: another has the place by then."""
+
+    def _next(self, *given: Any) -> tuple[list[Kept], bool]:
+        line, waits = super()._next(*given)
+        return [self._ledger.swap(kept, kept.record.begun(kept.at)) or kept for kept in line], waits
+
+    def _begin(self, kept: Kept) -> Kept | None:
+        return kept if kept.record.state is State.SUBMITTING else super()._begin(kept)
+
+
+class PauseIsNotSeen(Turns):
+    """What waits begins although its trigger is paused."""
+
+    def _place(self, trigger: str, slot: str, known: Slot) -> tuple[Place, bool]:
+        return super()._place(trigger, slot, known)[0], False
+
+
+class SkippedAtOnce(Dispatcher):
+    """An event is skipped for whoever has the place (F8), though that is over."""
+
+    def _in_turn(self, record: Record, order: Order, binding: Binding, at: datetime) -> Record:
+        promote, self._submission.promote = self._submission.promote, _nothing  # type: ignore[method-assign]
+        try:
+            return super()._in_turn(record, order, binding, at)
+        finally:
+            self._submission.promote = promote  # type: ignore[method-assign]
+
+
+def _nothing(*_given: Any, **_more: Any) -> None:
+    """Promotes nobody."""
+
+
+class ResumedWithoutPlace(Dispatcher):
+    """What was held begins without asking for a place."""
+
+    _resuming = False
+
+    def _go_on(self, kept: Kept, reading: Reading) -> None:
+        self._resuming = True
+        try:
+            super()._go_on(kept, reading)
+        finally:
+            self._resuming = False
+
+    def _in_turn(self, record: Record, order: Order, binding: Binding, at: datetime) -> Record:
+        return record if self._resuming else super()._in_turn(record, order, binding, at)
+
+
+class HeldWithoutRecordIsRubbish(Dispatcher):
+    """A held marker is deleted while its record is not there yet: nobody looks for it again."""
+
+    def go_on(self, trigger: str, key: str) -> bool:
+        there = super().go_on(trigger, key)
+        if not there:
+            self._ledger.unhold(trigger, key)
+        return there
+
+
+class CanceledWhileHeld(Submission):
+    """What is held is canceled without a marker that the tick looks at: its end may be lost."""
+
+    def request_cancel(self, trigger: str, key: str) -> bool:
+        while kept := self._ledger.read(trigger, key):
+            if kept.record.state.final:
+                return False
+            flagged = kept.record.model_copy(update={"cancel_requested": True})
+            if self._ledger.swap(kept, flagged):
+                return True
+        return False
+
+
+class FailedBetweenAttempts(Submission):
+    """A failed job ends its run, which is then taken up again: its place is another's by then."""
+
+    def _again(self, kept: Kept, job: Job) -> bool:
+        record, number = kept.record, kept.record.attempt.number
+        if number >= record.max_attempts or record.cancel_requested or record.stopping:
+            return False
+        failure = Reason(code="job_failed", text=f"AzureML job {job.name} failed.")
+        final = self._ledger.swap(kept, record.moved(State.FAILED, kept.at, failure))
+        if final is None:
+            return True
+        with self._following() as ready:
+            ready += self._turns.release(final.record)
+        name = job_name(self._deployment, record.trigger, record.key, number + 1)
+        if again := self._ledger.swap(final, record.again(kept.at, name, failure)):
+            self._put(again, first=True)
+        return True
+
+
+class StoppedBeforeItIsWritten(Submission):
+    """A job that takes too long is stopped before that is written down: it looks like somebody's
+    cancel."""
+
+    def _takes_too_long(self, kept: Kept, job: Job) -> bool:
+        record = kept.record
+        begun = max(each.at for each in record.transitions if each.state is State.SUBMITTED)
+        if record.run_timeout is not None and kept.at - begun > record.run_timeout:
+            self._workspace.cancel(job.name)
+        return super()._takes_too_long(kept, job)
+
+
+class EntryDeletedFirst(Turns):
+    """An entry is deleted before its run begins."""
+
+    def _begin(self, kept: Kept) -> Kept | None:
+        record = kept.record
+        assert record.slot is not None
+        assert record.number is not None
+        self._slots.leave(record.trigger, record.slot, record.number, record.key)
+        return super()._begin(kept)
+
+
+_ONE = {"concurrency": {"limit": 1}, "overlap": "buffer_all", "max_runs_per_day": "unlimited"}
+
+
+def _one_at_a_time(*, slow: str | None = None, **policies: Any) -> dict[str, Any]:
+    """Many uploads for triggers that run one at a time."""
+    return {
+        "chains": False,
+        "late_compute": False,
+        "uploads": 8,
+        "steps": 800,
+        "slow": slow,
+        "policies": {**_ONE, **policies},
+    }
+
+
+_QUICK = replace(FAIR, progress=0.6)
+_CRASHES = replace(_QUICK, crash=0.05, leap=0.02)
+_PAUSES = replace(_QUICK, pause=0.01)
+#: A record that comes long after its marker and its place.
+_SLOW_RECORDS = "create ledger/"
+
+SLOT_TRAPS: dict[str, Trap] = {
+    "F2 stalled is passed over": Trap(Parts(turns=StalledIsPassedOver), _CRASHES, _one_at_a_time()),
+    "F3 dropped by lease": Trap(Parts(turns=DroppedByLease), _CRASHES, _one_at_a_time()),
+    "F3 absent is gone": Trap(
+        Parts(turns=AbsentIsGone), _QUICK, _one_at_a_time(slow=_SLOW_RECORDS)
+    ),
+    "F7 no record, nobody waits": Trap(
+        Parts(turns=NoRecordNobodyWaits), _QUICK, _one_at_a_time(slow=_SLOW_RECORDS)
+    ),
+    "F7 number without swap": Trap(Parts(turns=NumberWithoutSwap), FAIR, _one_at_a_time()),
+    "F8 skipped at once": Trap(
+        Parts(dispatcher=SkippedAtOnce), _CRASHES, _one_at_a_time(overlap="skip")
+    ),
+    "place is not touched": Trap(
+        Parts(turns=PlaceIsNotTouched),
+        replace(FAIR, crash=0.03, leap=0.03, storage_answer_lost=0.05),
+        _one_at_a_time(slow=_SLOW_RECORDS),
+    ),
+    "counted afterwards": Trap(
+        Parts(turns=CountedAfterwards),
+        FAIR,
+        _one_at_a_time(concurrency={"key": "${{ event.data.eTag }}"}, max_runs_per_day=1),
+    ),
+    "begun before its place": Trap(Parts(turns=BegunBeforeItsPlace), _CRASHES, _one_at_a_time()),
+    "pause is not seen": Trap(Parts(turns=PauseIsNotSeen), _PAUSES, _one_at_a_time()),
+    "resumed without place": Trap(
+        Parts(dispatcher=ResumedWithoutPlace), _PAUSES, _one_at_a_time(while_paused="hold")
+    ),
+    "held without record is rubbish": Trap(
+        Parts(dispatcher=HeldWithoutRecordIsRubbish),
+        replace(_QUICK, pause=0.03),
+        _one_at_a_time(slow=_SLOW_RECORDS, while_paused="hold"),
+    ),
+    "canceled while held": Trap(
+        Parts(submission=CanceledWhileHeld),
+        replace(_QUICK, pause=0.05, cancel=0.1, crash=0.05),
+        _one_at_a_time(while_paused="hold"),
+    ),
+    "failed between attempts": Trap(
+        Parts(submission=FailedBetweenAttempts),
+        replace(_QUICK, job_fails=0.7),
+        _one_at_a_time(retry={"max_attempts": 3}),
+    ),
+    "stopped before it is written": Trap(
+        Parts(submission=StoppedBeforeItIsWritten),
+        replace(FAIR, crash=0.05, leap=0.05, progress=0.05, job_hangs=0.5),
+        _one_at_a_time(run_timeout="PT1M"),
+    ),
+}
+
+#: What looks like a trap and is none: another rule makes up for it.
+HARMLESS: dict[str, Trap] = {
+    # Its place is swapped in before, and whoever has a place is found without an entry.
+    "entry deleted first": Trap(Parts(turns=EntryDeletedFirst), _CRASHES, _one_at_a_time()),
+}
