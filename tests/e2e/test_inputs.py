@@ -41,10 +41,12 @@ class Inputs(RunningSignalbox):
 
         def look() -> Json | None:
             record = self.kept(run)
-            if record["transitions"][-1]["state"] in ("submitting", "submitted", "running"):
+            state = record["transitions"][-1]["state"]
+            if state in ("submitting", "submitted", "running"):
                 self.tick()
                 return None
-            return record
+            # Why a job failed is found after that it did.
+            return record if state != "failed" or record["cause_sought"] else None
 
         record = eventually(look, seconds=60)
         assert record

@@ -84,7 +84,7 @@ def _stock(signalbox: RunningSignalbox, ml: MLClient) -> list[Json]:
     return arm_requests(signalbox.azure.control_url)
 
 
-def test_an_event_costs_one_request_to_azureml_and_four_to_storage(
+def test_an_event_costs_one_request_to_azureml_and_six_to_storage(
     signalbox: RunningSignalbox, counted: Callable[[str], None]
 ) -> None:
     topology = signalbox.azure.topology
@@ -107,6 +107,9 @@ def test_an_event_costs_one_request_to_azureml_and_four_to_storage(
     ] == [
         ("GET", "index.json", None, 304),
         ("PUT", "open", None, 201),
+        # Its place: a trigger that says nothing has limits.
+        ("GET", "slots", None, 206),
+        ("PUT", "slots", None, 201),
         ("PUT", "ledger", None, 201),
         ("PUT", "ledger", None, 201),
     ]
