@@ -36,7 +36,7 @@ lint: setup
 
 faults: setup
 	@python -m tests.simulation --minutes 7
-	@python -m tests.faults --minutes 3
+	@python -m tests.faults --minutes 2
 
 MINUTES = 30
 

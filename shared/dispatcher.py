@@ -438,6 +438,10 @@ class Dispatcher:
         if record.state is State.QUEUED:
             # Not left to the tick: who was answered first is to be found first.
             self._turns.enter(record)
+            if record.reason == turns.OTHERS_FIRST and record.slot is not None:
+                # Whoever waited may have begun since: then it is this one's turn already.
+                with self._left_to_tick(record.run_id):
+                    self._submission.promote(record.trigger, record.slot)
         log.info(
             "%s is run %s: %s",
             redacted(record.event.title),

@@ -323,7 +323,8 @@ class _Day:
     def obstacle(self, kept: KeptSlot) -> Reason | None:
         """Why a run cannot begin now."""
         if kept.slot.waiting:
-            return waiting_slot("Others wait before it.")
+            room = _room(kept.slot, self._place)
+            return OTHERS_FIRST if room else waiting_slot(_full(kept.slot, self._place))
         if _room(kept.slot, self._place) < 1:
             return waiting_slot(_full(kept.slot, self._place))
         if self._counted or self.granted(kept.slot, kept.at, 1):
@@ -375,6 +376,10 @@ class _Day:
                 counted = kept.slot.counting(kept.at, runs)
                 if self._slots.swap(self._place.trigger, ALL, kept, counted):
                     return
+
+
+#: Why a run is `queued` though there is room.
+OTHERS_FIRST = Reason(code="waiting_slot", text="Others wait before it.")
 
 
 def waiting_slot(text: str) -> Reason:

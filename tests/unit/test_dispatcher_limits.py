@@ -314,3 +314,12 @@ def test_what_is_not_submitted_keeps_its_place(here: Scene) -> None:
     here.tick.run()
 
     assert states(here, records) == [State.SUBMITTED, State.QUEUED]
+
+
+def test_who_finds_room_does_not_wait_for_the_timer(here: Scene) -> None:
+    here.publish(trigger(policies=ONE_AT_ONCE))
+    # As it is when the worker died that took the number.
+    kept = here.slots.read(TRIGGER, "all", here.world.now)
+    assert here.slots.swap(TRIGGER, "all", kept, kept.slot.numbered())
+
+    assert states(here, deliver(here, 1)) == [State.SUBMITTED]
