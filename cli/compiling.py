@@ -30,6 +30,12 @@ def compile_pipeline(file: Path, as_json: bool) -> None:
     labels = Noted()
     try:
         document = documents.read(file, root=Path())
+        if {"spec", "action"} <= document.content.keys():
+            raise CommandFailed(
+                f"{document.file} is a trigger (it has spec and action), and only pipelines are "
+                "compiled. `signalbox publish --dry-run` on the folder checks triggers.",
+                WRONG,
+            )
         definition = definitions.PipelineDefinition(file.stem, document)
         found = compiler.compile(definition, labels.pin)
     except DefinitionsInvalid as error:

@@ -12,6 +12,8 @@ PARENT_OUTPUT = re.compile(r"\$\{\{\s*parent\.outputs\.([\w-]+)\s*\}\}")
 JOB_OUTPUT = re.compile(r"\$\{\{\s*parent\.jobs\.([\w-]+)\.outputs\.([\w-]+)\s*\}\}")
 #: In a command line; `$[[…]]` marks a part that is left out with an optional input.
 OWN_PORT = re.compile(r"\$\{\{\s*(inputs|outputs)\.([\w-]+)(?:\.[\w.-]+)?\s*\}\}")
+#: What is shown of one that does not end: its path, and nothing of the text behind it.
+_PATH = re.compile(r" *[\w.-]{0,100} *\}?")
 
 #: Where an AutoML job has its data; it has no component and no inputs.
 _AUTOML_DATA = ("training_data", "validation_data", "test_data")
@@ -46,6 +48,14 @@ def bound_in(content: dict[str, Any]) -> Iterator[Bound]:
 def text_of(given: Any) -> str:
     """What a port is given, as text."""
     return str(given.get("path", "") if isinstance(given, dict) else given)
+
+
+def unclosed(text: str) -> list[str]:
+    """The beginning of every expression in a text that opens and never closes."""
+    # `${` alone may be the shell's.
+    _, *opened = text.split("${{")
+    shown = [found[0] for part in opened if "}}" not in part and (found := _PATH.match(part))]
+    return [f"${{{{{path.strip()}" for path in shown]
 
 
 def whole(text: str) -> bool:

@@ -15,6 +15,7 @@ from shared.bindings import (
     PARENT_INPUT,
     PARENT_OUTPUT,
     bound_in,
+    unclosed,
     whole,
 )
 from shared.documents import Document, Place
@@ -30,11 +31,15 @@ from shared.nodes import (
 )
 from shared.sources import local
 
+#: Keys whose text is for people.
+_PROSE = ("description", "comment")
+
 
 def before(document: Document) -> Iterator[Problem]:
     """What can be told without the SDK, and what it would not say well."""
     yield from _shape(document)
     yield from _dangling(document)
+    yield from _unclosed(document)
 
 
 def after(document: Document, written: Document, nodes: Mapping[str, Node]) -> Iterator[Problem]:
@@ -184,6 +189,7 @@ def _missing(
             for child, content in mapping(component.content.get("jobs")).items():
                 yield from _missing(component, ("jobs", child), mapping(content), files)
             yield from _dangling(component)
+            yield from _unclosed(component)
 
 
 def _dangling(document: Document) -> Iterator[Problem]:
@@ -209,6 +215,18 @@ def _dangling(document: Document) -> Iterator[Problem]:
         for found in PARENT_INPUT.finditer(str(mapping(value).get("compute"))):
             place = ("jobs", node, "compute")
             yield from _unless(document, place, "pipeline input", found[1], inputs)
+
+
+def _unclosed(document: Document) -> Iterator[Problem]:
+    """Expressions without their end: AzureML takes them for plain text."""
+    for place, text in documents.texts(document.content):
+        if place[-1] not in _PROSE:
+            for begun in unclosed(text):
+                yield document.problem(
+                    place,
+                    f"{begun!r} opens an expression with '${{{{' but never closes it; end it "
+                    "with '}}'",
+                )
 
 
 def _misfits(document: Document, nodes: Mapping[str, Node]) -> Iterator[Problem]:

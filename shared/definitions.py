@@ -1,7 +1,7 @@
 """What users write: a folder with pipelines/, triggers/ and computes/, a YAML file for each."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self, get_args
@@ -153,6 +153,7 @@ def load(folder: Path) -> Definitions:
     found = {
         kind: _documents(folder, kind, problems) for kind in ("pipelines", "triggers", "computes")
     }
+    problems += _singular(folder, found)
     if not (problems or any(found.values())):
         problems.append(
             Problem(
@@ -202,11 +203,27 @@ def of(
     )
 
 
+def _singular(folder: Path, kinds: Iterable[str]) -> list[Problem]:
+    """Folders that would be read if their names ended with an s, and have YAML files in them."""
+    return [
+        Problem(
+            file=singular,
+            line=0,
+            message=f"is a folder that is not read; is it meant to be {kind}/? Rename it, also "
+            "when it holds something else",
+        )
+        for kind in kinds
+        if any(_files(folder, singular := kind.removesuffix("s")))
+    ]
+
+
+def _files(folder: Path, kind: str) -> list[Path]:
+    return [path for path in sorted((folder / kind).glob("*")) if path.suffix in (".yml", ".yaml")]
+
+
 def _documents(folder: Path, kind: str, problems: list[Problem]) -> list[Document]:
     found = []
-    for path in sorted((folder / kind).glob("*")):
-        if path.suffix not in (".yml", ".yaml"):
-            continue
+    for path in _files(folder, kind):
         try:
             found.append(documents.read(path, root=folder))
         except DefinitionsInvalid as error:

@@ -170,8 +170,7 @@ def _templates(action: Action) -> Iterator[tuple[tuple[str, ...], str]]:
 
 def _secrets(trigger: TriggerDefinition) -> _Problems:
     for place, text in _templates(trigger.action):
-        plain = "${{" not in text
-        if secret(text) or (plain and text and _SECRET_NAME.search(place[-1])):
+        if secret(text) or _named_secret(place, text):
             yield (
                 place,
                 f"{place[-1]} looks like a secret, which everybody who sees the job could read; "
@@ -335,12 +334,24 @@ def _within(path: str | None, trigger: TriggerDefinition, datastores: Datastores
 
 
 def secrets_of(content: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Where a pipeline's document holds what is a secret by its form."""
+    """Where a pipeline's document holds what is a secret by its form, or by its key's name."""
     for place, text in texts(content):
         if secret(text):
-            yield (
-                place,
-                f"{'.'.join(map(str, place))} holds a secret (a key, a token or a signed address), "
-                "which everybody who sees the job could read; let the step fetch it with its "
-                "identity",
-            )
+            holds = "holds a secret (a key, a token or a signed address)"
+        elif _named_secret(place, text):
+            holds = "looks like a secret"
+        else:
+            continue
+        yield (
+            place,
+            f"{'.'.join(map(str, place))} {holds}, which everybody who sees the job could read; "
+            "let the step fetch it with its identity",
+        )
+
+
+def _named_secret(place: Sequence[str | int], text: str) -> bool:
+    """Whether plain text stands under a key that names a secret, or is the default of one."""
+    *above, key = place or ("",)
+    name = above[-1] if above and key == "default" else key
+    plain = bool(text) and "${{" not in text
+    return plain and _SECRET_NAME.search(str(name)) is not None

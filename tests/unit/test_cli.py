@@ -257,6 +257,14 @@ def test_compile_says_why_jobs_carry_their_steps(folder: Path) -> None:
     assert "has data of its own: rows" in told.stdout
 
 
+def test_compile_knows_a_trigger(folder: Path) -> None:
+    told = signalbox("compile", folder / "triggers/retrain.yml")
+
+    assert told.exit_code == 1
+    assert "retrain.yml is a trigger (it has spec and action)" in told.stderr
+    assert "known" not in told.stderr
+
+
 def test_compile_tells_mistakes_by_line(folder: Path) -> None:
     edit(folder, "pipelines/heartbeat.yml", "  say:", "  say:\n    code: ../gone")
     told = signalbox("compile", folder / "pipelines/heartbeat.yml")

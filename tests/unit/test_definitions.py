@@ -83,6 +83,23 @@ def test_a_folder_without_definitions_says_what_it_expected(tmp_path: Path) -> N
     assert "pipelines/*.yml, triggers/*.yml or computes/*.yml" in problem
 
 
+def test_a_folder_in_the_singular_is_not_passed_over(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        {
+            "pipelines/churn-training.yml": PIPELINE,
+            "trigger/on-upload.yml": TRIGGER,
+            "compute/cpu.yaml": "type: amlcompute",
+            # No definitions are in this one.
+            "pipeline/prepare.py": "",
+        },
+    )
+
+    assert len(found) == 2
+    assert found[0].startswith("compute: is a folder that is not read; is it meant to be computes/")
+    assert found[1].startswith("trigger: is a folder that is not read; is it meant to be triggers/")
+
+
 def test_tells_the_problems_of_all_documents_at_once(tmp_path: Path) -> None:
     found = problems(
         tmp_path,

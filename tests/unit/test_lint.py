@@ -269,6 +269,35 @@ def test_the_secrets_of_a_document_are_told_by_their_place() -> None:
     assert not any("c2Vj" in message for _, message in found)
 
 
+def test_plain_text_under_a_key_that_names_a_secret_is_one() -> None:
+    content = {
+        "inputs": {"password": "hunter2hunter2", "api_key": "abc"},
+        "jobs": {
+            "train": {
+                "environment_variables": {"DB_PASSWORD": "hunter2"},
+                "component": {"inputs": {"secret": {"type": "string", "default": "hunter2"}}},
+            }
+        },
+    }
+    found = list(lint.secrets_of(content))
+
+    assert [place for place, _ in found] == [
+        ("inputs", "password"),
+        ("inputs", "api_key"),
+        ("jobs", "train", "environment_variables", "DB_PASSWORD"),
+        ("jobs", "train", "component", "inputs", "secret", "default"),
+    ]
+    assert found[0][1].startswith("inputs.password looks like a secret")
+    assert not any("hunter2" in message or "abc" in message for _, message in found)
+
+
+@pytest.mark.parametrize(
+    "value", ["${{parent.inputs.password}}", "", 7, True, None, {"type": "string"}]
+)
+def test_a_key_that_names_a_secret_may_have_none(value: object) -> None:
+    assert list(lint.secrets_of({"inputs": {"password": value, "secret_name": "db"}})) == []
+
+
 # Pipelines and inputs.
 
 TAKES: dict[str, dict[str, Any]] = {
