@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -202,6 +203,9 @@ def _finish(plan: "Plan", changes: "list[Change]", *, dry_run: bool, as_json: bo
         return
     if dry_run:
         _show_plan(output, changes)
+    elif plan.differs and changes == list(plan.changes):
+        # The plan was shown, and that is what came of it.
+        output.line(f"done: {_counted(changes)}")
     else:
         rows = [(c.kind, c.name, c.version, _PAST.get(c.did, c.did)) for c in changes]
         output.table(("", "name", "version", ""), rows)
@@ -213,6 +217,12 @@ def _finish(plan: "Plan", changes: "list[Change]", *, dry_run: bool, as_json: bo
 
 
 _PAST = {"left": "not in the folder"}
+
+
+def _counted(changes: "list[Change]") -> str:
+    """How many definitions became what."""
+    counts = Counter(_PAST.get(change.did, change.did.value) for change in changes)
+    return ", ".join(f"{count} {did}" for did, count in counts.items())
 
 
 def _show_plan(output: Output, changes: "list[Change]") -> None:

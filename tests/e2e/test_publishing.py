@@ -24,13 +24,8 @@ def signalbox(bare_signalbox: RunningSignalbox) -> RunningSignalbox:
     """The example is published."""
     published = bare_signalbox.publish(_EXAMPLE)
     assert published.returncode == 0, published.stderr
-    # nothing but what became of each definition: the SDKs' chatter is left out
-    assert [line.split()[0] for line in published.stdout.splitlines()[1:]] == [
-        "pipeline",
-        "trigger",
-        "trigger",
-    ]
-    assert published.stdout.count("created") == 3
+    # nothing but what became of the plan: the SDKs' chatter is left out
+    assert published.stdout == "done: 3 created\n"
     return bare_signalbox
 
 

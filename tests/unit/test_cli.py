@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 import signal
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from click.testing import CliRunner, Result
 
 from cli import publishing
 from cli.main import main
+from shared.changes import Change, Did, Wanted
+from shared.definitions import Definitions
 from shared.errors import StorageUnavailable
+from shared.publishing import Plan
 
 DEFINITIONS = Path(__file__).parent / "definitions"
 #: Whoever gets as far as asking for a token is told that there is none.
@@ -317,3 +321,23 @@ def test_compile_says_on_standard_error_why_jobs_carry_their_steps(folder: Path)
     told = signalbox("compile", folder / "pipelines/carried.yml")
 
     assert "carried is submitted inline: job" in told.stderr
+
+
+def finished(
+    capsys: pytest.CaptureFixture[str], planned: list[Change], became: list[Change]
+) -> list[str]:
+    plan = Plan(changes=tuple(planned), wanted=Wanted((), Definitions((), ())), pipelines=())
+    publishing._finish(plan, became, dry_run=False, as_json=False)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_what_became_as_planned_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    new = Change("pipeline", "fresh", Did.CREATED, "1")
+    same = [Change("trigger", name, Did.UNCHANGED, "2", "2") for name in ("one", "two")]
+    other = replace(new, did=Did.UPDATED, before="0")
+
+    assert finished(capsys, [new, *same], [new, *same]) == ["done: 1 created, 2 unchanged"]
+    # Somebody else published meanwhile.
+    assert "updated" in finished(capsys, [new, *same], [other, *same])[1]
+    # No plan was shown.
+    assert len(finished(capsys, same, same)) == 3
