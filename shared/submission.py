@@ -6,7 +6,7 @@ answer is written only If-Match on what was read, and "it exists" is proof, neve
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict
 from datetime import timedelta
@@ -18,6 +18,7 @@ from shared.errors import (
     JobExists,
     JobRejected,
     MessagingUnavailable,
+    SignalboxError,
     WorkspaceUnavailable,
 )
 from shared.events import Event
@@ -213,14 +214,23 @@ class Submission:
         ready = []
         token = _READY.set(ready)
         try:
-            yield ready
-            for _ in range(_MOST_AT_ONCE):
-                if not ready:
-                    break
-                self._put(ready.pop(0), first=True)
+            try:
+                yield ready
+            except SignalboxError:
+                # As when outcomes are not taken: who has its turn need not wait for a lease.
+                with suppress(SignalboxError):
+                    self._put_all(ready)
+                raise
+            self._put_all(ready)
         finally:
             # Never kept for a later call: by then others may have taken them over.
             _READY.reset(token)
+
+    def _put_all(self, ready: list[Kept]) -> None:
+        for _ in range(_MOST_AT_ONCE):
+            if not ready:
+                return
+            self._put(ready.pop(0), first=True)
 
     def _stop_before_it_began(self, kept: Kept) -> bool:
         """Whether a run is over that was to stop before it had a job."""

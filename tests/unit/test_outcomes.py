@@ -54,6 +54,25 @@ def ends(here: Scene, status: str = "Completed", name: str = TRIGGER) -> Record:
     return here.record(name)
 
 
+def test_who_is_next_begins_although_the_end_before_it_cannot_be_told(
+    here: Scene, topic: Topic
+) -> None:
+    here.publish(trigger(policies={"concurrency": {"limit": 1}}))
+    first, second = (
+        here.dispatcher.handle(event(path))[0].record for path in ("sales/n/a.csv", "sales/n/b.csv")
+    )
+    assert first
+    assert second
+    assert second.state is State.QUEUED
+    topic.down = True
+    here.workspace.end(first.attempt.job_name, "Completed")
+    with pytest.raises(MessagingUnavailable):
+        here.submission.resume(first.trigger, first.key)
+    next_one = here.ledger.read(second.trigger, second.key)
+    assert next_one
+    assert next_one.record.state is State.SUBMITTED
+
+
 def test_each_state_that_others_care_for_is_told_once(here: Scene, topic: Topic) -> None:
     here.dispatcher.handle(event())
     # The event that waits for its answer tells nobody.
