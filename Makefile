@@ -23,7 +23,7 @@ run: setup
 	@python -m examples.run
 
 test: lint
-	pytest -q -n 2 --dist loadfile
+	pytest -q -n 3 --dist loadfile
 
 unit: setup
 	pytest -q tests/unit tests/simulation

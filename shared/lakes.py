@@ -172,7 +172,7 @@ class AzureLakes:
 
     def keep(self, account: str, container: str, path: str, data: bytes) -> None:
         _require_plain(account, container, path)
-        with _translated(account, container, "Storage Blob Data Contributor"):
+        with _translated(account, container, roles.MANIFESTS):
             client = self._client(account).get_blob_client(container, path)
             try:
                 client.upload_blob(data, content_settings=_LINES)
@@ -239,9 +239,7 @@ def _require_container(error: ResourceNotFoundError) -> None:
 
 
 @contextmanager
-def _translated(
-    account: str, container: str, role: str = "Storage Blob Data Reader"
-) -> Iterator[None]:
+def _translated(account: str, container: str, role: str = roles.LAKES) -> Iterator[None]:
     """The SDK's failures as ours; `role` is what allows it."""
     place = f"{account}/{container}"
     try:
@@ -256,5 +254,5 @@ def _translated(
             raise StorageUnavailable(
                 f"Could not sign in to ask blob storage for {place}: {roles.sign_in(error)}"
             ) from error
-        role = f" {roles.give(roles.LAKES)}" if status == 403 else ""
-        raise StorageUnavailable(f"Blob storage {said} for {place} ({code}).{role}") from error
+        remedy = f" {roles.give(role)}" if status == 403 else ""
+        raise StorageUnavailable(f"Blob storage {said} for {place} ({code}).{remedy}") from error

@@ -11,6 +11,7 @@ COMPUTES = "AzureML Compute Operator on the workspace, beside AzureML Data Scien
 #: Writing index tags takes more than Storage Blob Data Contributor.
 STATE = "Storage Blob Data Owner on the state container"
 LAKES = "Storage Blob Data Reader there, and let its network in"
+MANIFESTS = "Storage Blob Data Contributor there, and let its network in"
 OUTCOMES = "Azure Service Bus Data Sender on the topic"
 
 #: What azure-identity reads. Source: DefaultAzureCredential, azure-identity 1.x.
