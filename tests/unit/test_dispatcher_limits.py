@@ -9,7 +9,8 @@ from shared.errors import JobRejected, WorkspaceUnavailable
 from shared.events import Event
 from shared.index import Paused, Snapshot
 from shared.ledger import LEASE, Record, State
-from tests.unit.scene import TRIGGER, Scene, event, fail, pipeline, trigger
+from shared.slots import slot_of
+from tests.unit.scene import TRIGGER, Scene, event, fail, interject, pipeline, trigger
 
 ONE_AT_ONCE: dict[str, Any] = {"concurrency": {"limit": 1}}
 DAY = 24 * 3600
@@ -323,3 +324,29 @@ def test_who_finds_room_does_not_wait_for_the_timer(here: Scene) -> None:
     assert here.slots.swap(TRIGGER, "all", kept, kept.slot.numbered())
 
     assert states(here, deliver(here, 1)) == [State.SUBMITTED]
+
+
+def test_who_was_counted_and_then_had_to_wait_is_not_counted(here: Scene) -> None:
+    keyed = {"concurrency": {"key": "${{ event.data.api }}", "limit": 1}, "max_runs_per_day": 5}
+    here.publish(trigger(policies=keyed))
+    slot = slot_of("PutBlob")
+
+    interject(here.world, f"create slots/{TRIGGER}/{slot}", lambda: deliver(here, 1))
+    [late] = deliver(here, 2)
+
+    assert late.state is State.QUEUED
+    assert here.slots.read(TRIGGER, "all", here.world.now).slot.runs_today == 1
+
+
+def test_what_was_canceled_while_it_was_held_does_not_go_on(here: Scene) -> None:
+    here.publish(trigger())
+    pause(here, Paused(at=here.world.now, note=""))
+    [record] = deliver(here, 1)
+    # The worker dies before it is seen to end.
+    assert here.submission.request_cancel(TRIGGER, record.key)
+    pause(here, None)
+    here.index.read()
+    here.dispatcher.go_on(TRIGGER, record.key)
+
+    assert states(here, [record]) == [State.CANCELED]
+    assert here.workspace.jobs == {}
