@@ -155,6 +155,10 @@ class Machine:
             for p in prefixes
         )
 
+    def count(self, prefix: str) -> int:
+        """Blobs below a prefix."""
+        return sum(1 for _ in self.app.state.list_blob_names(name_starts_with=prefix))
+
     def tick(self) -> None:
         """Let the timer look, without waiting for it."""
         host = self.hosts[0]

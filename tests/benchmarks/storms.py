@@ -5,11 +5,15 @@ Beside it, where that says something, the function that one would write without 
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal, get_args
 
 from tests.benchmarks.machine import (
     STOCK,
@@ -21,17 +25,9 @@ from tests.benchmarks.machine import (
     write_definitions,
 )
 from tests.benchmarks.timing import Figure, figure
+from tests.e2e.running_signalbox import Json
 
-#: Uploads of one storm in `make bench`, where a storm of 10,000 would take too long.
-UPLOADS = 150
 _RESULTS = Path("build", "storms.json")
-
-#: Requests to storage that an event may cost.
-_WITHOUT_LIMIT, _WITH_LIMIT, _BATCHED = 4, 6, 5
-#: Times as long that twice as many may take.
-_TWICE = 2.1
-#: Seconds until a storm must be over.
-_PATIENCE = 1800.0
 
 _UNLIMITED = {"concurrency": {"limit": "unlimited"}, "max_runs_per_day": "unlimited"}
 _LIMITED = {"concurrency": {"limit": 20}, "max_runs_per_day": "unlimited"}
@@ -40,102 +36,162 @@ _BATCH = {
     "batch": {"wait_after_last_change": "PT5S", "max_wait": "PT10M", "max_events": 5000},
 }
 
+#: What bounds the trigger of a storm.
+Kind = Literal["plain", "limited", "batched"]
+#: How far a storm is watched: each event is answered, or its run has ended as well.
+Until = Literal["taken-in", "over"]
+
+_POLICIES: dict[Kind, Json] = {
+    "plain": _UNLIMITED,
+    "limited": _LIMITED,
+    "batched": _BATCH,
+}
+#: Requests to storage that an event may cost until it is taken in.
+_GOALS: dict[Kind, int] = {"plain": 4, "limited": 6, "batched": 5}
+#: Times as long that twice as many may take.
+_TWICE = 2.1
+#: Seconds until a storm must be over.
+_PATIENCE = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storms:
+    """Which storms, each by itself."""
+
+    #: Uploads of one storm; `make bench` has no time for one of 10,000.
+    uploads: int = 150
+    hosts: Sequence[int] = (1, 4)
+    kinds: Sequence[Kind] = get_args(Kind)
+    until: Sequence[Until] = get_args(Until)
+    #: Numbers of hosts with which a storm of twice as many follows.
+    twice: Sequence[int] = (1,)
+    #: Without it, nothing is measured of the function without Signalbox.
+    reference: bool = True
+
+
 Say = Callable[[str], None]
 
 
-def figures(uploads: int = UPLOADS, say: Say = lambda _: None) -> Iterator[Figure]:
-    """Storms of so many uploads, to one host and to four."""
+def figures(storms: Storms | None = None, say: Say = lambda _: None) -> Iterator[Figure]:
+    """What these storms cost and how long they took."""
+    storms = storms or Storms()
     with tempfile.TemporaryDirectory() as folder:
         definitions = write_definitions(
             Path(folder),
             {"steps-1": pipeline(1)},
-            [
-                trigger("plain", "steps-1", _UNLIMITED),
-                trigger("limited", "steps-1", _LIMITED),
-                trigger("batched", "steps-1", _BATCH),
-            ],
+            [trigger(kind, "steps-1", policies) for kind, policies in _POLICIES.items()],
         )
+        reference = _reference(storms, say) if "taken-in" in storms.until else None
+        for hosts in storms.hosts:
+            if "taken-in" in storms.until:
+                yield from _taken_in(definitions, hosts, storms, reference, say)
+            if "over" in storms.until:
+                yield from _to_the_end(definitions, hosts, storms, say)
+
+
+def _reference(storms: Storms, say: Say) -> Cost | None:
+    if not storms.reference:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        definitions = write_definitions(Path(folder), {"steps-1": pipeline(1)}, [])
         with machine(definitions, app=STOCK) as stock:
             stock.measured("steps-1", 3)
-            few = max(20, uploads // 20)
+            few = max(20, min(500, storms.uploads // 20))
             reference = stock.measured("steps-1", few)
             say(_said(f"{few} to the function without Signalbox", reference))
-        for hosts in (1, 4):
-            yield from _taken_in(definitions, hosts, uploads, reference, say)
-            yield from _to_the_end(definitions, hosts, uploads, say)
+            return reference
 
 
 def _taken_in(
-    definitions: Path, hosts: int, uploads: int, reference: Cost, say: Say
+    definitions: Path, hosts: int, storms: Storms, reference: Cost | None, say: Say
 ) -> Iterator[Figure]:
     """Until the last is answered: its record is there, and its job if it is its turn."""
-    where = _where(hosts, uploads)
+    where = _where(hosts, storms.uploads)
     with machine(definitions, hosts=hosts, timer=False) as found:
-        for name, goal in (
-            ("plain", _WITHOUT_LIMIT),
-            ("limited", _WITH_LIMIT),
-            ("batched", _BATCHED),
-        ):
-            found.measured(name, 4 * hosts)
-            cost = found.measured(name, uploads)
-            say(_said(f"{where} ({name})", cost))
-            say(f"    {dict(found.last_requests)}")
+        for kind in storms.kinds:
+            found.measured(kind, 4 * hosts)
+            cost = found.measured(kind, storms.uploads)
+            say(_said(f"{where} ({kind})", cost))
+            say(f"    {_by_kind(found, cost)}")
             yield figure(
-                f"{where}, {name}: requests to storage an event, beside the goal",
-                cost.storage / uploads,
-                goal,
+                f"{where}, {kind}: requests to storage an event, beside the goal",
+                cost.storage / cost.events,
+                _GOALS[kind],
             )
-            yield figure(
-                f"{where}, {name}: events a second, beside the function without Signalbox",
-                uploads / cost.accepted,
-                reference.events / reference.accepted,
-            )
-        yield figure(
-            f"{where}: memory of a host after all of them in MB, beside that function's",
-            cost.memory,
-            reference.memory,
-        )
-
-
-def _to_the_end(definitions: Path, hosts: int, uploads: int, say: Say) -> Iterator[Figure]:
-    """Until every run has ended; jobs take two seconds."""
-    where = _where(hosts, uploads)
-    with machine(definitions, hosts=hosts, jobs_end=True) as found:
-        for name in ("plain", "limited", "batched"):
-            found.measured(name, 4 * hosts, until=_over(found))
-            once = found.measured(name, uploads, until=_over(found))
-            say(_said(f"{where} ({name}) to the end", once))
-            say(f"    {dict(found.last_requests)}")
-            if hosts > 1:
+            if reference is not None:
                 yield figure(
-                    f"{where}, {name}: s until all runs are over, beside s until all are taken in",
-                    once.drained,
-                    once.accepted,
+                    f"{where}, {kind}: events a second, beside the function without Signalbox",
+                    cost.events / cost.accepted,
+                    reference.events / reference.accepted,
                 )
-                continue
-            twice = found.measured(name, 2 * uploads, until=_over(found))
-            say(_said(f"{_where(hosts, 2 * uploads)} ({name}) to the end", twice))
+        if reference is not None:
             yield figure(
-                f"{where}, {name}: s until all runs are over of twice as many, beside as many",
+                f"{where}: memory of a host after all of them in MB, beside that function's",
+                cost.memory,
+                reference.memory,
+            )
+
+
+def _to_the_end(definitions: Path, hosts: int, storms: Storms, say: Say) -> Iterator[Figure]:
+    """Until every run has ended; jobs take two seconds."""
+    where, uploads = _where(hosts, storms.uploads), storms.uploads
+    with machine(definitions, hosts=hosts, jobs_end=True) as found:
+        for kind in storms.kinds:
+            found.measured(kind, 4 * hosts, until=_over(found, lambda _: None))
+            once = found.measured(kind, uploads, until=_over(found, say))
+            say(_said(f"{where} ({kind}) to the end", once))
+            say(f"    {_by_kind(found, once)}")
+            yield figure(
+                f"{where}, {kind}: requests to storage an event to the end, beside until taken in",
+                once.storage / once.events,
+                _GOALS[kind],
+            )
+            yield figure(
+                f"{where}, {kind}: s until all runs are over, beside s until all are taken in",
+                once.drained,
+                once.accepted,
+            )
+            if hosts not in storms.twice:
+                continue
+            twice = found.measured(kind, 2 * uploads, until=_over(found, say))
+            say(_said(f"{_where(hosts, 2 * uploads)} ({kind}) to the end", twice))
+            say(f"    {_by_kind(found, twice)}")
+            yield figure(
+                f"{where}, {kind}: s until all runs are over of twice as many, beside as many",
                 twice.drained,
                 once.drained,
             )
 
 
-def _over(found: Machine) -> Callable[[], bool]:
+def _over(found: Machine, say: Say) -> Callable[[], bool]:
     """Whether nothing is left to do; the timer is not waited for where one can call it."""
-    deadline, ticked = time.monotonic() + _PATIENCE, [time.monotonic()]
+    began = ticked = said = time.monotonic()
 
     def over() -> bool:
-        assert time.monotonic() < deadline, "the storm does not come to an end"
+        nonlocal ticked, said
+        now = time.monotonic()
+        assert now - began < _PATIENCE, "the storm does not come to an end"
         if found.empty("open/", "inbox/", "queue/"):
             return True
-        if time.monotonic() - ticked[0] > 5:
-            ticked[0] = time.monotonic()
+        if now - said > 30:
+            said = now
+            left = {prefix: found.count(f"{prefix}/") for prefix in ("open", "inbox", "queue")}
+            say(f"    {now - began:.0f} s after the last answer, left: {left}")
+        if now - ticked > 5:
             found.tick()
+            ticked = time.monotonic()
         return False
 
     return over
+
+
+def _by_kind(found: Machine, cost: Cost) -> str:
+    """Requests to storage for each event, by method and kind of blob."""
+    return ", ".join(
+        f"{number / cost.events:.2f} {kind}"
+        for kind, number in found.last_requests.most_common()
+        if number >= cost.events / 100
+    )
 
 
 def _where(hosts: int, uploads: int) -> str:
@@ -152,17 +208,78 @@ def _said(what: str, cost: Cost) -> str:
     )
 
 
-def main() -> int:
+def _arguments() -> Storms:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.storms", description=__doc__.partition("\n")[0]
     )
-    parser.add_argument("--uploads", type=int, default=UPLOADS, help=f"of one storm ({UPLOADS})")
-    arguments = parser.parse_args()
-    found = list(figures(arguments.uploads, lambda line: print(line, flush=True)))
+    every = Storms()
+    parser.add_argument("--uploads", type=int, default=every.uploads, help="of one storm (150)")
+    parser.add_argument("--hosts", type=_numbers, default=every.hosts, help="1,4")
+    parser.add_argument(
+        "--kinds", type=_among(get_args(Kind)), default=every.kinds, help=",".join(every.kinds)
+    )
+    parser.add_argument(
+        "--until", type=_among(get_args(Until)), default=every.until, help=",".join(every.until)
+    )
+    parser.add_argument(
+        "--twice",
+        action=argparse.BooleanOptionalAction,
+        help="a storm of twice as many after it; only with one host if left out",
+    )
+    parser.add_argument(
+        "--reference",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="measure the function without Signalbox as well",
+    )
+    given = parser.parse_args()
+    twice = {None: every.twice, True: given.hosts, False: ()}[given.twice]
+    return Storms(
+        uploads=given.uploads,
+        hosts=given.hosts,
+        kinds=given.kinds,
+        until=given.until,
+        twice=twice,
+        reference=given.reference,
+    )
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in text.split(","))
+
+
+def _among(names: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    def chosen(text: str) -> tuple[str, ...]:
+        found = tuple(text.split(","))
+        if unknown := set(found) - set(names):
+            raise argparse.ArgumentTypeError(f"{sorted(unknown)}: there are {', '.join(names)}")
+        return found
+
+    return chosen
+
+
+def _merged(found: Sequence[Figure]) -> list[Figure]:
+    """These figures, and those of other storms that were measured before."""
+    before: list[Figure] = json.loads(_RESULTS.read_text()) if _RESULTS.exists() else []
+    return list({each["name"]: each for each in (*before, *found)}.values())
+
+
+def main() -> int:
+    began = time.monotonic()
+
+    def say(line: str) -> None:
+        load = os.getloadavg()[0]
+        clock = f"{datetime.now(UTC):%H:%M:%S} {time.monotonic() - began:5.0f} s, load {load:4.1f}"
+        print(f"{clock}  {line}", flush=True)
+
+    found = []
+    for each in figures(_arguments(), say):
+        found.append(each)
+        # After each, so that a storm that is broken off leaves those before it.
+        _RESULTS.parent.mkdir(exist_ok=True)
+        _RESULTS.write_text(json.dumps(_merged(found), indent=2) + "\n")
     for each in found:
         print(f"{each['name']}: {each['ours']:g} / {each['reference']:g} = {each['ratio']:g}")
-    _RESULTS.parent.mkdir(exist_ok=True)
-    _RESULTS.write_text(json.dumps(found, indent=2) + "\n")
     too_slow = [f for f in found if "twice as many" in f["name"] and f["ratio"] > _TWICE]
     for each in too_slow:
         print(f"more than {_TWICE:g} times as long: {each['name']}")
