@@ -17,7 +17,7 @@ from emulator.topology import Addresses, StorageAccount, Topology
 
 _ROOT = Path(__file__).resolve().parent.parent
 _AZURITE = Path("node_modules", "azurite", "dist", "src", "blob", "main.js")
-_PRELOAD = Path(__file__).with_name("azurite_preload.cjs")
+_PRELOADS = [Path(__file__).with_name(f"azurite_{name}.cjs") for name in ("preload", "faults")]
 _SERVICE_VERSION = "2025-11-05"
 RESOURCE = "https://storage.azure.com"
 
@@ -42,7 +42,7 @@ def azurite(
     if not main.exists():
         raise NotInstalled(f"Azurite is not installed: run `npm ci` in {_ROOT}")
     accounts = ";".join(f"{a.name}:{a.key}" for a in topology.storage_accounts)
-    command = [_node(), "--require", str(_PRELOAD), str(main)]
+    command = [_node(), *(f"--require={preload}" for preload in _PRELOADS), str(main)]
     command += ["--blobHost", "127.0.0.1", "--blobPort", str(addresses.storage)]
     command += ["--cert", str(certificates.chain), "--key", str(certificates.key)]
     command += ["--oauth", "basic", "--inMemoryPersistence", "--disableTelemetry"]
