@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from shared import job_events, turns
+from shared import job_events, places
 from shared.batches import QUICKLY, Batches
 from shared.compute import Computes
 from shared.definitions import MANUAL_TRIGGER, UNREADABLE_TRIGGER
@@ -438,7 +438,7 @@ class Dispatcher:
         if record.state is State.QUEUED:
             # Not left to the tick: who was answered first is to be found first.
             self._turns.enter(record)
-            if record.reason == turns.OTHERS_FIRST and record.slot is not None:
+            if record.reason == places.OTHERS_FIRST and record.slot is not None:
                 # Whoever waited may have begun since: then it is this one's turn already.
                 with self._left_to_tick(record.run_id):
                     self._submission.promote(record.trigger, record.slot)
@@ -472,7 +472,7 @@ class Dispatcher:
             about = {"action": "daily_limit", "trigger": record.trigger}
             log.warning("%s", turn.why.text, extra=about)
         if turn.number is None:
-            return first_in(record, State.SKIPPED, at, turns.overlap_skipped(turn.why.text))
+            return first_in(record, State.SKIPPED, at, places.overlap_skipped(turn.why.text))
         queued = first_in(record, State.QUEUED, at, turn.why)
         return queued.model_copy(update={"number": turn.number})
 

@@ -7,10 +7,10 @@ from shared.compute import Computes, Standing, computes_of
 from shared.index import Paused, Snapshot
 from shared.ledger import Attempt, Reason, Record, State, Transition, job_name
 from shared.orders import Order
+from shared.places import Place, waiting_compute
 from shared.policies import Policies
 from shared.published import PublishedPipeline
 from shared.slots import slot_of
-from shared.turns import Place, waiting_compute
 from shared.workspace import JobBody
 
 #: The pipeline that an order would run, and its job or what stands in its way.

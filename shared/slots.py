@@ -6,10 +6,8 @@ in `turns`; here is what is kept.
 """
 
 import hashlib
-import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -23,10 +21,7 @@ SCHEMA = 1
 ALL = "all"
 
 #: Names of a queue that one request lists.
-_PAGE = 20
-
-#: Seconds that a thread lets another of its process go first with a slot.
-_COURTESY = 5.0
+PAGE = 20
 
 
 class Slot(BaseModel):
@@ -105,42 +100,11 @@ class Entry:
     key: str
 
 
-@dataclass
-class _Turnstile:
-    """One slot's lock, and how many threads are at it."""
-
-    lock: threading.RLock = field(default_factory=threading.RLock)
-    users: int = 0
-
-
 class Slots:
     """Reads and swaps slots, and keeps the entries of those who wait."""
 
     def __init__(self, blobs: BlobState) -> None:
         self._blobs = blobs
-        self._turnstiles: dict[tuple[str, str], _Turnstile] = {}
-        self._guard = threading.Lock()
-
-    @contextmanager
-    def one_by_one(self, trigger: str, slot: str) -> Iterator[None]:
-        """Around a read and the swap that follows it.
-
-        The threads of a process would otherwise take the ETag from under one another, and begin
-        again. A courtesy only: what counts is the ETag, and after a while nobody waits any more.
-        """
-        with self._guard:
-            turnstile = self._turnstiles.setdefault((trigger, slot), _Turnstile())
-            turnstile.users += 1
-        entered = turnstile.lock.acquire(timeout=_COURTESY)
-        try:
-            yield
-        finally:
-            if entered:
-                turnstile.lock.release()
-            with self._guard:
-                turnstile.users -= 1
-                if not turnstile.users:
-                    del self._turnstiles[trigger, slot]
 
     def read(self, trigger: str, slot: str, at: datetime) -> KeptSlot:
         """A slot, empty before its first use; `at` is a storage time, used only then.
@@ -198,7 +162,7 @@ class Slots:
 
     def queue(self, trigger: str, slot: str) -> Iterator[Entry]:
         """Those who wait, by number; some may not wait any more."""
-        for blob in self._blobs.list(f"queue/{trigger}/{slot}/", page=_PAGE):
+        for blob in self._blobs.list(f"queue/{trigger}/{slot}/", page=PAGE):
             yield _entry(blob)
 
     def enter(self, trigger: str, slot: str, number: int, key: str) -> None:

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import asdict
 from datetime import timedelta
 
-from shared import outcomes, turns
+from shared import outcomes, places
 from shared.binding import RUN_TAG
 from shared.compute import COMPUTE_PATIENCE, Computes, computes_of
 from shared.errors import (
@@ -323,7 +323,7 @@ class Submission:
             reason = Reason(code="compute_unavailable", text=text)
             self._close(kept, record.moved(State.DEAD_LETTER, kept.at, reason))
         else:
-            told = record.model_copy(update={"reason": turns.waiting_compute(standing.waiting)})
+            told = record.model_copy(update={"reason": places.waiting_compute(standing.waiting)})
             if told != record:
                 self._ledger.swap(kept, told)
             self._computes.wake(names)
@@ -341,7 +341,7 @@ class Submission:
             self.promote(record.trigger, record.slot, check=True)
             if skips:
                 # None of what it waited for is its turn: written only if it did not come.
-                reason = turns.overlap_skipped("As many runs as may be are under way.")
+                reason = places.overlap_skipped("As many runs as may be are under way.")
                 self._close(queued, queued.record.moved(State.SKIPPED, kept.at, reason))
 
     def _take_over(self, kept: Kept) -> None:

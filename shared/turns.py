@@ -2,25 +2,29 @@
 
 The rules are those of docs/decisions/0015-slots.md. What carries them: every way to a place is a
 swap of the slot, everybody who waits swaps it too, and a place is taken away only from what is
-over, or from what was not heard of for longer than any call may last.
+over, or from what was not heard of for longer than any call may last. What threads of one process
+want of a slot at the same time is one swap: docs/decisions/0017-one-swap-for-many.md.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
+from functools import partial
+from typing import Any
 
-from shared.errors import RecordUnreadable, StorageUnavailable
+from shared.days import TRIES, Day, crowded
+from shared.errors import RecordUnreadable
 from shared.index import Index
-from shared.ledger import ABSENT, Kept, Ledger, Reason, Record, State
+from shared.ledger import ABSENT, Kept, Ledger, Record, State
+from shared.lines import Line
+from shared.places import Place, Turn, daily_limit, waiting_slot
 from shared.policies import Policies
 from shared.slots import ALL, KeptSlot, Slot, Slots
+from shared.turnstiles import Crowd, Turnstiles, Wish
 
 log = logging.getLogger(__name__)
 
-#: How often a slot is tried that others keep changing; then the source delivers again.
-_TRIES = 100
 #: How many are promoted by one look, so that a function comes to its end.
 _MOST = 50
 
@@ -30,39 +34,64 @@ _NOT_UNDER_WAY = frozenset({State.HELD, State.WAITING_COMPUTE})
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """A slot, and what bounds it, as a run that wants a place there knows it."""
+@dataclass(eq=False, kw_only=True)
+class _Take(Wish[Turn]):
+    """A place, or a number where the run has to wait; without `wait`, nothing then."""
 
-    trigger: str
-    slot: str
-    label: str
-    policies: Policies
-    #: Set for a slot with a limit of its own, whatever its trigger's policies.
-    own_limit: int | None = None
+    place: Place
+    run: str
+    #: A storage time of now.
+    at: datetime
+    wait: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Turn:
-    """What came of asking for a place: it is there, or why not, and the number to wait with."""
+@dataclass(eq=False, kw_only=True)
+class _Number(Wish[int]):
+    """The next number, for what is to wait whether or not there is room."""
 
-    why: Reason | None = None
-    number: int | None = None
-    #: Who holds the places, and since when, where it is not there.
-    holders: Mapping[str, datetime] = field(default_factory=dict)
+    at: datetime
 
-    @property
-    def admitted(self) -> bool:
-        return self.why is None
+
+@dataclass(eq=False, kw_only=True)
+class _Promote(Wish[list[Kept]]):
+    """That whoever is next gets a place, in those of runs that are over among them.
+
+    Its answer has places now, and is to be begun by whoever wished it.
+    """
+
+    leaving: frozenset[str]
+    check: bool
+
+
+@dataclass(kw_only=True)
+class _Look:
+    """What one call has seen of a slot, whatever becomes of its swap."""
+
+    line: Line
+    day: Day
+    #: Holders whose records were read -> since when they hold their places, and whether for
+    #: nothing.
+    seen: dict[str, tuple[datetime, bool]] = field(default_factory=dict)
+    #: Those who were given a place by the last swap, which may have been done although its answer
+    #: said that somebody was faster.
+    new: list[str] = field(default_factory=list)
 
 
 class Turns:
     """Decides who runs, over the slots and the ledger's records."""
 
-    def __init__(self, *, index: Index, ledger: Ledger, slots: Slots) -> None:
+    def __init__(
+        self,
+        *,
+        index: Index,
+        ledger: Ledger,
+        slots: Slots,
+        turnstiles: Turnstiles | None = None,
+    ) -> None:
         self._index = index
         self._ledger = ledger
         self._slots = slots
+        self._turnstiles = turnstiles or Turnstiles()
 
     def take(self, place: Place, run: str, at: datetime, *, wait: bool = True) -> Turn:
         """Hold a place for a run, or take a number where it has to wait.
@@ -70,32 +99,9 @@ class Turns:
         Without `wait` nothing is written for a run that cannot begin. `at` is a storage time of
         now. Raises StorageUnavailable when writers keep colliding, RecordUnreadable.
         """
-        day = _Day(self._slots, place)
-        for _ in range(_TRIES):
-            with self._slots.one_by_one(place.trigger, place.slot):
-                kept = self._slots.read(place.trigger, place.slot, at)
-                why = None if run in kept.slot.holders else day.obstacle(kept)
-                if why is None:
-                    # Again for who has it already: whoever wants to take it away must see that.
-                    new = kept.slot.without([run]).holding([run], kept.at)
-                    if place.slot == ALL and run not in kept.slot.holders:
-                        new = new.counting(kept.at, 1)
-                elif not wait:
-                    break
-                else:
-                    new = kept.slot.numbered()
-                new = new.model_copy(update={"label": place.label, "own_limit": place.own_limit})
-                swapped = self._slots.swap(place.trigger, place.slot, kept, new)
-            if swapped:
-                if why is None:
-                    return Turn()
-                day.give_back(kept.at)
-                return Turn(why=why, number=kept.slot.next_number)
-        else:
-            day.give_back(at)
-            raise _crowded(place.trigger, place.slot)
-        day.give_back(at)
-        return Turn(why=why, holders=kept.slot.holders)
+        return self._granted(
+            place.trigger, place.slot, _Take(place=place, run=run, at=at, wait=wait)
+        )
 
     def queue(self, kept: Kept) -> Kept | None:
         """Have a record wait that waited for something else; None when somebody was faster.
@@ -104,16 +110,9 @@ class Turns:
         """
         record = kept.record
         assert record.slot is not None
-        for _ in range(_TRIES):
-            with self._slots.one_by_one(record.trigger, record.slot):
-                slot = self._slots.read(record.trigger, record.slot, kept.at)
-                if self._slots.swap(record.trigger, record.slot, slot, slot.slot.numbered()):
-                    break
-        else:
-            raise _crowded(record.trigger, record.slot)
+        number = self._granted(record.trigger, record.slot, _Number(at=kept.at))
         queued = record.moved(State.QUEUED, kept.at, waiting_slot("It waits for its turn."))
-        queued = queued.model_copy(update={"number": slot.slot.next_number})
-        now = self._ledger.swap(kept, queued)
+        now = self._ledger.swap(kept, queued.model_copy(update={"number": number}))
         if now is not None:
             self.enter(now.record)
         return now
@@ -131,8 +130,7 @@ class Turns:
         """
         if record.slot is None:
             return []
-        if record.number is not None:
-            # Also when it began: who queued it may have been so slow that its entry came after.
+        if record.number is not None and _entry_may_be_left(record):
             self._slots.leave(record.trigger, record.slot, record.number, record.key)
         return self.promote(record.trigger, record.slot, leaving=record.key)
 
@@ -145,53 +143,19 @@ class Turns:
         still queued begins. Raises StorageUnavailable, RecordUnreadable.
         """
         begun: list[Kept] = []
-        gone = {leaving} if leaving else set[str]()
-        new: list[str] = []
-        day: _Day | None = None
-        for _ in range(_TRIES):
-            with self._slots.one_by_one(trigger, slot):
-                kept = self._slots.read(trigger, slot, _NEVER)
-                if kept.etag is None:
-                    return begun
-                place, paused = self._place(trigger, slot, kept.slot)
-                day = day or _Day(self._slots, place)
-                # A swap may have been done although its answer said that somebody was faster.
-                day.used(sum(run in kept.slot.holders for run in new))
-                now = kept.slot.without(gone)
-                stalled: list[Kept] = []
-                if check:
-                    lost, stalled = self._look(trigger, now, kept.at)
-                    now = now.without(lost)
-                following: list[Kept] = []
-                if not paused:
-                    line, waits = self._next(place, now, day, kept.at)
-                    following = stalled + line
-                    if now.waiting and not following and not waits:
-                        waits = not self._nobody_waits(trigger, slot, now)
-                        now = now if waits else now.model_copy(update={"waiting": 0})
-                # Again for who has a place already: whoever wants to take it away must see that.
-                runs = [each.record.key for each in following]
-                new = [run for run in runs if run not in now.holders]
-                now = now.without(runs).holding(runs, kept.at)
-                if slot == ALL and new:
-                    now = now.counting(kept.at, len(new))
-                if now == kept.slot:
-                    day.give_back(kept.at)
-                    return begun
-                if not self._slots.swap(trigger, slot, kept, now):
-                    continue
-            day.used(len(new))
-            new = []
-            gone = set()
+        gone = frozenset({leaving} if leaving else ())
+        for _ in range(TRIES):
+            following = self._granted(trigger, slot, _Promote(leaving=gone, check=check))
+            over = set[str]()
             for each in following:
                 if now_begun := self._begin(each):
                     begun.append(now_begun)
                 elif self._is_over(each.record):
-                    gone.add(each.record.key)
-            if not gone:
-                day.give_back(kept.at)
+                    over.add(each.record.key)
+            if not over:
                 return begun
-        raise _crowded(trigger, slot)
+            gone = frozenset(over)
+        raise crowded(trigger, slot)
 
     def find(self, record: Record) -> None:
         """See that a queued record gets its turn, whatever was lost meanwhile."""
@@ -216,6 +180,110 @@ class Turns:
         indexed = self._index.recent().triggers.get(trigger)
         return indexed is not None and indexed.definition.policies.overlap == "skip"
 
+    def _granted[Answer](self, trigger: str, slot: str, wish: Wish[Answer]) -> Answer:
+        serve = partial(self._serve, trigger, slot)
+        self._turnstiles.through((trigger, slot), wish, serve)
+        return wish.answer
+
+    def _serve(self, trigger: str, slot: str, crowd: Crowd[Any]) -> None:
+        """Grant what threads want of a slot by one swap of it."""
+        look: _Look | None = None
+        for _ in range(TRIES):
+            kept = self._slots.read(trigger, slot, _NEVER)
+            wishes = crowd.wishes()
+            if kept.etag is None:
+                # It says nothing of the time yet; those who come do.
+                at = max((getattr(wish, "at", _NEVER) for wish in wishes), default=_NEVER)
+                kept = KeptSlot(slot=kept.slot, etag=None, at=at)
+            takes = [wish for wish in wishes if isinstance(wish, _Take)]
+            place, paused = self._place(trigger, slot, kept.slot)
+            if look is None:
+                of = takes[0].place if takes else place
+                look = _Look(
+                    line=Line(self._slots, self._ledger, trigger, slot),
+                    day=Day(self._slots, self._turnstiles, of),
+                )
+            look.day.used(sum(run in kept.slot.holders for run in look.new))
+            now, following = kept.slot, list[Kept]()
+            promotes = [wish for wish in wishes if isinstance(wish, _Promote)]
+            if promotes and kept.etag is not None:
+                now, following = self._promoted(place, kept, promotes, look, paused=paused)
+            now, answers = self._given(now, takes, kept.at, look)
+            for wish in wishes:
+                if isinstance(wish, _Number):
+                    answers[wish] = now.next_number
+                    now = now.numbered()
+            # Again for who has a place already: whoever wants to take it away must see that.
+            changed = now != kept.slot or any(answers[wish].admitted for wish in takes)
+            look.new = [run for run in now.holders if run not in kept.slot.holders]
+            if not changed or self._slots.swap(trigger, slot, kept, now):
+                look.day.used(len(look.new))
+                crowd.grant(partial(_told, answers, following), wishes)
+                look.day.give_back(kept.at)
+                return
+        if look is not None:
+            look.day.give_back(kept.at)
+        raise crowded(trigger, slot)
+
+    def _given(
+        self, now: Slot, takes: Sequence[_Take], at: datetime, look: _Look
+    ) -> tuple[Slot, dict[Wish[Any], Any]]:
+        """The slot with places or numbers for those who ask, one after the other."""
+        new = len({wish.run for wish in takes} - now.holders.keys())
+        room = max((wish.place.room(now, new) for wish in takes), default=0)
+        left = look.day.granted(now, at, 0 if now.waiting else room)
+        answers: dict[Wish[Any], Any] = {}
+        for wish in takes:
+            has = wish.run in now.holders
+            why = None if has else wish.place.obstacle(now)
+            if why is None and not (has or left):
+                why = daily_limit(wish.place)
+            if why is None:
+                answers[wish] = Turn()
+                if not has:
+                    left -= 1
+                    now = now.counting(at, 1) if wish.place.slot == ALL else now
+                now = now.without([wish.run]).holding([wish.run], at)
+            elif wish.wait:
+                answers[wish] = Turn(why=why, number=now.next_number)
+                now = now.numbered()
+            else:
+                answers[wish] = Turn(why=why, holders=now.holders)
+                continue
+            bounds = {"label": wish.place.label, "own_limit": wish.place.own_limit}
+            now = now.model_copy(update=bounds)
+        return now, answers
+
+    def _promoted(
+        self,
+        place: Place,
+        kept: KeptSlot,
+        promotes: Sequence[_Promote],
+        look: _Look,
+        *,
+        paused: bool,
+    ) -> tuple[Slot, list[Kept]]:
+        """The slot without those who are over, and with those who begin now."""
+        trigger, slot = place.trigger, place.slot
+        now = kept.slot.without(run for wish in promotes for run in wish.leaving)
+        stalled: list[Kept] = []
+        if any(wish.check for wish in promotes):
+            lost, stalled = self._looked(trigger, now, kept.at, look)
+            now = now.without(lost)
+        if paused:
+            return now, []
+        line, waits = self._next(place, now, look.day, kept.at, look.line)
+        following = stalled + line
+        if now.waiting and not following and not waits and self._nobody_waits(trigger, slot, now):
+            now = now.model_copy(update={"waiting": 0})
+        runs = [each.record.key for each in following]
+        new = [run for run in runs if run not in now.holders]
+        # Also for who has a place already: whoever wants to take it away must see that.
+        now = now.without(runs).holding(runs, kept.at)
+        if slot == ALL and new:
+            now = now.counting(kept.at, len(new))
+        return now, following
+
     def _place(self, trigger: str, slot: str, known: Slot) -> tuple[Place, bool]:
         """What bounds a slot now, and whether its trigger is paused."""
         indexed = self._index.recent().triggers.get(trigger)
@@ -230,28 +298,16 @@ class Turns:
         )
         return place, paused
 
-    def _next(self, place: Place, slot: Slot, day: "_Day", at: datetime) -> tuple[list[Kept], bool]:
+    def _next(
+        self, place: Place, slot: Slot, day: Day, at: datetime, line: Line
+    ) -> tuple[list[Kept], bool]:
         """Those that may begin now, by number, and whether anybody is in line."""
         if not slot.waiting:
             return [], False
-        room = min(_room(slot, place), _MOST)
+        room = place.room(slot, _MOST)
         # Also without room: whether anybody waits is told cheaply by the first in line.
-        found = list(islice(self._in_line(place, slot), max(room, 1)))
+        found = line.first(max(room, 1), slot.holders)
         return found[: day.granted(slot, at, min(len(found), room))], bool(found)
-
-    def _in_line(self, place: Place, slot: Slot) -> Iterator[Kept]:
-        """Those who wait, by number; deletes the entries of those who do not any more."""
-        for entry in self._slots.queue(place.trigger, place.slot):
-            try:
-                kept = self._ledger.read(place.trigger, entry.key)
-            except RecordUnreadable as error:
-                log.warning("%s It is passed over.", error)
-                continue
-            waits = kept is not None and kept.record.state is State.QUEUED
-            if kept is None or not waits or kept.record.number != entry.number:
-                self._slots.leave(place.trigger, place.slot, entry.number, entry.key)
-            elif not kept.record.cancel_requested and entry.key not in slot.holders:
-                yield kept
 
     def _nobody_waits(self, trigger: str, slot: str, now: Slot) -> bool:
         """Whether nobody of this slot is queued, nor about to be.
@@ -273,6 +329,19 @@ class Turns:
                 if kept.record.key not in now.holders:
                     self.enter(kept.record)
         return nobody
+
+    def _looked(
+        self, trigger: str, slot: Slot, at: datetime, look: _Look
+    ) -> tuple[list[str], list[Kept]]:
+        """As `_look`; who was seen before is looked at again only when its place was touched."""
+        holders = slot.holders.items()
+        known = [run for run, since in holders if look.seen.get(run, (None,))[0] == since]
+        lost, stalled = self._look(trigger, slot.without(known), at)
+        not_begun = {each.record.key for each in stalled}
+        for run, since in holders:
+            if run not in known and run not in not_begun:
+                look.seen[run] = since, run in lost
+        return lost + [run for run in known if look.seen[run][1]], stalled
 
     def _look(self, trigger: str, slot: Slot, at: datetime) -> tuple[list[str], list[Kept]]:
         """Of those who hold a place, who does so for nothing, and who did not begin yet."""
@@ -310,116 +379,21 @@ class Turns:
         return kept is not None and kept.record.state.final
 
 
-class _Day:
-    """The runs that a trigger may begin in a day: counted in its slot without a key."""
-
-    def __init__(self, slots: Slots, place: Place) -> None:
-        self._slots = slots
-        self._place = place
-        self._counts = place.own_limit is None and place.policies.max_runs_per_day is not None
-        #: Counted beforehand, where the slot is another one than that which counts; on which day.
-        self._counted, self._on = 0, ""
-
-    def obstacle(self, kept: KeptSlot) -> Reason | None:
-        """Why a run cannot begin now."""
-        if kept.slot.waiting:
-            room = _room(kept.slot, self._place)
-            return OTHERS_FIRST if room else waiting_slot(_full(kept.slot, self._place))
-        if _room(kept.slot, self._place) < 1:
-            return waiting_slot(_full(kept.slot, self._place))
-        if self._counted or self.granted(kept.slot, kept.at, 1):
-            return None
-        return daily_limit(self._place)
-
-    def granted(self, slot: Slot, at: datetime, runs: int) -> int:
-        """How many of so many runs may begin today; those are counted."""
-        per_day = self._place.policies.max_runs_per_day
-        if not self._counts or per_day is None or not runs:
-            return runs
-        if self._place.slot == ALL:
-            # Counted by the swap that gives them their places.
-            return min(runs, max(0, per_day - slot.begun_on(at)))
-        return self._count(at, runs, per_day)
-
-    def used(self, runs: int) -> None:
-        """So many of those that were counted have their places."""
-        self._counted -= min(runs, self._counted)
-
-    def give_back(self, at: datetime) -> None:
-        """What was counted did not begin after all. A crash before this counts it all the same:
-        never more begin than may."""
-        if self._counted:
-            self._change(at, -self._counted)
-            self._counted = 0
-
-    def _count(self, at: datetime, runs: int, per_day: int) -> int:
-        for _ in range(_TRIES):
-            if runs <= self._counted:
-                return runs
-            with self._slots.one_by_one(self._place.trigger, ALL):
-                kept = self._slots.read(self._place.trigger, ALL, at)
-                more = min(runs - self._counted, max(0, per_day - kept.slot.begun_on(kept.at)))
-                if not more:
-                    return self._counted
-                counted = kept.slot.counting(kept.at, more)
-                if self._slots.swap(self._place.trigger, ALL, kept, counted):
-                    self._counted, self._on = self._counted + more, counted.day
-        raise _crowded(self._place.trigger, ALL)
-
-    def _change(self, at: datetime, runs: int) -> None:
-        for _ in range(_TRIES):
-            with self._slots.one_by_one(self._place.trigger, ALL):
-                kept = self._slots.read(self._place.trigger, ALL, at)
-                if kept.slot.day != self._on:
-                    # Yesterday is over: today's count is of others.
-                    return
-                counted = kept.slot.counting(kept.at, runs)
-                if self._slots.swap(self._place.trigger, ALL, kept, counted):
-                    return
+def _told(
+    answers: Mapping[Wish[Any], Any], following: Sequence[Kept], wishes: Sequence[Wish[Any]]
+) -> dict[Wish[Any], Any]:
+    """An answer for each; those who promote share who follows."""
+    promotes = [wish for wish in wishes if isinstance(wish, _Promote)]
+    shares = {
+        wish: list(following[number :: len(promotes)]) for number, wish in enumerate(promotes)
+    }
+    return {wish: shares[wish] if wish in shares else answers[wish] for wish in wishes}
 
 
-#: Why a run is `queued` though there is room.
-OTHERS_FIRST = Reason(code="waiting_slot", text="Others wait before it.")
+def _entry_may_be_left(record: Record) -> bool:
+    """Whoever began it has deleted its entry, unless it died: then another took over.
 
-
-def waiting_slot(text: str) -> Reason:
-    """Why a run is `queued`."""
-    return Reason(code="waiting_slot", text=text)
-
-
-def waiting_compute(text: str) -> Reason:
-    """Why a run is in `waiting_compute`."""
-    return Reason(code="waiting_compute", text=text)
-
-
-def overlap_skipped(text: str) -> Reason:
-    """Why a run is `skipped`."""
-    return Reason(code="overlap_skipped", text=f"{text} policies.overlap is skip.")
-
-
-def daily_limit(place: Place) -> Reason:
-    """Why a run is `queued` until tomorrow."""
-    text = (
-        f"{place.policies.max_runs_per_day} runs of {place.trigger} have begun today (UTC), as "
-        "many as policies.max_runs_per_day allows."
-    )
-    return Reason(code="daily_limit", text=text)
-
-
-def _limit(place: Place) -> int | None:
-    return place.own_limit if place.own_limit is not None else place.policies.concurrency.limit
-
-
-def _room(slot: Slot, place: Place) -> int:
-    limit = _limit(place)
-    return _MOST if limit is None else max(0, limit - len(slot.holders))
-
-
-def _full(slot: Slot, place: Place) -> str:
-    of = f" of {place.label!r}" if place.label else ""
-    verb = "run is" if len(slot.holders) == 1 else "runs are"
-    return f"{len(slot.holders)} {verb} under way{of}, and {_limit(place)} may be."
-
-
-def _crowded(trigger: str, slot: str) -> StorageUnavailable:
-    return StorageUnavailable(f"Slot {slot} of {trigger} kept changing under this write; try again")
+    One that came late all the same goes when it is met, or with the slot.
+    """
+    began = any(each.state is State.SUBMITTING for each in record.transitions)
+    return not began or any(each.takeovers for each in record.attempts)

@@ -265,7 +265,9 @@ class Simulation:
                 worker=worker,
                 thread=greenlet(body),
                 began=self.world.now,
-                caller=Caller(self.watch.step, reads_the_index=reads_the_index),
+                caller=Caller(
+                    self.watch.step, reads_the_index=reads_the_index, counted=worker.counted
+                ),
                 answered=answered,
             )
         )

@@ -12,9 +12,10 @@ from shared.index import Reading
 from shared.ledger import LEASE, Kept, Reason, Record, State, job_name
 from shared.openings import Binding
 from shared.orders import Order
+from shared.places import Place, Turn
 from shared.slots import ALL, Slot
 from shared.submission import Submission
-from shared.turns import Place, Turn, Turns
+from shared.turns import Turns
 from shared.workspace import Job
 from tests.simulation.trap import FAIR, Trap
 from tests.simulation.workers import Parts

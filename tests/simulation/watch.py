@@ -22,8 +22,9 @@ class Caller:
 
     began: int
     reads_the_index: bool = False
-    #: Days on which it counted runs that have no place yet.
-    counted: list[str] = field(default_factory=list)
+    #: Trigger -> days on which its process counted runs that have no place yet: one thread does
+    #: it for others.
+    counted: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
 @dataclass
@@ -168,20 +169,21 @@ class Watch:
         self._slots[place] = slot
         new = [f"{trigger}.{key}" for key in slot["holders"] if key not in before["holders"]]
         self._placed[place].update(new)
+        counted = self.caller.counted[trigger]
         if name == ALL:
             same_day = before["day"] == slot["day"]
             more = slot["runs_today"] - (before["runs_today"] if same_day else 0)
-            self.caller.counted += [slot["day"]] * max(0, more)
+            counted += [slot["day"]] * max(0, more)
             for _ in range(max(0, -more)):
-                if slot["day"] not in self.caller.counted:
+                if slot["day"] not in counted:
                     self.broken.append(
                         f"a run of {trigger} on {slot['day']} is not counted any more"
                     )
                 else:
-                    self.caller.counted.remove(slot["day"])
+                    counted.remove(slot["day"])
         for run in new:
-            if self.caller.counted:
-                self._day[run] = self.caller.counted.pop(0)
+            if counted:
+                self._day[run] = counted.pop(0)
             elif self.scenario.policies[trigger].max_runs_per_day is not None:
                 self._day.pop(run, None)
 

@@ -1,7 +1,8 @@
 """One process of the app: the real rooms over services that fail."""
 
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from shared.batches import BUDGET, Batches
@@ -18,7 +19,9 @@ from shared.slots import Slots
 from shared.submission import Submission
 from shared.tick import Tick
 from shared.turns import Turns
+from shared.turnstiles import Turnstiles
 from tests.fakes import MemoryLakes
+from tests.simulation.doors import Door
 from tests.simulation.fickle import (
     FickleBlobs,
     FickleOutcomes,
@@ -51,6 +54,8 @@ class Worker:
     dispatcher: Dispatcher
     tick: Tick
     submission: Submission
+    #: See `watch.Caller`.
+    counted: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
 def worker(
@@ -69,7 +74,9 @@ def worker(
     history = History(blobs)
     computes = Computes(blobs, targets)
     slots = parts.slots(blobs)
-    turns = parts.turns(index=index, ledger=ledger, slots=slots)
+    turns = parts.turns(
+        index=index, ledger=ledger, slots=slots, turnstiles=Turnstiles(lambda: Door(rng))
+    )
     submission = parts.submission(
         deployment=DEPLOYMENT,
         ledger=ledger,

@@ -3,9 +3,9 @@ from datetime import timedelta
 import pytest
 
 from shared.ledger import ABSENT, State
+from shared.places import Place
 from shared.policies import Policies
 from shared.slots import ALL, Slot
-from shared.turns import Place
 from tests.unit.scene import TRIGGER, Killed, Scene, event, interject, trigger
 
 ONE = {"concurrency": {"limit": 1}, "max_runs_per_day": "unlimited"}
