@@ -6,6 +6,7 @@ then are they told so, their markers deleted and the group's number counted on.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,8 +41,12 @@ from shared.triggers import Match
 
 log = logging.getLogger(__name__)
 
-#: Seconds of a tick that making batches may take.
+#: Seconds of a tick after which no other batch is begun.
 BUDGET = 8.0
+
+#: Seconds after which a batch that was made is left to the next tick, which tells the rest of its
+#: members that it took them: long before a call has to end.
+PATIENCE = 120.0
 
 #: The events of a group whose batch is made while somebody waits for the answer. Each takes about
 #: 5 ms of CPU, and Event Grid waits for 30 s.
@@ -92,6 +97,7 @@ class Batches:
         submit: Callable[[Kept], None],
         new_id: Callable[[], str],
         side_by_side: Callable[[Sequence[Callable[[], None]]], None],
+        monotonic: Callable[[], float],
     ) -> None:
         self._deployment = deployment
         self._index = index
@@ -105,6 +111,10 @@ class Batches:
         self._submit = submit
         self._new_id = new_id
         self._side_by_side = side_by_side
+        self._monotonic = monotonic
+        #: Groups of which this process makes a batch just now.
+        self._at_work = set[tuple[str, str]]()
+        self._guard = threading.Lock()
 
     def accept(self, event: Event, match: Match, at: datetime) -> tuple[Record, bool]:
         """Have an event wait for its batch: its record, and whether it was there before.
@@ -159,16 +169,34 @@ class Batches:
     def seal(self, trigger: str, group: str, *, at_most: int | None = None) -> bool:
         """Make the next batch of a group, if it is due; whether there may be another.
 
-        Of a group in which more than `at_most` wait none is made. Raises RecordUnreadable,
-        NotFound, WorkspaceUnavailable.
+        Of a group in which more than `at_most` wait none is made, nor of one that another thread
+        is at. Raises RecordUnreadable, NotFound, WorkspaceUnavailable.
         """
+        with self._alone(trigger, group) as alone:
+            return alone and self._seal(trigger, group, at_most)
+
+    @contextmanager
+    def _alone(self, trigger: str, group: str) -> Iterator[bool]:
+        """Whether no other thread of this process is at a group; both would read all of it."""
+        with self._guard:
+            alone = (trigger, group) not in self._at_work
+            self._at_work.add((trigger, group))
+        try:
+            yield alone
+        finally:
+            if alone:
+                with self._guard:
+                    self._at_work.remove((trigger, group))
+
+    def _seal(self, trigger: str, group: str, at_most: int | None) -> bool:
+        began = self._monotonic()
         reading = self._index.read()
         indexed = reading.snapshot.triggers.get(trigger)
         if indexed is not None and indexed.paused is not None:
             return False
         number = self._inbox.number(trigger, group)
-        if number is not None and self._resumed(trigger, group, number):
-            return True
+        if number is not None and (made := self._made(trigger, group, number)):
+            return self._conclude(made, group, number, {}, began)
         waiting = sorted(one.waiting for one in self._inbox.waiting(trigger, group))
         if not waiting or (at_most is not None and len(waiting) > at_most):
             return False
@@ -188,20 +216,21 @@ class Batches:
         if number is None:
             birth = self._new_id()
             number = self._inbox.begin(trigger, group, values, birth)
-            if number.numbered.birth != birth:
+            if number.numbered.birth != birth or number.numbered.seq:
                 # Whoever was faster may have taken what was just read.
                 return True
-        self._make(
+        taken = {key: found.events.get(key) or found.releases[key] for key in members}
+        made = self._make(
             trigger,
             group,
             number,
             indexed=indexed,
             values=values,
-            members={key: found.events.get(key) or found.releases[key] for key in members},
+            members=taken,
             lines={key: found.lines[key] for key in members if key in found.lines},
             reading=reading,
         )
-        return True
+        return self._conclude(made, group, number, taken, began)
 
     def _waiting(self, event: Event, match: Match, at: datetime) -> Record:
         batch = match.trigger.policies.batch
@@ -246,15 +275,14 @@ class Batches:
                 found.append((void[0].since, trigger, group))
         return [(trigger, group) for _, trigger, group in sorted(found)]
 
-    def _resumed(self, trigger: str, group: str, number: KeptNumber) -> bool:
-        """Whether the next batch is there already; then what its maker left undone is done."""
+    def _made(self, trigger: str, group: str, number: KeptNumber) -> Record | None:
+        """The next batch, if it is there already: its maker left something undone."""
         key = self._key(group, number)
         kept = self._ledger.read(trigger, key)
         if kept is None:
-            return False
+            return None
         self._ledger.mark_open(trigger, key, kept.record.event, kept.record.slot)
-        self._conclude(kept.record, group, number, {})
-        return True
+        return kept.record
 
     def _busy(
         self,
@@ -332,7 +360,8 @@ class Batches:
         members: Mapping[str, Kept],
         lines: Mapping[str, str],
         reading: Reading,
-    ) -> None:
+    ) -> Record:
+        """The next batch, as it is written down, its run on its way."""
         key = self._key(group, number)
         manifest = self._manifests.write(trigger, key, lines)
         event = self._orders.happened(
@@ -358,18 +387,33 @@ class Batches:
             redacted(event.subject),
             extra={"action": "batch_made", "run": made.record.run_id, "trigger": trigger},
         )
-        self._conclude(made.record, group, number, members)
         if begun is not None:
+            # Before its members are told: of many, that takes a while.
             self._submit(begun)
+        return made.record
 
     def _conclude(
-        self, batch: Record, group: str, number: KeptNumber, known: Mapping[str, Kept]
-    ) -> None:
-        """Tell the members of a batch that it took them, and let the next one begin."""
-        for some in batched(batch.members, _AT_ONCE, strict=False):
+        self,
+        batch: Record,
+        group: str,
+        number: KeptNumber,
+        known: Mapping[str, Kept],
+        began: float,
+    ) -> bool:
+        """Tell the members of a batch that it took them, and let the next one begin.
+
+        False when there was no time for all of them: the next call goes on.
+        """
+        done = number.numbered.done
+        for some in batched(batch.members[done:], _AT_ONCE, strict=False):
+            if done > number.numbered.done and self._monotonic() - began > PATIENCE:
+                self._inbox.tell(batch.trigger, group, number, done)
+                return False
             self._side_by_side([partial(self._stamp, batch, key, known.get(key)) for key in some])
             self._inbox.forget(batch.trigger, group, some)
+            done += len(some)
         self._inbox.count(batch.trigger, group, number)
+        return True
 
     def _stamp(self, batch: Record, key: str, known: Kept | None) -> None:
         """Write down that a batch took an event, unless one has."""

@@ -133,6 +133,7 @@ def build(environment: Mapping[str, str]) -> App:
         submit=submission.submit,
         new_id=lambda: uuid4().hex,
         side_by_side=_side_by_side,
+        monotonic=time.monotonic,
     )
     dispatcher = Dispatcher(
         deployment=found.deployment,

@@ -28,6 +28,15 @@ class Numbered(BaseModel):
     seq: int = 0
     #: What its events have in common, for a reader.
     values: dict[str, str] = Field(default_factory=dict)
+    #: How many members of the batch of which number were told that it took them, when whoever told
+    #: them had no more time.
+    told: int = 0
+    told_of: int = -1
+
+    @property
+    def done(self) -> int:
+        """Members of the next batch, should it be there already, that need not be told."""
+        return self.told if self.told_of == self.seq else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +105,17 @@ class Inbox:
 
     def count(self, trigger: str, group: str, kept: KeptNumber) -> bool:
         """On to the next number; False when somebody else has changed it."""
-        following = kept.numbered.model_copy(update={"seq": kept.numbered.seq + 1})
-        name = _group(trigger, group)
-        return self._blobs.swap(name, _bytes(following), etag=kept.etag) is not None
+        return self._change(trigger, group, kept, {"seq": kept.numbered.seq + 1})
+
+    def tell(self, trigger: str, group: str, kept: KeptNumber, members: int) -> bool:
+        """Note how many members of the batch need not be told; False as for `count`."""
+        return self._change(trigger, group, kept, {"told": members, "told_of": kept.numbered.seq})
+
+    def _change(
+        self, trigger: str, group: str, kept: KeptNumber, changes: Mapping[str, int]
+    ) -> bool:
+        changed = _bytes(kept.numbered.model_copy(update=changes))
+        return self._blobs.swap(_group(trigger, group), changed, etag=kept.etag) is not None
 
 
 def _bytes(numbered: Numbered) -> bytes:

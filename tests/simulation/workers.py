@@ -100,6 +100,7 @@ def worker(
         submit=submission.submit,
         new_id=lambda: f"{rng.getrandbits(64):x}",
         side_by_side=in_turn,
+        monotonic=clock,
     )
     dispatcher = parts.dispatcher(
         deployment=DEPLOYMENT,

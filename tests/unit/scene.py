@@ -178,6 +178,7 @@ class Scene:
             submit=self.submission.submit,
             new_id=lambda: f"{self.ids.getrandbits(64):016x}",
             side_by_side=in_turn,
+            monotonic=lambda: self.world.now.timestamp(),
         )
         self.dispatcher = Dispatcher(
             deployment=DEPLOYMENT,

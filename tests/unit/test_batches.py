@@ -590,6 +590,8 @@ def test_two_that_make_one_batch_make_one(here: Scene) -> None:
     group = inbox(here)[0].split("/")[2]
 
     def another() -> None:
+        # Another process: one's threads leave one another alone.
+        here._put_together(here.blobs)
         upload(here, "b.csv")
         here.world.pass_time(200)
         here.batches.seal(TRIGGER, group)
@@ -620,6 +622,7 @@ def test_whoever_is_second_goes_on_with_the_members_of_the_first(here: Scene) ->
     group = inbox(here)[0].split("/")[2]
 
     def another() -> None:
+        here._put_together(here.blobs)
         upload(here, "b.csv")
         here.world.pass_time(200)
         fail(here.world, f"create ledger/{TRIGGER}/", Killed(), applied=True)
@@ -634,6 +637,69 @@ def test_whoever_is_second_goes_on_with_the_members_of_the_first(here: Scene) ->
 
     whole(here, 2)
     assert [len(run.members) for run in runs(here)] == [2]
+
+
+def test_threads_of_one_process_leave_a_group_to_the_one_that_is_at_it(here: Scene) -> None:
+    upload(here, "a.csv")
+    here.world.pass_time(200)
+    group = inbox(here)[0].split("/")[2]
+    seen: list[tuple[bool, int]] = []
+
+    def tick_again() -> None:
+        before = len(here.world.calls)
+        sealed = here.batches.seal(TRIGGER, group)
+        seen.append((sealed, len(here.world.calls) - before))
+
+    interject(here.world, f"swap ledger/{TRIGGER}/", tick_again)
+    assert here.batches.seal(TRIGGER, group)
+
+    assert seen == [(False, 0)]
+    whole(here, 1)
+    # Nobody is at it any more.
+    upload(here, "b.csv")
+    here.world.pass_time(200)
+    assert here.batches.seal(TRIGGER, group)
+    whole(here, 2)
+
+
+def slowly(here: Scene, seconds: float) -> None:
+    """Each call but those of the index takes a while."""
+
+    def pass_time(call: str) -> None:
+        if "index" not in call:
+            here.world.pass_time(seconds)
+
+    here.world.after = pass_time
+
+
+def test_a_batch_too_large_for_one_call_is_told_to_its_members_by_several(
+    here: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rooms, "_AT_ONCE", 4)
+    monkeypatch.setattr(rooms, "PATIENCE", 15.0)
+    names = [f"{number}.csv" for number in range(30)]
+    upload(here, *names)
+    here.world.pass_time(200)
+    group = inbox(here)[0].split("/")[2]
+    slowly(here, 1.0)
+    # Its members are read, its run begins, and a few are told.
+    assert not here.batches.seal(TRIGGER, group)
+    assert len(here.workspace.jobs) == 1
+    told = [sum(record.state is State.BATCHED for record in members(here))]
+    upload(here, "late.csv")
+    while not here.batches.seal(TRIGGER, group):
+        told.append(sum(record.state is State.BATCHED for record in members(here)))
+        here.calls()
+    # Nobody who was told is read once more.
+    assert here.calls().count("get ledger") <= 12
+    assert told == sorted({*told})
+    assert len(told) > 2
+    here.world.after = lambda _call: None
+    here.world.pass_time(2_000)
+    here.tick.run()
+
+    whole(here, 31)
+    assert [len(run.members) for run in runs(here)] == [30, 1]
 
 
 def test_a_batch_whose_marker_was_deleted_before_it_came_is_found_again(here: Scene) -> None:
@@ -764,3 +830,67 @@ def test_whoever_dies_taking_an_event_in_has_not_lost_it(applied: bool) -> None:
         calls += 1
 
     assert calls > 3
+
+
+def test_a_group_that_others_counted_on_since_it_was_begun_is_read_again(here: Scene) -> None:
+    """What its beginner has read may be in a batch by then."""
+    upload(here, "a.csv")
+    here.world.pass_time(200)
+    group = inbox(here)[0].split("/")[2]
+    beginner = here.batches
+    other = Scene(world=here.world)
+    other.blobs.stored, other.lakes = here.blobs.stored, here.lakes
+    other._put_together(other.blobs)
+
+    def begun() -> None:
+        interject(here.world, "get groups/", lambda: other.batches.seal(TRIGGER, group))
+
+    interject(here.world, "create groups/", begun)
+    while beginner.seal(TRIGGER, group):
+        pass
+
+    whole(here, 1)
+    assert [len(run.members) for run in runs(here)] == [1]
+
+
+def test_what_comes_again_when_its_trigger_has_no_batches_is_not_forgotten(here: Scene) -> None:
+    """Whoever took it in had died before its marker."""
+    fail(here.world, "create inbox/", Killed())
+    with pytest.raises(Killed):
+        upload(here, "a.csv")
+    here.publish(trigger(path="sales/{date}/{file}.csv", inputs={"data": "${{ event.data.url }}"}))
+    fail(here.world, "get ledger/", StorageUnavailable("not now"))
+    upload_again = event("sales/03-01/a.csv")
+    [decision] = here.dispatcher.handle(upload_again)
+    assert decision.duplicate
+    for _ in range(3):
+        here.world.pass_time(200)
+        here.tick.run()
+
+    [run] = runs(here)
+    assert run.reason
+    assert run.reason.code == "trigger_gone"
+    assert {record.state for record in members(here)} == {State.BATCHED}
+    assert not inbox(here)
+    assert not here.markers()
+
+
+def test_a_place_that_was_taken_for_what_waits_does_not_keep_its_batch_open(here: Scene) -> None:
+    one = {"concurrency": {"limit": 1}}
+    buffered = batched(policies={**one, "overlap": "buffer_one"})
+    here.publish(buffered)
+    upload(here, "a.csv")
+    here.publish(
+        trigger(
+            path="sales/{date}/{file}.csv", policies=one, inputs={"data": "${{ event.data.url }}"}
+        )
+    )
+    here.dispatcher.handle(event("sales/03-01/a.csv"))
+    assert here.slots.read(TRIGGER, "all", here.world.now).slot.holders
+    here.publish(buffered)
+    for _ in range(4):
+        here.world.pass_time(200)
+        here.tick.run()
+
+    [run] = runs(here)
+    assert run.state is State.SUBMITTED
