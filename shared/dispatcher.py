@@ -256,6 +256,12 @@ class Dispatcher:
         if now is not None:
             self._submit(self._recorded(now))
 
+    def rejoin(self, record: Record) -> None:
+        """Have an event be found by its batch that came again when its trigger had none: whoever
+        took it in may have died before its marker. Raises StorageUnavailable."""
+        self._batches.enter(record)
+        self._ledger.close(record.trigger, record.key)
+
     def _pass_over(self, kept: Kept, reason: Reason) -> None:
         """Nothing comes of what was held."""
         record = kept.record
@@ -504,6 +510,8 @@ class Dispatcher:
         with self._left_to_tick(f"{trigger}.{key}"):
             record = self._submission.resume(trigger, key, in_a_hurry=True)
             looked = True
+            if record is not None and record.state is State.WAITING_BATCH:
+                self.rejoin(record)
         if looked and record is None:
             raise StorageUnavailable(f"The record of run {trigger}.{key} was there, and is not")
         return record

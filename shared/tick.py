@@ -13,7 +13,7 @@ from shared.compute import Computes
 from shared.dispatcher import Dispatcher
 from shared.errors import SignalboxError
 from shared.index import Index, Reading
-from shared.ledger import ABSENT, Ledger, Marker
+from shared.ledger import ABSENT, Ledger, Marker, State
 from shared.slots import ListedSlot, Slots
 from shared.submission import Submission
 
@@ -103,6 +103,8 @@ class Tick:
                 return
             with _isolated(f"run {marker.trigger}.{marker.key}"):
                 there = self._submission.resume(marker.trigger, marker.key)
+                if there is not None and there.state is State.WAITING_BATCH:
+                    self._dispatcher.rejoin(there)
                 # A marker is put before its record, so a young one may still get it.
                 if there is None and now - marker.last_modified > ABSENT:
                     self._ledger.discard(marker)

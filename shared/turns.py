@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 _MOST = 50
 
 #: What holds a place for nothing: it comes back to it by another swap, if ever.
-_NOT_UNDER_WAY = frozenset({State.HELD, State.WAITING_COMPUTE})
+_NOT_UNDER_WAY = frozenset({State.HELD, State.WAITING_COMPUTE, State.WAITING_BATCH})
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
