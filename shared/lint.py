@@ -21,7 +21,10 @@ Ports = tuple[Mapping[str, PipelineInput], Mapping[str, DataInput]]
 #: The pipelines there are; None for one whose ports are not known.
 Pipelines = Mapping[str, Ports | None]
 
-#: An input that is the manifest of a batch.
+#: What expressions find at their root when a schedule is due.
+OF_A_TIME = ("scheduled_time", "window_start", "window_end")
+
+#: An input that is the manifest of a batch, or of the uploads that a schedule waits for.
 _MANIFEST = re.compile(r"\s*\$\{\{\s*manifest\s*\}\}\s*")
 
 _SECRET_NAME = re.compile(
@@ -131,6 +134,9 @@ def _expressions(trigger: TriggerDefinition) -> _Problems:
     if spec.where is not None:
         for message in expressions.check_condition(spec.where, roots):
             yield ("spec", "where"), message
+    if spec.schedule:
+        there = (*OF_A_TIME, "manifest") if spec.schedule.only_if else OF_A_TIME
+        roots = {**dict.fromkeys(there, frozenset[str]()), "settings": None}
     if batch is not None:
         # One run is for many events: what they have in common, and where they are listed.
         roots = {"group": frozenset(batch.group_by), "manifest": frozenset(), "settings": None}
@@ -189,8 +195,13 @@ def _action(trigger: TriggerDefinition, pipelines: Pipelines) -> _Problems:
             yield place, f"no pipeline is named {reference!r}; there are: {there}"
         elif known is not None:
             yield from _inputs(action, reference, known[0])
-            if trigger.policies.batch is not None:
+            if trigger.policies.batch is not None or _looks(trigger):
                 yield from _manifest(action, known[0])
+
+
+def _looks(trigger: TriggerDefinition) -> bool:
+    """Whether it looks for uploads when it is due."""
+    return trigger.spec.schedule is not None and trigger.spec.schedule.only_if is not None
 
 
 def _manifest(action: Action, inputs: Mapping[str, PipelineInput]) -> _Problems:

@@ -61,8 +61,6 @@ def test_a_limit_is_a_whole_number_or_unlimited(limit: object) -> None:
 @pytest.mark.parametrize(
     ("policies", "said"),
     [
-        ({"overlap": "buffer_one"}, "buffer_one is for batches"),
-        ({"overlap": "skip", "batch": {}}, "would lose a whole batch"),
         ({"run_timeout": "PT59S"}, "shorter than PT1M"),
         ({"retry": {"max_attempts": 0}}, "greater than or equal to 1"),
         ({"batch": {"wait_after_last_change": "PT1H", "max_wait": "PT5M"}}, "longer than max_wait"),

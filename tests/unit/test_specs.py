@@ -10,6 +10,7 @@ def test_a_spec_knows_its_source(source: str) -> None:
         "blob": {"account": "lake", "container": "landing", "path": "in/{file}"},
         "service_bus": {"queue": "orders"},
         "event": {"type": "com.example.done"},
+        "schedule": {"every": "PT1H"},
     }.get(source, {})
 
     assert Spec.model_validate({source: given}).source == source
