@@ -65,12 +65,13 @@ class Cron:
     """An expression: of which days, and at which minutes of each."""
 
     _read: CronSim
+    months: frozenset[int]
     #: Bit n is minute n of the day, 0 to 1439.
     minutes: int
 
     def on(self, day: date) -> bool:
         """Whether it is for a day."""
-        return day.month in self._read.months and self._read.match_day(day)
+        return day.month in self.months and self._read.match_day(day)
 
 
 def expression(text: str) -> str:
@@ -102,7 +103,7 @@ def read(expression: str) -> Cron:
     """An expression as `expression` returns it."""
     parsed = _parsed(expression)
     hour = sum(1 << minute for minute in parsed.minutes)
-    return Cron(parsed, sum(hour << 60 * each for each in parsed.hours))
+    return Cron(parsed, frozenset(parsed.months), sum(hour << 60 * each for each in parsed.hours))
 
 
 def _parsed(expression: str) -> CronSim:

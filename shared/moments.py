@@ -4,7 +4,7 @@ import re
 from datetime import date, datetime
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d)?(?: ?(?:[Zz]|[+-]\d\d:?\d\d))?")
 
@@ -21,9 +21,17 @@ def _moment(value: Any) -> Any:
     return value
 
 
+def _year(value: datetime) -> datetime:
+    # Where calendars and clocks are what they are now, also in other time zones.
+    if not 1970 <= value.year < 3000:
+        raise ValueError(f"is in the year {value.year}; write one from 1970 to 2999")
+    return value
+
+
 #: A local time in the schedule's time zone when it has no offset.
 Moment = Annotated[
     datetime,
     BeforeValidator(_moment),
+    AfterValidator(_year),
     WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d"}),
 ]
