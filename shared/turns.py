@@ -40,6 +40,8 @@ class Place:
     policies: Policies
     #: Set for a slot with a limit of its own, whatever its trigger's policies.
     own_limit: int | None = None
+    #: No more wait for a place; None: whoever has to.
+    most_waiting: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +69,9 @@ class Turns:
     def take(self, place: Place, run: str, at: datetime, *, wait: bool = True) -> Turn:
         """Hold a place for a run, or take a number where it has to wait.
 
-        Without `wait` nothing is written for a run that cannot begin. `at` is a storage time of
-        now. Raises StorageUnavailable when writers keep colliding, RecordUnreadable.
+        Without `wait`, or where as many wait as may, nothing is written for a run that cannot
+        begin. `at` is a storage time of now. Raises StorageUnavailable when writers keep
+        colliding, RecordUnreadable.
         """
         day = _Day(self._slots, place)
         for _ in range(_TRIES):
@@ -80,7 +83,7 @@ class Turns:
                     new = kept.slot.without([run]).holding([run], kept.at)
                     if place.slot == ALL and run not in kept.slot.holders:
                         new = new.counting(kept.at, 1)
-                elif not wait:
+                elif not wait or _line_is_full(kept.slot, place):
                     break
                 else:
                     new = kept.slot.numbered()
@@ -137,12 +140,19 @@ class Turns:
         return self.promote(record.trigger, record.slot, leaving=record.key)
 
     def promote(
-        self, trigger: str, slot: str, *, leaving: str | None = None, check: bool = False
+        self,
+        trigger: str,
+        slot: str,
+        *,
+        leaving: str | None = None,
+        check: bool = False,
+        asking: str | None = None,
     ) -> list[Kept]:
         """Begin what waits while there is room, by number; for the caller to submit.
 
         `check` looks at those who hold a place as well: whoever is over loses it, whoever is
-        still queued begins. Raises StorageUnavailable, RecordUnreadable.
+        still queued begins. `asking` is who wants to know, and so does not wait yet. Raises
+        StorageUnavailable, RecordUnreadable.
         """
         begun: list[Kept] = []
         gone = {leaving} if leaving else set[str]()
@@ -167,7 +177,7 @@ class Turns:
                     line, waits = self._next(place, now, day, kept.at)
                     following = stalled + line
                     if now.waiting and not following and not waits:
-                        waits = not self._nobody_waits(trigger, slot, now)
+                        waits = not self._nobody_waits(trigger, slot, now, asking)
                         now = now if waits else now.model_copy(update={"waiting": 0})
                 # Again for who has a place already: whoever wants to take it away must see that.
                 runs = [each.record.key for each in following]
@@ -253,14 +263,14 @@ class Turns:
             elif not kept.record.cancel_requested and entry.key not in slot.holders:
                 yield kept
 
-    def _nobody_waits(self, trigger: str, slot: str, now: Slot) -> bool:
-        """Whether nobody of this slot is queued, nor about to be.
+    def _nobody_waits(self, trigger: str, slot: str, now: Slot, asking: str | None = None) -> bool:
+        """Whether nobody of this slot is queued, nor about to be, but for who asks.
 
         Told by the records of all open markers, as whoever queues may have died before its entry.
         """
         nobody = True
         for marker in self._ledger.open(trigger):
-            if marker.slot != slot:
+            if marker.slot != slot or marker.key == asking:
                 continue
             try:
                 kept = self._ledger.read(trigger, marker.key)
@@ -392,9 +402,10 @@ def waiting_compute(text: str) -> Reason:
     return Reason(code="waiting_compute", text=text)
 
 
-def overlap_skipped(text: str) -> Reason:
+def overlap_skipped(text: str, overlap: str = "skip") -> Reason:
     """Why a run is `skipped`."""
-    return Reason(code="overlap_skipped", text=f"{text} policies.overlap is skip.")
+    waits = " One waits already." if overlap == "buffer_one" else ""
+    return Reason(code="overlap_skipped", text=f"{text}{waits} policies.overlap is {overlap}.")
 
 
 def daily_limit(place: Place) -> Reason:
@@ -413,6 +424,10 @@ def _limit(place: Place) -> int | None:
 def _room(slot: Slot, place: Place) -> int:
     limit = _limit(place)
     return _MOST if limit is None else max(0, limit - len(slot.holders))
+
+
+def _line_is_full(slot: Slot, place: Place) -> bool:
+    return place.most_waiting is not None and slot.waiting >= place.most_waiting
 
 
 def _full(slot: Slot, place: Place) -> str:
