@@ -6,6 +6,9 @@ from datetime import date
 from shared import crons
 from shared.crons import Cron
 
+#: Characters that are told of what is none of them.
+_LENGTH = 60
+
 _DAYS = re.compile(r"(\d{4}-\d\d-\d\d)(?:/(\d{4}-\d\d-\d\d))?")
 
 
@@ -19,7 +22,7 @@ def exclusion(text: str) -> str:
     if found is None:
         if re.match(r"\d{4}-", said):
             raise ValueError(
-                f"{said!r} is no day and no range of days; write 2026-12-25, or "
+                f"{said[:_LENGTH]!r} is no day and no range of days; write 2026-12-25, or "
                 "2026-12-24/2027-01-01, which is both of these days and what is between"
             )
         return crons.expression(said)

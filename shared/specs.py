@@ -173,7 +173,11 @@ class ScheduleSpec(Part):
     @field_validator("exclude")
     @classmethod
     def _exclusions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(exclusions.exclusion(each) for each in value))
+        found = tuple(dict.fromkeys(exclusions.exclusion(each) for each in value))
+        # Days are looked up, expressions are tried one by one.
+        if sum(" " in each for each in found) > 50:
+            raise ValueError("has more than 50 cron expressions; put several in one")
+        return found
 
     @field_validator("time_zone")
     @classmethod

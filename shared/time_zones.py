@@ -13,6 +13,9 @@ from shared import windows_zones
 
 _SECOND = timedelta(seconds=1)
 
+#: Characters that are told of what is no time zone.
+_LENGTH = 60
+
 
 @cache
 def names() -> frozenset[str]:
@@ -26,7 +29,8 @@ def names() -> frozenset[str]:
 def zone(name: str) -> ZoneInfo:
     """A time zone. Raises ValueError, with the names that may be meant."""
     if name not in names():
-        raise ValueError(f"{name!r} is no time zone; {_meant(name)}")
+        cut = name[:_LENGTH]
+        raise ValueError(f"{cut!r} is no time zone; {_meant(cut)}")
     with resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
         return ZoneInfo.from_file(file, key=name)
 

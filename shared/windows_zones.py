@@ -5,8 +5,11 @@ Source: CLDR's windowsZones, by way of tzlocal.
 
 from tzlocal.windows_tz import tz_win, win_tz
 
-#: IANA names that CLDR leaves out, and what has the same clock.
+#: IANA names that CLDR leaves out, or gives the clock they once had; and what has the same clock.
 _SAME = {
+    "America/Scoresbysund": "America/Nuuk",
+    "Antarctica/Casey": "Australia/Perth",
+    "Antarctica/Vostok": "Asia/Tashkent",
     "CST6CDT": "America/Chicago",
     "EST5EDT": "America/New_York",
     "Europe/Uzhgorod": "Europe/Kyiv",
