@@ -3,6 +3,7 @@
 import click
 
 from cli import (
+    backfilling,
     compiling,
     computes,
     explaining,
@@ -11,6 +12,7 @@ from cli import (
     replays,
     running,
     runs,
+    schedules,
     triggers,
 )
 
@@ -47,6 +49,8 @@ for command in (
     replays.replays,
     explaining.explain,
     triggers.triggers,
+    schedules.schedules,
+    backfilling.backfill,
     pipelines.pipelines,
     computes.computes,
     explaining.health,

@@ -15,6 +15,7 @@ from azure.core.credentials import TokenCredential
 from azure.identity import DefaultAzureCredential
 
 from shared import settings
+from shared.backfills import Backfills
 from shared.batches import BUDGET as BATCHES_BUDGET
 from shared.batches import Batches
 from shared.blob_state import AzureBlobState
@@ -31,6 +32,7 @@ from shared.lakes import AzureLakes, Lakes
 from shared.ledger import Ledger
 from shared.manifests import Manifests
 from shared.members import Members
+from shared.occurrences import Occurrences
 from shared.orders import Orders
 from shared.outcomes import Outcomes, ServiceBusOutcomes
 from shared.pauses import Pauses
@@ -78,6 +80,8 @@ class App:
     previews: Previews
     sweeps: Sweeps
     replays: Replays
+    occurrences: Occurrences
+    backfills: Backfills
 
 
 def build(environment: Mapping[str, str]) -> App:
@@ -184,10 +188,12 @@ def build(environment: Mapping[str, str]) -> App:
         ),
         monotonic=time.monotonic,
     )
+    occurrences = Occurrences(index=index, orders=orders, dispatcher=dispatcher)
     replays = Replays(
         deployment=found.deployment,
         states=ReplayStates(blobs),
         selections=Selections(index=index, ledger=ledger, history=history),
+        occurrences=occurrences,
         index=index,
         ledger=ledger,
         dispatcher=dispatcher,
@@ -246,6 +252,15 @@ def build(environment: Mapping[str, str]) -> App:
         previews=previews,
         sweeps=sweeps,
         replays=replays,
+        occurrences=occurrences,
+        backfills=Backfills(
+            occurrences=occurrences,
+            orders=orders,
+            ledger=ledger,
+            previews=previews,
+            replays=replays,
+            side_by_side=_side_by_side,
+        ),
     )
 
 
