@@ -19,6 +19,7 @@ from shared.backfills import Backfills
 from shared.batches import BUDGET as BATCHES_BUDGET
 from shared.batches import Batches
 from shared.blob_state import AzureBlobState
+from shared.clocks import Clocks
 from shared.compute import Computes
 from shared.dispatcher import Dispatcher, in_turn
 from shared.drops import BUDGET as DROPS_BUDGET
@@ -43,6 +44,8 @@ from shared.replay_states import ReplayStates
 from shared.replays import BUDGET as REPLAYS_BUDGET
 from shared.replays import Replays
 from shared.runs import Runs
+from shared.schedules import BUDGET as SCHEDULES_BUDGET
+from shared.schedules import Schedules
 from shared.searches import Searches
 from shared.selections import Selections
 from shared.settings import Settings
@@ -202,6 +205,13 @@ def build(environment: Mapping[str, str]) -> App:
         monotonic=time.monotonic,
         side_by_side=_side_by_side,
     )
+    schedules = Schedules(
+        index=index,
+        clocks=Clocks(blobs),
+        orders=orders,
+        dispatcher=dispatcher,
+        side_by_side=_side_by_side,
+    )
     tick = Tick(
         index=index,
         ledger=ledger,
@@ -212,6 +222,7 @@ def build(environment: Mapping[str, str]) -> App:
         monotonic=time.monotonic,
         shuffle=random.shuffle,
         others={
+            "the schedules": (SCHEDULES_BUDGET, schedules.run_due),
             "the batches": (BATCHES_BUDGET, batches.seal_due),
             "the sweeps": (SWEEPS_BUDGET, sweeps.run_due),
             "the replays": (REPLAYS_BUDGET, replays.run_due),
