@@ -27,7 +27,7 @@ Exit codes:
   1    the input is wrong, or the function app refused it
   2    the command line is wrong
   3    Azure or the function app cannot be reached, or cannot answer now
-  4    the run failed, was canceled, or is a dead letter
+  4    the run failed, was canceled or skipped, or is a dead letter
   5    publish --dry-run --exit-code: something would change
   130  Ctrl-C: watching ended, the run goes on; or publishing stopped, and said where
 """
