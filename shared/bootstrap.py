@@ -205,9 +205,10 @@ def build(environment: Mapping[str, str]) -> App:
         monotonic=time.monotonic,
         side_by_side=_side_by_side,
     )
+    clocks = Clocks(blobs)
     schedules = Schedules(
         index=index,
-        clocks=Clocks(blobs),
+        clocks=clocks,
         orders=orders,
         dispatcher=dispatcher,
         side_by_side=_side_by_side,
@@ -257,6 +258,7 @@ def build(environment: Mapping[str, str]) -> App:
             members=members,
             lakes=lakes,
             sweeps=sweep_states,
+            clocks=clocks,
             variables=found.variables,
             drops=drops,
         ),

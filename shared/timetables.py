@@ -47,6 +47,10 @@ class Timetable:
         """The next times after one."""
         return [self.told(at) for at in islice(self._recurrence.after(after), count)]
 
+    def last(self, until: datetime) -> datetime | None:
+        """The last time that has come by then."""
+        return next(self._recurrence.before(until + _SECOND), None)
+
     def within(self, since: datetime, until: datetime) -> Iterator[datetime]:
         """Scheduled times in [since, until), ascending, UTC."""
         times = self._recurrence.after(since - _SECOND)

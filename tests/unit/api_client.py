@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from shared.api.application import create_app
 from shared.backfills import Backfills
 from shared.bootstrap import App
+from shared.clocks import Clocks
 from shared.definitions import TriggerDefinition
 from shared.errors import NotFound
 from shared.explain import Explain
@@ -157,6 +158,7 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
             drops=scene.drops,
             members=members,
             sweeps=sweep_states,
+            clocks=Clocks(scene.blobs),
             **common,
         ),
         previews=previews,
