@@ -25,7 +25,7 @@ _WHOLE_DAY = (1 << 1440) - 1
 _PATIENCE = timedelta(days=50 * 366)
 
 #: So many times of an interval in a row that are all left out are taken for the end as well.
-_LEFT_OUT = 50_000
+_LEFT_OUT = 20_000
 
 #: Between these, no time zone leads out of the calendar.
 _FIRST, _LAST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)
@@ -113,6 +113,9 @@ class _Excluded:
             if cron.on(day):
                 minutes |= cron.minutes
         return minutes
+
+    def __bool__(self) -> bool:
+        return bool(self._crons or self._firsts)
 
     def has(self, local: datetime) -> bool:
         """Whether the minute that a wall clock shows is left out."""
@@ -203,14 +206,13 @@ class _Elapsed:
         while (due := self._at(number)) is not None:
             if due - since > _PATIENCE or left > _LEFT_OUT:
                 return
-            local = _wall(due, self._zone)
-            if not self._excluded.has(local):
+            if not (self._excluded and self._excluded.has(_wall(due, self._zone))):
                 left, since = 0, due
                 yield due
                 number += 1
                 continue
             left += 1
-            free = self._free_after(due, local)
+            free = self._free_after(due)
             number = max(number + 1, -((self._anchor - free) // self._every))
 
     def before(self, at: datetime) -> Iterator[datetime]:
@@ -219,14 +221,13 @@ class _Elapsed:
         while (due := self._at(number)) is not None:
             if since - due > _PATIENCE or left > _LEFT_OUT:
                 return
-            local = _wall(due, self._zone)
-            if not self._excluded.has(local):
+            if not (self._excluded and self._excluded.has(_wall(due, self._zone))):
                 left, since = 0, due
                 yield due
                 number -= 1
                 continue
             left += 1
-            free = self._free_before(due, local)
+            free = self._free_before(due)
             number = min(number - 1, (free - self._anchor) // self._every)
 
     def _at(self, number: int) -> datetime | None:
@@ -237,18 +238,19 @@ class _Elapsed:
             return None
         return due if _FIRST <= due < _LAST else None
 
-    def _free_after(self, due: datetime, local: datetime) -> datetime:
+    def _free_after(self, due: datetime) -> datetime:
         """No time is free from one that is left out to this: the next free minute of its day, or
         the day after.
         """
-        day = local.date()
-        free = (~self._excluded.on(day) & _WHOLE_DAY) >> _minute(local)
+        local = _wall(due, self._zone)
+        free = (~self._excluded.on(local.date()) & _WHOLE_DAY) >> _minute(local)
         ahead = (free & -free).bit_length() - 1 if free else 1440 - _minute(local)
         minute = local.replace(second=0)
         return self._unless_changed(due, due + (minute + ahead * _MINUTE - local))
 
-    def _free_before(self, due: datetime, local: datetime) -> datetime:
+    def _free_before(self, due: datetime) -> datetime:
         """The same to the past: the last second of a free minute, or of the day before."""
+        local = _wall(due, self._zone)
         day = local.date()
         free = ~self._excluded.on(day) & (1 << _minute(local)) - 1
         minute = datetime(day.year, day.month, day.day) + free.bit_length() * _MINUTE
