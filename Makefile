@@ -35,7 +35,8 @@ lint: setup
 	mypy
 
 faults: setup
-	@python -m tests.simulation --minutes 7
+	@python -m tests.recurrences --zones all --years 50 --minutes 1
+	@python -m tests.simulation --minutes 6
 	@python -m tests.faults --minutes 2
 
 MINUTES = 30

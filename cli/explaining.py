@@ -20,7 +20,12 @@ _RUN_ID = re.compile(r"[a-z][a-z0-9_-]{0,62}\.[0-9a-f]{32}")
 @click.option("--message", metavar="ID", help="A message: its id or its sequence number.")
 @click.option("--run", metavar="ID", help="A run.")
 @click.option("--trigger", metavar="NAME", help="What a trigger decided lately, or around --at.")
-@click.option("--at", metavar="TIME", help="With --trigger: 2026-03-01T12:00; local, or +hh:mm.")
+@click.option("--schedule", metavar="NAME", help="The last time of a schedule, or that at --at.")
+@click.option(
+    "--at",
+    metavar="TIME",
+    help="2026-03-01T12:00; of --trigger local, of --schedule its own clock's; or +hh:mm.",
+)
 @as_json
 @pass_surroundings
 def explain(
@@ -30,11 +35,18 @@ def explain(
     message: str | None,
     run: str | None,
     trigger: str | None,
+    schedule: str | None,
     at: str | None,
     as_json: bool,
 ) -> None:
     """Why something ran, or did not, in words."""
-    question = {"blob": blob, "message": message, "run": run, "trigger": trigger}
+    question = {
+        "blob": blob,
+        "message": message,
+        "run": run,
+        "trigger": trigger,
+        "schedule": schedule,
+    }
     if what is not None:
         kind = _kind(what)
         if question[kind] is not None:
@@ -42,11 +54,12 @@ def explain(
         question[kind] = what
     if sum(value is not None for value in question.values()) != 1:
         raise click.UsageError(
-            "Ask for one thing: a blob or a run's id, --message, --run or --trigger."
+            "Ask for one thing: a blob or a run's id, --message, --run, --trigger or --schedule."
         )
-    if at is not None and question["trigger"] is None:
-        raise click.UsageError("--at goes with --trigger.")
-    answer = surroundings.api().get("explain", parameters={**question, "at": _time(at)})
+    if at is not None and trigger is None and schedule is None:
+        raise click.UsageError("--at goes with --trigger or --schedule.")
+    time = _time(at, by_its_own_clock=schedule is not None)
+    answer = surroundings.api().get("explain", parameters={**question, "at": time})
     if as_json:
         print_json(answer)
         return
@@ -88,12 +101,13 @@ def _kind(what: str) -> str:
     )
 
 
-def _time(text: str | None) -> str | None:
-    """A time as ISO 8601 with its offset; without one it is the clock's here."""
+def _time(text: str | None, *, by_its_own_clock: bool) -> str | None:
+    """A time as ISO 8601; without an offset it is the clock's here, or a schedule's own."""
     if text is None:
         return None
     try:
-        return datetime.fromisoformat(text).astimezone().isoformat()
+        found = datetime.fromisoformat(text)
+        return (found if by_its_own_clock else found.astimezone()).isoformat()
     except (ValueError, OverflowError):
         raise click.BadParameter(
             f"{text!r} is no time like 2026-03-01T12:00", param_hint="--at"

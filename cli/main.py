@@ -3,6 +3,7 @@
 import click
 
 from cli import (
+    backfilling,
     compiling,
     computes,
     explaining,
@@ -11,6 +12,7 @@ from cli import (
     replays,
     running,
     runs,
+    schedules,
     triggers,
 )
 
@@ -25,7 +27,7 @@ Exit codes:
   1    the input is wrong, or the function app refused it
   2    the command line is wrong
   3    Azure or the function app cannot be reached, or cannot answer now
-  4    the run failed, was canceled, or is a dead letter
+  4    the run failed, was canceled or skipped, or is a dead letter
   5    publish --dry-run --exit-code: something would change
   130  Ctrl-C: watching ended, the run goes on; or publishing stopped, and said where
 """
@@ -47,6 +49,8 @@ for command in (
     replays.replays,
     explaining.explain,
     triggers.triggers,
+    schedules.schedules,
+    backfilling.backfill,
     pipelines.pipelines,
     computes.computes,
     explaining.health,

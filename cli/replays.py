@@ -1,4 +1,4 @@
-"""`signalbox replay` and `signalbox replays`: run once more what was decided before."""
+"""`signalbox replay`: run once more what was decided before; `signalbox replays`: how far it is."""
 
 import json
 import sys
@@ -96,15 +96,15 @@ def replay(
     asked = json.dumps({**body, "limit": limit}).encode()
     found = post_once(api, idempotency_key, "replays", body=asked)
     if follow:
-        found = _follow(surroundings, api, str(found.get("id")), Output(errors=as_json))
-    _tell(found, as_json)
+        found = followed(surroundings, api, str(found.get("id")), Output(errors=as_json))
+    tell(found, as_json)
     if follow:
-        _leave(found)
+        leave(found)
 
 
 @click.group(cls=NounGroup)
 def replays() -> None:
-    """List replays; show or cancel one. Without a command: list."""
+    """List replays and backfills; show or cancel one. Without a command: list."""
 
 
 @replays.command("list")
@@ -112,14 +112,14 @@ def replays() -> None:
 @as_json
 @pass_surroundings
 def list_replays(surroundings: Surroundings, limit: int, cursor: str | None, as_json: bool) -> None:
-    """Replays, newest first."""
+    """Replays and backfills, newest first."""
     answer = surroundings.api().get("replays", parameters={"limit": limit, "cursor": cursor})
     if as_json:
         print_json(answer)
         return
     output, items = Output(), answer.get("items") or []
     if not items:
-        output.line("no replays; `signalbox replay` makes one")
+        output.line("no replays; `signalbox replay` and `signalbox backfill` make some")
         return
     output.table(
         ("replay", "state", "asked for", "what", "come to", "ended"),
@@ -147,12 +147,12 @@ def show(surroundings: Surroundings, id: str, follow: bool, as_json: bool) -> No
     """How far the replay ID is."""
     api = surroundings.api()
     if follow:
-        found = _follow(surroundings, api, id, Output(errors=as_json))
+        found = followed(surroundings, api, id, Output(errors=as_json))
     else:
         found = api.get("replays", id)
-    _tell(found, as_json)
+    tell(found, as_json)
     if follow:
-        _leave(found)
+        leave(found)
 
 
 @replays.command()
@@ -161,7 +161,7 @@ def show(surroundings: Surroundings, id: str, follow: bool, as_json: bool) -> No
 @pass_surroundings
 def cancel(surroundings: Surroundings, id: str, as_json: bool) -> None:
     """Start nothing more of the replay ID; what has begun goes on."""
-    _tell(surroundings.api().post("replays", id, "cancel"), as_json)
+    tell(surroundings.api().post("replays", id, "cancel"), as_json)
 
 
 def _time(text: str | None, option: str) -> str | None:
@@ -179,7 +179,7 @@ def _page(cursor: str | None, limit: int | None) -> dict[str, str | int]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _follow(surroundings: Surroundings, api: Api, id: str, output: Output) -> Json:
+def followed(surroundings: Surroundings, api: Api, id: str, output: Output) -> Json:
     """A replay once it is over. Raises CommandFailed when nothing is heard of it for too long."""
     silent, said = 0.0, ""
     try:
@@ -226,23 +226,26 @@ def _ended(found: Json) -> str:
 
 def _what(found: Json) -> str:
     chosen = found.get("selection") or {}
+    if chosen.get("occurrences"):
+        return f"backfill of {chosen.get('trigger')}"
     if chosen.get("named"):
         return f"runs of {chosen.get('trigger')} by name"
     return f"{' and '.join(chosen.get('outcomes') or [])} of {chosen.get('trigger')}"
 
 
-def _tell(found: Json, as_json: bool) -> None:
+def tell(found: Json, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
     output, chosen = Output(), found.get("selection") or {}
+    times = "scheduled" if chosen.get("occurrences") else "decided"
     output.facts(
         {
             "replay": found.get("id"),
             "state": found.get("state"),
             "what": _what(found),
-            "decided since": when(chosen.get("since")),
-            "decided until": when(chosen.get("until")),
+            f"{times} since": when(chosen.get("since")),
+            f"{times} until": when(chosen.get("until")),
             "asked for": f"{when(found.get('at'))} by {found.get('by')}",
             "at once": found.get("limit"),
             "come to": f"{found.get('position')} of {found.get('total')}",
@@ -252,10 +255,12 @@ def _tell(found: Json, as_json: bool) -> None:
         }
     )
     for problem in found.get("problems") or []:
-        output.line(f"! {problem.get('run')}: {problem.get('why')}")
+        output.line(
+            f"! {problem.get('run') or problem.get('scheduled_time')}: {problem.get('why')}"
+        )
 
 
-def _leave(found: Json) -> None:
+def leave(found: Json) -> None:
     """Exit with what became of the runs of a replay."""
     well = {*(found.get("ended") or {})} <= {"completed", "batched"}
     sys.exit(0 if well and not found.get("not_started") else RUN_FAILED)

@@ -20,7 +20,7 @@ from cli.output import (
     print_json,
 )
 from cli.text import Json, about, reason_of, state_of, visible, when
-from cli.watching import FINAL, ending, follow
+from cli.watching import FINAL, WELL, ending, follow
 
 
 @click.command()
@@ -139,7 +139,7 @@ def watch(surroundings: Surroundings, api: Api, id: str, *, as_json: bool) -> No
 
 def leave(run: Json) -> None:
     """Exit with the code that a run's state has."""
-    failed = run.get("state") in FINAL and run.get("state") != "completed"
+    failed = run.get("state") in FINAL - WELL
     sys.exit(RUN_FAILED if failed else 0)
 
 

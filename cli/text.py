@@ -1,7 +1,7 @@
 """Texts of others, made fit for a person's terminal."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 Json = dict[str, Any]
@@ -39,6 +39,22 @@ def when(time: object) -> str:
     """An ISO 8601 time as the clock on the wall here has it; whatever else, as it is."""
     try:
         return f"{datetime.fromisoformat(str(time)).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    except ValueError:
+        return "" if time is None else visible(time)
+
+
+def clock(time: object) -> str:
+    """An ISO 8601 time with its own offset, 2026-03-29 03:00:00 +02:00; whatever else, as it is."""
+    try:
+        return f"{datetime.fromisoformat(str(time)):%Y-%m-%d %H:%M:%S %:z}".strip()
+    except ValueError:
+        return "" if time is None else visible(time)
+
+
+def utc(time: object) -> str:
+    """An ISO 8601 time in UTC, 2026-03-29 01:00:00; whatever else, as it is."""
+    try:
+        return f"{datetime.fromisoformat(str(time)).astimezone(UTC):%Y-%m-%d %H:%M:%S}"
     except ValueError:
         return "" if time is None else visible(time)
 

@@ -46,8 +46,8 @@ def list_triggers(
         [[item.get(name) for name in names] for item in items],
     )
     for item in items:
-        _show_pause(output, item)
-        _show_problems(output, item)
+        show_pause(output, item)
+        show_problems(output, item)
     say_more(answer)
 
 
@@ -70,13 +70,13 @@ def show(surroundings: Surroundings, name: str, as_json: bool) -> None:
             "pipeline": trigger.get("pipeline"),
             "since": when(trigger.get("effective_from")),
             "revision": trigger.get("revision"),
-            "paused": _pause(trigger),
+            "paused": paused_words(trigger),
         }
     )
     output.heading("definition")
     definition = trigger.get("definition")
     output.lines(yaml.safe_dump(definition, sort_keys=False, allow_unicode=True), indent=2)
-    _show_problems(output, trigger)
+    show_problems(output, trigger)
 
 
 @triggers.command()
@@ -98,7 +98,7 @@ def pause(
     if as_json:
         print_json(trigger)
     else:
-        _show_pause(Output(), trigger)
+        show_pause(Output(), trigger)
 
 
 @triggers.command()
@@ -195,7 +195,7 @@ def _event(name: str) -> Json:
     return found
 
 
-def _pause(trigger: Json) -> str | None:
+def paused_words(trigger: Json) -> str | None:
     """Since when it is paused, and why; None when it is not."""
     paused = trigger.get("paused")
     if not isinstance(paused, dict):
@@ -206,12 +206,12 @@ def _pause(trigger: Json) -> str | None:
     return f"{', '.join(text for text in said if text)}: {paused.get('note')}"
 
 
-def _show_pause(output: Output, trigger: Json) -> None:
-    if (paused := _pause(trigger)) is not None:
+def show_pause(output: Output, trigger: Json) -> None:
+    if (paused := paused_words(trigger)) is not None:
         output.line(f"! {trigger.get('name')} is paused {paused}")
 
 
-def _show_problems(output: Output, trigger: Json) -> None:
+def show_problems(output: Output, trigger: Json) -> None:
     for problem in trigger.get("problems") or []:
         output.line(f"! {trigger.get('name')}: {problem}")
 

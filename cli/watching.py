@@ -11,7 +11,9 @@ from cli.client import Api, Surroundings
 from cli.output import UNAVAILABLE, CommandFailed, Output
 from cli.text import Json, reason_of, state_of, visible
 
-FINAL = frozenset({"completed", "failed", "canceled", "dead_letter"})
+#: Nothing more becomes of a run in these; in the first two all is well.
+WELL = frozenset({"completed", "batched"})
+FINAL = WELL | {"failed", "canceled", "dead_letter", "skipped", "missed"}
 
 #: Seconds between two looks, and for how long a run is looked at that nothing is heard of.
 _PAUSE, _PATIENCE = 2.0, 180.0

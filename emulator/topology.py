@@ -91,6 +91,8 @@ class Workspace(_Frozen):
     computes: tuple[Compute, ...] = (Compute(name="cpu-cluster"),)
     #: how long creating, starting, stopping and deleting a compute takes
     compute_seconds: float = 0.5
+    #: how long creating, changing and deleting a schedule takes
+    schedule_seconds: float = 0.0
 
     @property
     def api_host(self) -> str:

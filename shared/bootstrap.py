@@ -15,9 +15,11 @@ from azure.core.credentials import TokenCredential
 from azure.identity import DefaultAzureCredential
 
 from shared import settings
+from shared.backfills import Backfills
 from shared.batches import BUDGET as BATCHES_BUDGET
 from shared.batches import Batches
 from shared.blob_state import AzureBlobState
+from shared.clocks import Clocks
 from shared.compute import Computes
 from shared.dispatcher import Dispatcher, in_turn
 from shared.drops import BUDGET as DROPS_BUDGET
@@ -31,6 +33,7 @@ from shared.lakes import AzureLakes, Lakes
 from shared.ledger import Ledger
 from shared.manifests import Manifests
 from shared.members import Members
+from shared.occurrences import Occurrences
 from shared.orders import Orders
 from shared.outcomes import Outcomes, ServiceBusOutcomes
 from shared.pauses import Pauses
@@ -41,6 +44,8 @@ from shared.replay_states import ReplayStates
 from shared.replays import BUDGET as REPLAYS_BUDGET
 from shared.replays import Replays
 from shared.runs import Runs
+from shared.schedules import BUDGET as SCHEDULES_BUDGET
+from shared.schedules import Schedules
 from shared.searches import Searches
 from shared.selections import Selections
 from shared.settings import Settings
@@ -78,6 +83,8 @@ class App:
     previews: Previews
     sweeps: Sweeps
     replays: Replays
+    occurrences: Occurrences
+    backfills: Backfills
 
 
 def build(environment: Mapping[str, str]) -> App:
@@ -185,16 +192,26 @@ def build(environment: Mapping[str, str]) -> App:
         ),
         monotonic=time.monotonic,
     )
+    occurrences = Occurrences(index=index, orders=orders, dispatcher=dispatcher)
     replays = Replays(
         deployment=found.deployment,
         states=ReplayStates(blobs),
         selections=Selections(index=index, ledger=ledger, history=history),
+        occurrences=occurrences,
         index=index,
         ledger=ledger,
         dispatcher=dispatcher,
         submission=submission,
         previews=previews,
         monotonic=time.monotonic,
+        side_by_side=_side_by_side,
+    )
+    clocks = Clocks(blobs)
+    schedules = Schedules(
+        index=index,
+        clocks=clocks,
+        orders=orders,
+        dispatcher=dispatcher,
         side_by_side=_side_by_side,
     )
     tick = Tick(
@@ -207,6 +224,7 @@ def build(environment: Mapping[str, str]) -> App:
         monotonic=time.monotonic,
         shuffle=random.shuffle,
         others={
+            "the schedules": (SCHEDULES_BUDGET, schedules.run_due),
             "the batches": (BATCHES_BUDGET, batches.seal_due),
             "the sweeps": (SWEEPS_BUDGET, sweeps.run_due),
             "the replays": (REPLAYS_BUDGET, replays.run_due),
@@ -241,12 +259,22 @@ def build(environment: Mapping[str, str]) -> App:
             members=members,
             lakes=lakes,
             sweeps=sweep_states,
+            clocks=clocks,
             variables=found.variables,
             drops=drops,
         ),
         previews=previews,
         sweeps=sweeps,
         replays=replays,
+        occurrences=occurrences,
+        backfills=Backfills(
+            occurrences=occurrences,
+            orders=orders,
+            ledger=ledger,
+            previews=previews,
+            replays=replays,
+            side_by_side=_side_by_side,
+        ),
     )
 
 

@@ -8,9 +8,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from shared.compute_definitions import ComputeDefinition
-from shared.definitions import Definitions, TriggerDefinition, TriggerFile
+from shared.definitions import Definitions, TriggerDefinition
 from shared.errors import PruneRefused, listed
-from shared.index import IndexedTrigger, Snapshot
+from shared.index import Former, IndexedTrigger, Snapshot
 from shared.published import PublishedPipeline
 
 #: Kinds of definitions.
@@ -114,26 +114,35 @@ def applied(snapshot: Snapshot, at: datetime, wanted: Wanted) -> Snapshot:
     removed = {(c.kind, c.name) for c in changes(snapshot, wanted) if c.did is Did.REMOVED}
     computes = snapshot.computes | {each.name: _revision_of(each) for each in wanted.found.computes}
     pipelines, triggers = dict(snapshot.pipelines), dict(snapshot.triggers)
+    edition = snapshot.edition
     for pipeline in wanted.pipelines:
         pipelines[pipeline.name] = pipeline.model_dump(mode="json", by_alias=True)
     for file in wanted.found.triggers:
         name, revision = file.trigger.name, _revision(file.trigger)
         known = triggers.get(name)
-        if known is None or known.revision != revision:
+        if known is None:
+            edition = snapshot.edition + 1
             triggers[name] = IndexedTrigger(
                 definition=file.trigger,
                 revision=revision,
-                # An edit must not cut off the uploads that are on their way.
-                effective_from=known.effective_from if known else at,
-                spec_since=known.spec_since if known and _waits_alike(known, file) else at,
-                paused=known.paused if known else None,
+                effective_from=at,
+                spec_since=at,
+                edition=edition,
             )
+        elif known.revision != revision:
+            # An edit must not cut off the uploads that are on their way.
+            edited = known.model_copy(update={"definition": file.trigger, "revision": revision})
+            if known.definition.spec != file.trigger.spec:
+                edition = snapshot.edition + 1
+                edited = edited.model_copy(update=_new_spec(known, file.trigger, at, edition))
+            triggers[name] = edited
     changed = wanted.keys | removed
     owners = {key: owner for key, owner in snapshot.owners.items() if _key(key) not in changed}
     if wanted.owner:
         owners |= {"/".join(key): wanted.owner for key in wanted.keys}
     return snapshot.model_copy(
         update={
+            "edition": edition,
             "computes": {n: v for n, v in computes.items() if (COMPUTE, n) not in removed},
             "pipelines": {n: v for n, v in pipelines.items() if (PIPELINE, n) not in removed},
             "triggers": {n: v for n, v in triggers.items() if (TRIGGER, n) not in removed},
@@ -142,8 +151,25 @@ def applied(snapshot: Snapshot, at: datetime, wanted: Wanted) -> Snapshot:
     )
 
 
-def _waits_alike(known: IndexedTrigger, file: TriggerFile) -> bool:
-    return known.definition.spec == file.trigger.spec
+def _new_spec(
+    known: IndexedTrigger, edited: TriggerDefinition, at: datetime, edition: int
+) -> dict[str, object]:
+    """What changes with a trigger's spec: since when it is so, and what was due before."""
+    before, after = known.definition.spec.schedule, edited.spec.schedule
+    # Every six hours stays that, whatever else of the schedule is changed.
+    alike = before and after and before.every == after.every
+    update: dict[str, object] = {"spec_since": at, "edition": edition}
+    update["anchored"] = known.anchor if alike else None
+    if known.schedule is None:
+        return update
+    former = Former(
+        definition=known.definition,
+        anchor=known.anchor,
+        since=known.since,
+        until=at,
+        edition=known.edition,
+    )
+    return update | {"former": (*known.former, former)}
 
 
 def taken_over(snapshot: Snapshot, wanted: Wanted) -> list[tuple[Key, str]]:

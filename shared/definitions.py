@@ -11,11 +11,12 @@ from pydantic import (
     Field,
     PlainValidator,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from shared import compute_definitions, documents
+from shared import compute_definitions, documents, policies
 from shared.compute_definitions import ComputeDefinition
 from shared.documents import Document
 from shared.errors import DefinitionsInvalid, Problem
@@ -106,11 +107,47 @@ class TriggerDefinition(Part):
             raise ValueError(f"{value!r} is a name that Signalbox keeps for itself; choose another")
         return value
 
-    @model_validator(mode="after")
-    def _together(self) -> Self:
-        if self.sweep is not None and self.spec.blob is None:
-            raise ValueError("sweep is for blob triggers")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _completed(cls, value: Any) -> Any:
+        """With what holds for its source where its policies say nothing."""
+        if not isinstance(value, dict):
+            return value
+        spec, said = value.get("spec"), value.get("policies", {})
+        if isinstance(spec, Spec):
+            source = spec.source
+        elif isinstance(spec, dict):
+            source = next((name for name in SOURCES if spec.get(name) is not None), "")
+        else:
+            return value
+        if not isinstance(said, dict):
+            return value
+        return {**value, "policies": policies.completed(said, source)}
+
+    @field_validator("policies")
+    @classmethod
+    def _fitting(cls, value: Policies, info: ValidationInfo) -> Policies:
+        """Policies that mean something for what it waits for."""
+        spec = info.data.get("spec")
+        if spec is None:
+            return value
+        if spec.schedule and value.batch is not None:
+            raise ValueError("batch is for events; each time that a schedule comes is a run")
+        if value.overlap == "skip" and value.batch is not None:
+            raise ValueError("overlap skip would lose a whole batch; use buffer_all or buffer_one")
+        if value.overlap == "buffer_one" and value.batch is None and not spec.schedule:
+            raise ValueError(
+                "overlap buffer_one is for batches and schedules; use buffer_all or skip"
+            )
+        return value
+
+    @field_validator("sweep")
+    @classmethod
+    def _of_uploads(cls, value: Sweep | None, info: ValidationInfo) -> Sweep | None:
+        spec = info.data.get("spec")
+        if value is not None and spec is not None and spec.blob is None:
+            raise ValueError(f"sweep is for blob triggers, and this one is for {spec.source}")
+        return value
 
 
 @dataclass(frozen=True)

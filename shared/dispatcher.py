@@ -129,7 +129,7 @@ class Dispatcher:
         for decision, kept in decided:
             if self._monotonic() - started > SUBMIT_BUDGET:
                 break
-            self._submit(kept)
+            self.submit(kept)
             self._release(decision)
         return [decision for decision, _ in decided]
 
@@ -155,15 +155,31 @@ class Dispatcher:
             if decision.record is None:
                 raise StorageUnavailable("Whether this was asked for before cannot be read now")
             _require_same(decision.record.event, event)
-        self._submit(kept)
+        self.submit(kept)
         return decision
 
     def begin(self, order: Order, binding: Binding, snapshot: Snapshot) -> Kept | None:
-        """Write down the run of a batch, unless it is; the record if it is to be submitted now.
+        """Write down the run of a batch, or of a time of a schedule, unless it is; the record if
+        it is to be submitted now.
 
         Raises StorageUnavailable.
         """
         return self._ordered(order, binding, snapshot)[1]
+
+    def place(self, order: Order, snapshot: Snapshot) -> Decision:
+        """Write down what comes of an order, unless that is, and begin it.
+
+        Raises StorageUnavailable.
+        """
+        order = self.completed(order, snapshot)
+        decision, kept = self._ordered(order, self._orders.bind(order, snapshot), snapshot)
+        self.submit(kept)
+        return decision
+
+    def completed(self, order: Order, snapshot: Snapshot) -> Order:
+        """An order with what is looked up only when it is placed."""
+        del snapshot
+        return order
 
     def retry(self, trigger: str, key: str) -> Decision:
         """Run once more what failed, was canceled or is a dead letter, with what is published now.
@@ -184,7 +200,7 @@ class Dispatcher:
         decision, new = self._ordered(
             order, self._orders.bind(order, reading.snapshot), reading.snapshot
         )
-        self._submit(new)
+        self.submit(new)
         return decision
 
     def replay(self, record: Record, *, replay: str, limit: int) -> Decision:
@@ -198,7 +214,7 @@ class Dispatcher:
         decision, new = self._ordered(
             order, self._orders.bind(order, reading.snapshot), reading.snapshot
         )
-        self._submit(new)
+        self.submit(new)
         return decision
 
     def again(self, record: Record) -> Order:
@@ -254,7 +270,7 @@ class Dispatcher:
         now = self._ledger.swap(kept, record.decided(first, at))
         self._ledger.unhold(trigger, key)
         if now is not None:
-            self._submit(self._recorded(now))
+            self.submit(self._recorded(now))
 
     def rejoin(self, record: Record) -> None:
         """Have an event be found by its batch that came again when its trigger had none: whoever
@@ -410,7 +426,8 @@ class Dispatcher:
             with self._left_to_tick(record.run_id):
                 self._batches.seal(record.trigger, record.member.group, at_most=QUICKLY)
 
-    def _submit(self, kept: Kept | None) -> None:
+    def submit(self, kept: Kept | None) -> None:
+        """Hand what was just written down to AzureML; what fails is left to the tick."""
         if kept is not None:
             with self._left_to_tick(kept.record.run_id):
                 self._submission.submit(kept)
@@ -421,7 +438,7 @@ class Dispatcher:
         """Write down what was decided, before anything is done about it."""
         slot = slot_of_order(order, binding)
         holds = order.paused is not None and policies_of(order).while_paused == "hold"
-        if holds:
+        if holds and order.instead is None:
             at = self._ledger.mark_held(order.trigger, order.key, order.event)
         else:
             at = self._ledger.mark_open(order.trigger, order.key, order.event, slot)
@@ -462,15 +479,15 @@ class Dispatcher:
         place = place_of(order, record, binding)
         skips = place.policies.overlap == "skip" and place.own_limit is None
         turn = self._turns.take(place, record.key, at, wait=not skips)
-        for _ in range(_LOOKS if skips else 0):
-            if turn.admitted:
+        for _ in range(_LOOKS):
+            if turn.admitted or turn.number is not None:
                 break
             # Who holds the places may be over, and have died before it said so. Again for who has
             # come since: a second delivery of what is over holds a place for a moment.
             seen = turn.holders
-            self._submission.promote(place.trigger, place.slot, check=True)
-            turn = self._turns.take(place, record.key, at, wait=False)
-            if turn.holders.items() <= seen.items():
+            self._submission.promote(place.trigger, place.slot, check=True, asking=record.key)
+            turn = self._turns.take(place, record.key, at, wait=not skips)
+            if turn.number is None and turn.holders.items() <= seen.items():
                 break
         if turn.why is None:
             return record
@@ -478,7 +495,8 @@ class Dispatcher:
             about = {"action": "daily_limit", "trigger": record.trigger}
             log.warning("%s", turn.why.text, extra=about)
         if turn.number is None:
-            return first_in(record, State.SKIPPED, at, places.overlap_skipped(turn.why.text))
+            why = places.overlap_skipped(turn.why.text, place.policies.overlap)
+            return first_in(record, State.SKIPPED, at, why)
         queued = first_in(record, State.QUEUED, at, turn.why)
         return queued.model_copy(update={"number": turn.number})
 

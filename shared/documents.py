@@ -81,6 +81,8 @@ def parse(raw: bytes, *, file: str, path: Path, root: Path, rewritten: bool = Fa
         why = f"is not YAML: {error.problem}"
         if mark and "'\\t'" in why:
             why += "; indent with spaces, never with a tab"
+        if "an alias" in (error.context or "") or "'@'" in why:
+            why += "; quote text that begins with '*', '&' or '@'"
         raise refuse(why, mark.line + 1 if mark else 0) from None
     except (yaml.YAMLError, ValueError) as error:
         raise refuse(f"is not YAML: {' '.join(str(error).split())}") from None

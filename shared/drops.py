@@ -36,7 +36,7 @@ _NAME = "drops.json"
 SCHEMA = 1
 
 #: Seconds after which a look begins with no other file; the next look goes on.
-BUDGET = 8.0
+BUDGET = 6.0
 #: Files that are looked at, in the order of their names.
 MAX_FILES = 200
 #: Bytes of one file.

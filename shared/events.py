@@ -22,9 +22,14 @@ MESSAGE = "Microsoft.ServiceBus.Message"
 #: Many events that one run is for: Signalbox's own.
 BATCH_TYPE = "signalbox.batch"
 
+#: A time of a trigger's schedule came: Signalbox's own.
+DUE_TYPE = "signalbox.schedule.due"
+#: Somebody asked for it to run now.
+PROMPTED_TYPE = "signalbox.schedule.prompted"
+
 #: How an event came in, where that matters: `via` begins so.
 QUEUE, TOPIC, HTTP, RUN, MANUAL = "queue/", "topic/", "http/", "run/", "manual/"
-BATCH = "batch/"
+BATCH, SCHEDULE = "batch/", "schedule/"
 
 #: Blob and Data Lake endpoints of Azure's clouds, also those in DNS zones.
 _BLOB_HOST = re.compile(
@@ -54,8 +59,8 @@ class Event(BaseModel):
     #: Any JSON value.
     data: Any = None
     #: The way it came in, as far as triggers ask for it: `queue/<name>`, `topic/<name>/<sub>`,
-    #: `http/<trigger>`, `run/<pipeline>`, `manual/<pipeline>`, `batch/<trigger>`. Never what a
-    #: sender says.
+    #: `http/<trigger>`, `run/<pipeline>`, `manual/<pipeline>`, `batch/<trigger>`,
+    #: `schedule/<trigger>`. Never what a sender says.
     via: str = ""
 
     @cached_property
@@ -127,6 +132,9 @@ class Event(BaseModel):
         elif self.via.startswith(RUN):
             # Nobody else's event may stand in for the end of a run.
             parts = ["run", self.id]
+        elif self.via.startswith(SCHEDULE):
+            # Nor for a time that came: the trigger, and the second of it in UTC.
+            parts = ["schedule", self.via, self.id]
         elif by_message_id and self.message_id is not None and self.type == MESSAGE:
             parts = ["message", self.via, self.message_id]
         else:

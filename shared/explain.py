@@ -7,10 +7,11 @@ from itertools import islice
 from shared import answers, events, wording
 from shared.answers import Told
 from shared.changes import TRIGGER
+from shared.clocks import Clocks
 from shared.definitions import MANUAL_TRIGGER, RESERVED, UNREADABLE_TRIGGER
 from shared.drops import Drops
 from shared.errors import NotFound, RecordUnreadable, listed
-from shared.events import RUN
+from shared.events import RUN, SCHEDULE
 from shared.history import History
 from shared.index import Index, IndexedTrigger
 from shared.lakes import Lakes
@@ -22,6 +23,7 @@ from shared.runs import AROUND, Runs, first
 from shared.specs import NAME
 from shared.summaries import RunDetail, shown, stamp
 from shared.sweep_states import SweepStates
+from shared.times import Times
 from shared.traces import NAMES, READS, Traces
 from shared.uploads import Uploads
 
@@ -48,6 +50,7 @@ class Explain:
         members: Members,
         lakes: Lakes,
         sweeps: SweepStates,
+        clocks: Clocks,
         variables: Mapping[str, str],
         drops: Drops,
     ) -> None:
@@ -58,6 +61,7 @@ class Explain:
         self._sweeps = sweeps
         self._members = members
         self._traces = Traces(ledger=ledger, history=history, runs=runs)
+        self._times = Times(index=index, clocks=clocks, traces=self._traces)
         self._uploads = Uploads(
             index=index,
             orders=orders,
@@ -71,6 +75,10 @@ class Explain:
     def blob(self, text: str) -> Explanation:
         """An upload: its https address, with or without a signature, or account/container/path."""
         return self._uploads.explain(text)
+
+    def schedule(self, name: str, at: datetime | None = None) -> Explanation:
+        """A time of a schedule, by its own wall clock if it has no offset. Raises NotFound."""
+        return self._times.explain(name, at)
 
     def message(self, id: str) -> Explanation:
         """A message or event: its message id, its sequence number, or its CloudEvent id."""
@@ -275,6 +283,11 @@ def _beginning(found: RunDetail) -> list[str]:
     if found.replay_of:
         by = f", as part of replay {found.replay}" if found.replay else ""
         lines.append(f"It tries run {found.replay_of} again{by}.")
+    elif found.replay:
+        lines.append(f"Backfill {found.replay} began it, not the clock.")
+    if found.event.via.startswith(SCHEDULE) and isinstance(found.event.data, dict):
+        start, end = (found.event.data.get(name) for name in ("window_start", "window_end"))
+        lines.append(f"Its window is from {shown(str(start))} to {shown(str(end))}.")
     if found.pipeline:
         lines.append(f"It runs pipeline {found.pipeline}.")
     return lines

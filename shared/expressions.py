@@ -25,11 +25,16 @@ _TROUBLES = (JMESPathError, ArithmeticError, LookupError, RecursionError, TypeEr
 _EXPRESSION = re.compile(r"\$\{\{((?:(?!\}\}).)*)\}\}", re.DOTALL)
 
 
-def check(template: Any, roots: Mapping[str, frozenset[str] | None]) -> list[str]:
+def check(
+    template: Any,
+    roots: Mapping[str, frozenset[str] | None],
+    absent: Mapping[str, str] | None = None,
+) -> list[str]:
     """What is wrong with the expressions in a value, without an event at hand.
 
     `roots` are the names that will be there, each with its members, or None where these are not
-    known. The answer is empty when all is well.
+    known; `absent` says of others why they are not, and what to write. The answer is empty when
+    all is well.
     """
     if not isinstance(template, str):
         return []
@@ -37,7 +42,7 @@ def check(template: Any, roots: Mapping[str, frozenset[str] | None]) -> list[str
     if "${{" in _EXPRESSION.sub("", template):
         problems.append(f"{template!r} opens an expression with '${{{{' but never closes it")
     for text in _EXPRESSION.findall(template):
-        problems += _check_path(f"${{{{{text}}}}}", text, roots)
+        problems += _check_path(f"${{{{{text}}}}}", text, roots, absent or {})
     return problems
 
 
@@ -45,7 +50,7 @@ def check_condition(text: str, roots: Mapping[str, frozenset[str] | None]) -> li
     """What is wrong with a condition: JMESPath without the `${{ }}` around it."""
     if "${{" in text:
         return ["where is JMESPath itself; leave out '${{' and '}}'"]
-    return _check_path(text, text, roots)
+    return _check_path(text, text, roots, {})
 
 
 def unmet(condition: str, known: Mapping[str, Any]) -> str | None:
@@ -105,7 +110,12 @@ def _found(text: str, known: Mapping[str, Any]) -> Any:
     return found
 
 
-def _check_path(shown: str, text: str, roots: Mapping[str, frozenset[str] | None]) -> list[str]:
+def _check_path(
+    shown: str,
+    text: str,
+    roots: Mapping[str, frozenset[str] | None],
+    absent: Mapping[str, str],
+) -> list[str]:
     try:
         tree = _compiled(text).parsed
     except ExpressionInvalid as error:
@@ -117,9 +127,9 @@ def _check_path(shown: str, text: str, roots: Mapping[str, frozenset[str] | None
     ]
     for root, *members in sorted(_paths(tree)):
         if root not in roots:
+            why = absent.get(root, "which is not known here")
             problems.append(
-                f"{shown!r} starts at {root!r}, which is not known here; "
-                f"use one of: {listed(sorted(roots))}"
+                f"{shown!r} starts at {root!r}, {why}; use one of: {listed(sorted(roots))}"
             )
         elif (known := roots[root]) is not None and members and members[0] not in known:
             there = listed(sorted(known)) if known else "nothing"

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from shared.blob_state import Blob, BlobState, Unchanged
 from shared.definitions import TriggerDefinition
 from shared.errors import RecordUnreadable, StorageUnavailable
+from shared.specs import ScheduleSpec
 
 _NAME = "index.json"
 SCHEMA = 1
@@ -38,6 +39,31 @@ class Paused(BaseModel):
         return f"since {self.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC{by}{note}"
 
 
+class Former(BaseModel):
+    """What a trigger's schedule was before an edit, kept until all that was due then is written
+    down: the timer may be late."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    definition: TriggerDefinition
+    #: Where its intervals are counted from.
+    anchor: AwareDatetime
+    #: Scheduled times that are its own: since < time <= until.
+    since: AwareDatetime
+    until: AwareDatetime
+    #: The edition of the index that brought it.
+    edition: int = 0
+
+
+class PastPause(BaseModel):
+    """A pause of a schedule that is over, kept until all that fired then is written down."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    paused: Paused
+    until: AwareDatetime
+
+
 class IndexedTrigger(BaseModel):
     """A trigger as published."""
 
@@ -51,6 +77,29 @@ class IndexedTrigger(BaseModel):
     #: Storage time since which it waits for what it waits for; None: ever.
     spec_since: AwareDatetime | None = None
     paused: Paused | None = None
+    #: Where the intervals of its schedule are counted from; None: since it has this spec.
+    anchored: AwareDatetime | None = None
+    #: The edition of the index that brought its spec.
+    edition: int = 0
+    #: Of a schedule, oldest first.
+    former: tuple[Former, ...] = ()
+    pauses: tuple[PastPause, ...] = ()
+
+    @property
+    def since(self) -> datetime:
+        """Scheduled times that are later are those of its spec."""
+        return self.spec_since or self.effective_from
+
+    @property
+    def anchor(self) -> datetime:
+        """Where the intervals of its schedule are counted from, if it says no start."""
+        return self.anchored or self.since
+
+    @property
+    def schedule(self) -> ScheduleSpec | None:
+        """Its schedule, if its clock is the app's."""
+        spec = self.definition.spec.schedule
+        return spec if spec and spec.engine == "signalbox" else None
 
 
 class Snapshot(BaseModel):
@@ -59,6 +108,8 @@ class Snapshot(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True)
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
+    #: Counts what was published of specs, so that whoever looks can tell what is new to it.
+    edition: int = 0
     triggers: dict[str, IndexedTrigger] = Field(default_factory=dict)
     #: The latest published record of every pipeline; `published` gives it its meaning.
     pipelines: dict[str, dict[str, Any]] = Field(default_factory=dict)

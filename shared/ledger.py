@@ -57,6 +57,8 @@ class State(StrEnum):
     CANCELED = "canceled"
     DEAD_LETTER = "dead_letter"
     SKIPPED = "skipped"
+    #: A time of a schedule that nobody was there for when it came, and is not made up for.
+    MISSED = "missed"
 
     @property
     def final(self) -> bool:
@@ -94,6 +96,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.CANCELED: frozenset(),
     State.DEAD_LETTER: frozenset(),
     State.SKIPPED: frozenset(),
+    State.MISSED: frozenset(),
 }
 
 

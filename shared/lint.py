@@ -15,13 +15,20 @@ from shared.errors import Problem, listed
 from shared.events import Event
 from shared.inputs import DATA_TYPES, DataInput, PipelineInput, secret
 from shared.paths import PathPattern
+from shared.triggers import OF_A_TIME
 
 #: What a pipeline takes, and what it writes.
 Ports = tuple[Mapping[str, PipelineInput], Mapping[str, DataInput]]
 #: The pipelines there are; None for one whose ports are not known.
 Pipelines = Mapping[str, Ports | None]
 
-#: An input that is the manifest of a batch.
+#: What a schedule has in place of an event.
+_NO_EVENT = {
+    "event": "which no schedule has: a time came, and nothing else happened",
+    "captures": "which no schedule has: there is no path that captures anything",
+}
+
+#: An input that is the manifest of a batch, or of the uploads that a schedule waits for.
 _MANIFEST = re.compile(r"\s*\$\{\{\s*manifest\s*\}\}\s*")
 
 _SECRET_NAME = re.compile(
@@ -128,19 +135,24 @@ def _expressions(trigger: TriggerDefinition) -> _Problems:
         "captures": _captures(spec.pattern),
         "settings": None,
     }
+    absent: dict[str, str] = {}
     if spec.where is not None:
         for message in expressions.check_condition(spec.where, roots):
             yield ("spec", "where"), message
+    if spec.schedule:
+        there = (*OF_A_TIME, "manifest") if spec.schedule.only_if else OF_A_TIME
+        roots = {**dict.fromkeys(there, frozenset[str]()), "settings": None}
+        absent = _NO_EVENT
     if batch is not None:
         # One run is for many events: what they have in common, and where they are listed.
         roots = {"group": frozenset(batch.group_by), "manifest": frozenset(), "settings": None}
     for where, text in _templates(trigger.action):
-        for message in expressions.check(text, roots):
+        for message in expressions.check(text, roots, absent):
             yield where, message
     if (key := trigger.policies.concurrency.key) is not None:
         # Which batch it is does not say which others it shares a limit with.
         known = {name: members for name, members in roots.items() if name != "manifest"}
-        for message in expressions.check(key, known):
+        for message in expressions.check(key, known, absent):
             yield ("policies", "concurrency", "key"), message
 
 
@@ -189,8 +201,13 @@ def _action(trigger: TriggerDefinition, pipelines: Pipelines) -> _Problems:
             yield place, f"no pipeline is named {reference!r}; there are: {there}"
         elif known is not None:
             yield from _inputs(action, reference, known[0])
-            if trigger.policies.batch is not None:
+            if trigger.policies.batch is not None or _looks(trigger):
                 yield from _manifest(action, known[0])
+
+
+def _looks(trigger: TriggerDefinition) -> bool:
+    """Whether it looks for uploads when it is due."""
+    return trigger.spec.schedule is not None and trigger.spec.schedule.only_if is not None
 
 
 def _manifest(action: Action, inputs: Mapping[str, PipelineInput]) -> _Problems:

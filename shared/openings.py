@@ -4,6 +4,7 @@ from datetime import datetime
 
 from shared.binding import Bound
 from shared.compute import Computes, Standing, computes_of
+from shared.events import SCHEDULE
 from shared.index import Paused, Snapshot
 from shared.ledger import Attempt, Reason, Record, State, Transition, job_name
 from shared.orders import Order
@@ -28,8 +29,9 @@ class Openings:
         self._computes = computes
 
     def open(self, order: Order, at: datetime, binding: Binding, snapshot: Snapshot) -> Record:
-        """The record in its first state, but for its turn: `held`, `skipped` or a dead letter, or
-        with a frozen job `submitting`, or `waiting_compute` while its compute is not there.
+        """The record in its first state, but for its turn: `held`, `skipped`, `missed` or a dead
+        letter, or with a frozen job `submitting`, or `waiting_compute` while its compute is not
+        there.
         """
         policies = policies_of(order)
         record = Record(
@@ -53,6 +55,9 @@ class Openings:
                 f"before; policies.max_depth is {order.max_depth}."
             )
             return first_in(record, State.DEAD_LETTER, at, Reason(code="depth_exceeded", text=text))
+        if order.instead is not None:
+            state, reason = order.instead
+            return first_in(record, state, at, reason)
         pipeline, bound = binding
         if pipeline is not None:
             record = record.model_copy(update={"pipeline": f"{pipeline.name}@{pipeline.version}"})
@@ -84,7 +89,7 @@ class Openings:
 def slot_of_order(order: Order, binding: Binding) -> str | None:
     """The slot that a run takes; None when nothing bounds it, or there will be no run."""
     _, bound = binding
-    if isinstance(bound, Reason) or bound.body is None:
+    if isinstance(bound, Reason) or bound.body is None or order.instead is not None:
         return None
     if order.own_slot:
         return order.own_slot[0]
@@ -96,12 +101,16 @@ def place_of(order: Order, record: Record, binding: Binding) -> Place:
     _, bound = binding
     assert isinstance(bound, Bound)
     assert record.slot is not None
+    policies = policies_of(order)
+    # Of a batch another thing is meant: it stays open meanwhile.
+    of_time = order.event.via.startswith(SCHEDULE) and order.own_slot is None
     return Place(
         trigger=order.trigger,
         slot=record.slot,
         label=(bound.concurrency or "")[:_LABEL_LENGTH],
-        policies=policies_of(order),
+        policies=policies,
         own_limit=order.own_slot[1] if order.own_slot else None,
+        most_waiting=1 if of_time and policies.overlap == "buffer_one" else None,
     )
 
 

@@ -4,10 +4,11 @@ An order says everything that a run is made from. Binding one changes nothing, s
 is the same code.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from shared import binding, expressions
@@ -15,14 +16,25 @@ from shared.binding import Bound, Origin
 from shared.datastores import Datastores
 from shared.definitions import MANUAL_TRIGGER, Action, TriggerDefinition
 from shared.errors import ExpressionInvalid, listed
-from shared.events import BATCH, BATCH_TYPE, MANUAL, RUN, Event
+from shared.events import (
+    BATCH,
+    BATCH_TYPE,
+    DUE_TYPE,
+    MANUAL,
+    PROMPTED_TYPE,
+    RUN,
+    SCHEDULE,
+    Event,
+)
 from shared.groups import Group
 from shared.index import IndexedTrigger, Paused, Snapshot
 from shared.inputs import redacted
-from shared.ledger import Reason, Record, run_key
+from shared.ledger import Reason, Record, State, run_key
 from shared.policies import Policies
 from shared.published import Published, PublishedPipeline
+from shared.recurrences import Recurrence
 from shared.replay_states import slot_of
+from shared.specs import ScheduleSpec
 from shared.triggers import Match, roots
 
 #: Stands for the manifest where there is none yet.
@@ -47,6 +59,8 @@ class Order:
     #: The run that this one tries again, and the replay that does it with many.
     replay_of: str | None = None
     replay: str | None = None
+    #: What is written down in place of a run, and why.
+    instead: tuple[State, Reason] | None = None
     #: The events of a batch, by key, and what each is about.
     members: Mapping[str, str] = field(default_factory=dict)
 
@@ -83,17 +97,34 @@ class Orders:
 
     def matched(self, event: Event, match: Match) -> Order:
         """The run that a match asks for."""
-        trigger, policies = match.trigger, match.trigger.policies
-        if match.paused and match.paused.while_paused:
-            policies = policies.model_copy(update={"while_paused": match.paused.while_paused})
+        trigger = match.trigger
         return Order(
             trigger=trigger.name,
             key=self.key(trigger, event),
             event=event,
             action=trigger.action,
             captures=match.captures,
-            policies=policies,
+            policies=_policies(trigger, match.paused),
             paused=match.paused,
+        )
+
+    def occurrence(
+        self, indexed: IndexedTrigger, scheduled: datetime, *, manifest: str | None = None
+    ) -> Order:
+        """The run of one time of a trigger's schedule.
+
+        `manifest` is the address of its list of new uploads, where its schedule asks for these.
+        """
+        trigger = indexed.definition
+        event = due(indexed, scheduled, manifest=manifest)
+        return Order(
+            trigger=trigger.name,
+            key=self.key(trigger, event),
+            event=event,
+            action=trigger.action,
+            captures={},
+            policies=_policies(trigger, indexed.paused),
+            paused=indexed.paused,
         )
 
     def batch(
@@ -189,6 +220,26 @@ class Orders:
             paused=None,
         )
 
+    def backfilled(self, order: Order, *, replay: str, limit: int) -> Order:
+        """An order for a time of a schedule, under a key of a backfill and in a slot of its own."""
+        return replace(
+            order,
+            key=run_key(self._deployment, order.event, replay=replay),
+            replay=replay,
+            own_slot=(slot_of(replay), limit),
+            # A backfill itself waits while its schedule is paused.
+            paused=None,
+        )
+
+    def prompted(self, indexed: IndexedTrigger, now: datetime, *, by: str, key: str) -> Order:
+        """The run of a schedule that somebody asks for now, once for each key of theirs."""
+        order = self.occurrence(indexed, now)
+        digest = hashlib.sha256(json.dumps([by, key]).encode()).hexdigest()
+        update = {"id": f"asked-for-{digest[:16]}", "type": PROMPTED_TYPE}
+        event = order.event.model_copy(update=update)
+        # A person may want to see it run just while it is paused.
+        return replace(order, key=run_key(self._deployment, event), event=event, paused=None)
+
     def bind(
         self, order: Order, snapshot: Snapshot
     ) -> tuple[PublishedPipeline | None, Bound | Reason]:
@@ -212,6 +263,51 @@ class Orders:
         )
         bound = binding.bind(order.action, pipeline, values, origin, self._datastores)
         return pipeline, _with_concurrency(bound, order, values)
+
+
+def due(indexed: IndexedTrigger, scheduled: datetime, *, manifest: str | None = None) -> Event:
+    """That a time of a trigger's schedule came."""
+    trigger = indexed.definition
+    spec = trigger.spec.schedule
+    assert spec is not None
+    begins = _window_start(spec, indexed.anchor, scheduled)
+    return Event(
+        id=_instant(scheduled),
+        source=f"/signalbox/schedules/{trigger.name}",
+        type=DUE_TYPE,
+        subject=trigger.name,
+        time=scheduled,
+        data={
+            "scheduled_time": _instant(scheduled),
+            "window_start": _instant(begins),
+            "window_end": _instant(scheduled),
+            **({"manifest": manifest} if manifest else {}),
+        },
+        via=f"{SCHEDULE}{trigger.name}",
+    )
+
+
+def _window_start(spec: ScheduleSpec, anchor: datetime, scheduled: datetime) -> datetime:
+    """The time of the schedule before; before the first one, the one there would have been."""
+    before = next(Recurrence(spec, anchor).before(scheduled), None)
+    if before is not None:
+        return before
+    if spec.every is not None:
+        return scheduled - spec.every
+    unbounded = spec.model_copy(update={"start_time": None})
+    return next(Recurrence(unbounded, anchor).before(scheduled), scheduled)
+
+
+def _instant(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _policies(trigger: TriggerDefinition, paused: Paused | None) -> Policies:
+    """What bounds a trigger's runs, as whoever paused it said."""
+    policies = trigger.policies
+    if paused and paused.while_paused:
+        return policies.model_copy(update={"while_paused": paused.while_paused})
+    return policies
 
 
 def _with_concurrency(bound: Bound, order: Order, values: Mapping[str, Any]) -> Bound:

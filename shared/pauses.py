@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from shared.errors import NotFound, RequestInvalid, listed
-from shared.index import Index, IndexedTrigger, Paused, Snapshot
+from shared.index import Index, IndexedTrigger, PastPause, Paused, Snapshot
 from shared.inputs import redacted
 
 #: Characters of a note.
@@ -49,9 +49,14 @@ class Pauses:
     def resume(self, trigger: str) -> IndexedTrigger:
         """Let it go on; what is not paused goes on anyway."""
 
-        def change(snapshot: Snapshot, _at: datetime) -> Snapshot:
+        def change(snapshot: Snapshot, at: datetime) -> Snapshot:
             known = _named(snapshot.triggers, trigger)
-            return snapshot if known.paused is None else _with(snapshot, trigger, known, None)
+            if known.paused is None:
+                return snapshot
+            if known.schedule is not None:
+                past = PastPause(paused=known.paused, until=at)
+                known = known.model_copy(update={"pauses": (*known.pauses, past)})
+            return _with(snapshot, trigger, known, None)
 
         return self._index.change(change).triggers[trigger]
 

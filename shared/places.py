@@ -19,6 +19,8 @@ class Place:
     policies: Policies
     #: Set for a slot with a limit of its own, whatever its trigger's policies.
     own_limit: int | None = None
+    #: No more wait for a place; None: whoever has to.
+    most_waiting: int | None = None
 
     @property
     def limit(self) -> int | None:
@@ -33,6 +35,10 @@ class Place:
     def room(self, slot: Slot, most: int) -> int:
         """Places that are free, or as many as are given at once."""
         return most if self.limit is None else min(most, max(0, self.limit - len(slot.holders)))
+
+    def line_is_full(self, slot: Slot) -> bool:
+        """Whether as many wait as may."""
+        return self.most_waiting is not None and slot.waiting >= self.most_waiting
 
     def obstacle(self, slot: Slot) -> Reason | None:
         """Why a run cannot begin now, whatever the day."""
@@ -71,9 +77,10 @@ def waiting_compute(text: str) -> Reason:
     return Reason(code="waiting_compute", text=text)
 
 
-def overlap_skipped(text: str) -> Reason:
+def overlap_skipped(text: str, overlap: str = "skip") -> Reason:
     """Why a run is `skipped`."""
-    return Reason(code="overlap_skipped", text=f"{text} policies.overlap is skip.")
+    waits = " One waits already." if overlap == "buffer_one" else ""
+    return Reason(code="overlap_skipped", text=f"{text}{waits} policies.overlap is {overlap}.")
 
 
 def daily_limit(place: Place) -> Reason:

@@ -1,48 +1,16 @@
 """What bounds a trigger's runs: how many at once and a day, in batches, again, for how long."""
 
-import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    PlainSerializer,
-    TypeAdapter,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
+from shared.durations import Duration
 from shared.specs import Filter, Name, Part
 
 #: Characters of an expression that a policy holds.
 _EXPRESSION_LENGTH = 600
-
-
-#: ISO 8601 without months and years, which are no fixed time.
-_DURATION = re.compile(
-    r"P(?:\d{1,4}W|(?:\d{1,6}D)?(?:T(?=\d)(?:\d{1,6}H)?(?:\d{1,6}M)?(?:\d{1,6}S)?)?)"
-)
-
-
-def _duration(value: Any) -> timedelta:
-    # pydantic would also take a number of seconds, and clock times.
-    if isinstance(value, timedelta):
-        return value
-    if isinstance(value, str) and _DURATION.fullmatch(value):
-        try:
-            return TypeAdapter(timedelta).validate_python(value)
-        except ValueError:
-            pass
-    raise ValueError("is no duration; write it as ISO 8601 does: PT30S, PT5M, PT1H, P1D")
-
-
-#: ISO 8601, as in PT5M.
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(_duration),
-    WithJsonSchema({"type": "string", "format": "duration", "pattern": "^P"}),
-]
 
 
 def _limit(value: Any) -> Any:
@@ -62,13 +30,18 @@ Limit = Annotated[
 ]
 
 
+#: Left out of the schema for editors: what holds where a document says nothing depends on its
+#: source.
+_BY_SOURCE: dict[str, Any] = {"json_schema_extra": lambda made: made.pop("default")}
+
+
 class Concurrency(Part):
     """How many runs are under way at once."""
 
     #: Text with expressions: runs for which it finds the same share one limit. All of the
     #: trigger's runs do when it is left out.
     key: Annotated[str, Field(min_length=1, max_length=_EXPRESSION_LENGTH)] | None = None
-    limit: Limit = 20
+    limit: Limit = Field(default=20, **_BY_SOURCE)
 
 
 class Retry(Part):
@@ -109,18 +82,40 @@ class Batch(Part):
         return self
 
 
+#: Source -> what holds where a document says nothing, if it is not what `Policies` says.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "schedule": {"overlap": "skip", "while_paused": "drop", "concurrency": {"limit": 1}}
+}
+
+
+def completed(policies: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Policies as a document has them, with what holds for its source where it says nothing.
+
+    This is the one place that knows; a trigger's policies say the rest.
+    """
+    defaults = _DEFAULTS.get(source, {})
+    made = {**defaults, **policies}
+    for name, default in defaults.items():
+        if isinstance(default, dict) and isinstance(given := policies.get(name), dict):
+            made[name] = {**default, **given}
+    return made
+
+
 class Policies(Part):
     """What bounds a trigger's runs."""
 
+    # Defaults are those of events; `completed` has the others.
+
     concurrency: Concurrency = Field(default_factory=Concurrency)
-    #: What becomes of an event while as many runs as may be are under way: each waits for its
-    #: turn (`buffer_all`), it starts nothing (`skip`), or, with a batch, the batch stays open
-    #: while one waits or is under way, and the next run takes everything (`buffer_one`).
-    overlap: Literal["buffer_all", "skip", "buffer_one"] = "buffer_all"
+    #: What becomes of an event or an occurrence while as many runs as may be are under way: each
+    #: waits for its turn (`buffer_all`), it starts nothing (`skip`), or one waits (`buffer_one`):
+    #: with a batch, which stays open meanwhile, the next run takes everything; of a schedule's
+    #: occurrences, those that come while one waits are skipped.
+    overlap: Literal["buffer_all", "skip", "buffer_one"] = Field(default="buffer_all", **_BY_SOURCE)
     #: Runs that may begin within one day, UTC; what is beyond waits for the next.
     max_runs_per_day: Limit = 1000
     #: What becomes of an event while the trigger is paused: it waits (`hold`) or starts nothing.
-    while_paused: Literal["hold", "drop"] = "hold"
+    while_paused: Literal["hold", "drop"] = Field(default="hold", **_BY_SOURCE)
     retry: Retry = Field(default_factory=Retry)
     #: A job that takes longer is canceled, and its run has failed.
     run_timeout: Duration | None = None
@@ -130,10 +125,6 @@ class Policies(Part):
 
     @model_validator(mode="after")
     def _together(self) -> Self:
-        if self.overlap == "buffer_one" and self.batch is None:
-            raise ValueError("overlap buffer_one is for batches; use buffer_all or skip")
-        if self.overlap == "skip" and self.batch is not None:
-            raise ValueError("overlap skip would lose a whole batch; use buffer_all or buffer_one")
         if self.overlap == "buffer_one" and not self.bounded:
             raise ValueError("overlap buffer_one needs a concurrency.limit")
         if self.run_timeout is not None and self.run_timeout < timedelta(minutes=1):

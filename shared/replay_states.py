@@ -1,4 +1,4 @@
-"""What is known of replays: `replays/{id}.json`, and what each was to run once more."""
+"""What is known of replays and backfills: `replays/{id}.json`, and what each is to run."""
 
 import hashlib
 import json
@@ -36,26 +36,31 @@ class Stage(StrEnum):
 
 
 class Selection(_Stored):
-    """What is run once more: what was decided so within a time, or runs by name."""
+    """What is run: what was decided so within a time, runs by name, or times of a schedule."""
 
     trigger: str
     outcomes: tuple[State, ...] = ()
-    #: Storage time of the decisions.
+    #: Storage time of the decisions; of occurrences, since <= scheduled time < until.
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
     #: The runs are named one by one.
     named: bool = False
+    #: It is a backfill: the times of a schedule, whatever became of them before.
+    occurrences: bool = False
+    #: Of occurrences: the latest scheduled time begins.
+    newest_first: bool = False
 
 
 class NotStarted(_Stored):
-    """A run that could not be run once more."""
+    """What could not be run: a run once more, or an occurrence by its scheduled time."""
 
-    run: str
+    run: str | None = None
+    scheduled_time: AwareDatetime | None = None
     why: str
 
 
 class Replay(_Stored):
-    """One replay, and how far it is."""
+    """One replay or backfill, and how far it is."""
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
     id: str
@@ -67,7 +72,7 @@ class Replay(_Stored):
     selection: Selection
     #: Runs of it that are under way at once.
     limit: int
-    #: The list of what is run once more, and how long that is.
+    #: The list of what is run, runs or scheduled times, and how long that is.
     chosen: str
     total: int
     #: How many of the list were come to.
@@ -163,16 +168,16 @@ class ReplayStates:
         )
         return KeptReplay(replay, written.etag) if written else None
 
-    def choose(self, id: str, runs: Sequence[str]) -> str:
-        """Write down what a replay is to run once more; the name of that list."""
-        data = json.dumps(list(runs)).encode()
+    def choose(self, id: str, items: Sequence[str]) -> str:
+        """Write down what a replay is to run; the name of that list."""
+        data = json.dumps(list(items)).encode()
         # Two requests of one key may have chosen at different times: neither's list is the other's.
         name = f"{id}-{hashlib.sha256(data).hexdigest()[:16]}"
         self._blobs.put(_list_name(name), data)
         return name
 
     def chosen(self, replay: Replay) -> list[str]:
-        """What a replay is to run once more. Raises RecordUnreadable."""
+        """What a replay is to run. Raises RecordUnreadable."""
         blob = self._blobs.get(_list_name(replay.chosen))
         if blob is None:
             raise StorageUnavailable(f"The list of replay {replay.id} was there, and is not")
@@ -182,7 +187,7 @@ class ReplayStates:
             found = None
         if not isinstance(found, list) or len(found) != replay.total:
             raise RecordUnreadable(f"The list of replay {replay.id} cannot be read")
-        return [str(run) for run in found]
+        return [str(item) for item in found]
 
 
 def slot_of(id: str) -> str:

@@ -1,4 +1,5 @@
-"""Running once more what was decided before: many at a time, each once, with a limit of its own.
+"""Running many at a time, each once, with a limit of their own: what was decided before once more
+(a replay), or the times of a schedule (a backfill).
 
 What is chosen is written down first; then one after the other gets a record under a key that has
 the replay's id in it, so that whatever is begun twice is one run. How far it is, is written down
@@ -11,9 +12,10 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
-from shared.dispatcher import Dispatcher, in_turn
+from shared.dispatcher import Decision, Dispatcher, in_turn
 from shared.errors import (
     Conflict,
     NotFound,
@@ -27,6 +29,7 @@ from shared.errors import (
 from shared.index import Index
 from shared.inputs import redacted
 from shared.ledger import Ledger, State, parse_run_id
+from shared.occurrences import Occurrences
 from shared.previews import Preview, Previews
 from shared.replay_states import (
     TOLD,
@@ -86,6 +89,7 @@ class Replays:
         deployment: str,
         states: ReplayStates,
         selections: Selections,
+        occurrences: Occurrences,
         index: Index,
         ledger: Ledger,
         dispatcher: Dispatcher,
@@ -97,6 +101,7 @@ class Replays:
         self._deployment = deployment
         self._states = states
         self._selections = selections
+        self._occurrences = occurrences
         self._index = index
         self._ledger = ledger
         self._dispatcher = dispatcher
@@ -132,21 +137,39 @@ class Replays:
         The same caller and key are the same replay. Raises RequestInvalid, NotFound, and Conflict
         when another request has that key.
         """
-        started = self._monotonic()
-        if not 1 <= limit <= MOST_AT_ONCE:
-            raise RequestInvalid(
-                "This replay cannot be made", {"limit": f"is not 1 to {MOST_AT_ONCE}"}
-            )
-        id = _digest(self._deployment, by, key)[:16]
-        request = _fingerprint(wish, limit)
-        kept = self._states.read(id)
-        if kept is None:
+
+        def choose() -> tuple[Selection, Sequence[str]]:
             selection, runs = self._selections.choose(wish)
             if not runs:
                 raise RequestInvalid(
                     "There is nothing to be run once more",
                     {"outcomes": "nothing of that trigger and time was decided so"},
                 )
+            return selection, runs
+
+        return self.begin(choose, _asked_for(wish), limit=limit, by=by, key=key)
+
+    def begin(
+        self,
+        choose: Callable[[], tuple[Selection, Sequence[str]]],
+        asked: Sequence[str],
+        *,
+        limit: int,
+        by: str,
+        key: str,
+    ) -> Replay:
+        """Begin to run what is chosen, unless the same caller and key have; `asked` tells their
+        requests apart. Raises what choosing raises, RequestInvalid, and Conflict."""
+        started = self._monotonic()
+        if not 1 <= limit <= MOST_AT_ONCE:
+            raise RequestInvalid(
+                "So many cannot be under way at once", {"limit": f"is not 1 to {MOST_AT_ONCE}"}
+            )
+        id = _digest(self._deployment, by, key)[:16]
+        request = _digest(*asked, str(limit))
+        kept = self._states.read(id)
+        if kept is None:
+            selection, items = choose()
             replay = Replay(
                 id=id,
                 at=self._index.now(),
@@ -154,8 +177,8 @@ class Replays:
                 request=request,
                 selection=selection,
                 limit=limit,
-                chosen=self._states.choose(id, runs),
-                total=len(runs),
+                chosen=self._states.choose(id, items),
+                total=len(items),
             )
             # None: the same request was faster.
             kept = self._states.create(replay) or self._states.read(id)
@@ -163,7 +186,8 @@ class Replays:
                 raise StorageUnavailable(f"Replay {id} was there, and is not")
         if kept.replay.request != request:
             raise Conflict(
-                "This Idempotency-Key was used for another replay; choose a new one for each."
+                "This Idempotency-Key was used for another replay or backfill; choose a new one "
+                "for each."
             )
         with suppress(SignalboxError):
             # It is written down, and the timer goes on.
@@ -251,15 +275,15 @@ class Replays:
         """Count what is over and start what comes next, as far as the limit and the time go."""
         settled = self._settled(kept.replay)
         now = kept if settled == kept.replay else self._states.swap(kept, settled)
-        runs: Sequence[str] = ()
+        items: Sequence[str] = ()
         while now is not None:
             replay = now.replay
             more = replay.position < replay.total and not replay.cancel_requested
             # As many again wait in its slot, so that the next begins when one ends.
             if not more or replay.waiting or len(replay.active) >= 2 * replay.limit:
                 return
-            runs = runs or self._states.chosen(replay)
-            following, trouble = self._started(replay, runs, until)
+            items = items or self._states.chosen(replay)
+            following, trouble = self._started(replay, items, until)
             before, now = now, self._states.swap(now, following)
             if now is None:
                 self._canceled_meanwhile(before.replay, following)
@@ -313,29 +337,40 @@ class Replays:
         )
 
     def _started(
-        self, replay: Replay, runs: Sequence[str], until: Callable[[], bool]
+        self, replay: Replay, items: Sequence[str], until: Callable[[], bool]
     ) -> tuple[Replay, SignalboxError | None]:
         """The replay with a few more started, and what kept the next one from it."""
         room = min(_CHUNK, 2 * replay.limit - len(replay.active))
-        for run in runs[replay.position : replay.position + room]:
+        for item in items[replay.position : replay.position + room]:
             try:
-                decision = self._dispatcher.replay(
-                    self._selections.over(run), replay=replay.id, limit=replay.limit
-                )
+                decision = self._start(replay, item)
                 if decision.record is None:
-                    raise StorageUnavailable(f"What became of {run} cannot be read now")
+                    raise StorageUnavailable(f"What became of {item} cannot be read now")
                 replay = _with(replay, decision.record.run_id)
             except Transient as error:
                 return replay, error
             except Permanent as error:
-                replay = _without(replay, run, redacted(str(error)))
+                replay = _without(replay, item, redacted(str(error)))
             except Exception:
-                about = {"action": "replay_item_failed", "replay": replay.id, "run": run}
-                log.exception("Run %s could not be run once more", run, extra=about)
-                replay = _without(replay, run, "Signalbox made a mistake; its log tells more.")
+                about = {"action": "replay_item_failed", "replay": replay.id, "item": item}
+                log.exception("%s could not be run by replay %s", item, replay.id, extra=about)
+                replay = _without(replay, item, "Signalbox made a mistake; its log tells more.")
             if until():
                 break
         return replay, None
+
+    def _start(self, replay: Replay, item: str) -> Decision:
+        """Run one of what was chosen."""
+        if replay.selection.occurrences:
+            return self._occurrences.backfill(
+                replay.selection.trigger,
+                datetime.fromisoformat(item),
+                replay=replay.id,
+                limit=replay.limit,
+            )
+        return self._dispatcher.replay(
+            self._selections.over(item), replay=replay.id, limit=replay.limit
+        )
 
 
 def _with(replay: Replay, run: str) -> Replay:
@@ -344,22 +379,24 @@ def _with(replay: Replay, run: str) -> Replay:
     return replay.model_copy(update={"active": active, "position": replay.position + 1})
 
 
-def _without(replay: Replay, run: str, why: str) -> Replay:
+def _without(replay: Replay, item: str, why: str) -> Replay:
     """With one more that cannot be."""
-    problems = (*replay.problems, NotStarted(run=run, why=why))[:TOLD]
+    if replay.selection.occurrences:
+        problem = NotStarted(scheduled_time=datetime.fromisoformat(item), why=why)
+    else:
+        problem = NotStarted(run=item, why=why)
     return replay.model_copy(
         update={
             "position": replay.position + 1,
             "not_started": replay.not_started + 1,
-            "problems": problems,
+            "problems": (*replay.problems, problem)[:TOLD],
         }
     )
 
 
-def _fingerprint(wish: Wish, limit: int) -> str:
+def _asked_for(wish: Wish) -> list[str]:
     times = [at.isoformat() if at else "" for at in (wish.since, wish.until)]
-    parts = [wish.trigger or "", *wish.outcomes, "", *times, *wish.runs, str(limit)]
-    return _digest(*parts)
+    return [wish.trigger or "", *wish.outcomes, "", *times, *wish.runs]
 
 
 def _digest(*parts: str) -> str:

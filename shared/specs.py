@@ -1,6 +1,7 @@
 """When a trigger fires: its source, and what must hold of an event besides."""
 
 import re
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Self
 from typing import Literal as TypingLiteral
 
@@ -8,12 +9,16 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
 
+from shared import crons, exclusions, time_zones
+from shared.durations import Duration, in_iso
 from shared.events import QUEUE, TOPIC, Text
+from shared.moments import Moment
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
@@ -40,7 +45,7 @@ Entity = Annotated[str, Field(pattern=_ENTITY)]
 Pattern = Annotated[str, Field(min_length=1, max_length=1024)]
 
 #: What a trigger may be for; a document names one of them.
-SOURCES = ("blob", "service_bus", "http", "run", "event")
+SOURCES = ("blob", "service_bus", "schedule", "http", "run", "event")
 
 
 class Part(BaseModel):
@@ -84,6 +89,140 @@ class ServiceBusSpec(Part):
         if self.queue is not None:
             return f"{QUEUE}{self.queue}"
         return f"{TOPIC}{self.topic}/{self.subscription}"
+
+
+class NewBlobs(Part):
+    """Uploads that a schedule looks for."""
+
+    #: The account of the workspace's own datastore when left out.
+    account: Annotated[str, Field(pattern=_ACCOUNT)] | None = None
+    container: Annotated[str, Field(pattern=_CONTAINER, max_length=63)]
+    #: Path pattern; what it captures is in the manifest.
+    path: Pattern
+
+
+class OnlyIf(Part):
+    """What must be there when a schedule is due; without it the occurrence is skipped."""
+
+    #: Uploads since those that the last run which completed was given.
+    new_blobs: NewBlobs
+
+
+_TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+
+
+def _texts(value: Any) -> Any:
+    """One may be written without a list; YAML makes dates of what looks like one."""
+    values = value if isinstance(value, list | tuple) else (value,)
+    found = []
+    for each in values:
+        if isinstance(each, date) and not isinstance(each, datetime):
+            found.append(each.isoformat())
+        elif isinstance(each, str):
+            found.append(each)
+        else:
+            raise ValueError(f"{each!r} is no text; quote it, as in '0 6 * * *'")
+    return tuple(found)
+
+
+_BOUNDS = {
+    "every": (timedelta(minutes=1), timedelta(days=366)),
+    "jitter": (timedelta(0), timedelta(days=1)),
+    # The clock is looked at once a minute, and may be late.
+    "catchup_window": (timedelta(minutes=5), timedelta(days=366)),
+}
+
+
+class ScheduleSpec(Part):
+    """A time came: by local times in a time zone, or every so often."""
+
+    #: Local times, as expressions of five fields; each as `crons.expression` returns it.
+    cron: Annotated[
+        tuple[str, ...], Field(max_length=50), WithJsonSchema(_TEXTS, mode="validation")
+    ] = ()
+    #: Elapsed time, whatever clocks do. Exactly one of the two.
+    every: Duration | None = None
+    #: What is left out, by local time: what a cron expression is for, days, ranges of days.
+    exclude: Annotated[
+        tuple[str, ...], Field(max_length=1000), WithJsonSchema(_TEXTS, mode="validation")
+    ] = ()
+    #: IANA.
+    time_zone: str = "UTC"
+    #: Nothing is due before.
+    start_time: Moment | None = None
+    #: Nothing is due then or later.
+    end_time: Moment | None = None
+    #: Runs begin later by up to so long, each trigger's at another moment.
+    jitter: Duration | None = None
+    #: What is later than this is not made up for.
+    catchup_window: Duration = timedelta(days=1)
+    #: Whose clock it is: the app's, or a schedule in AzureML.
+    engine: TypingLiteral["signalbox", "azureml"] = "signalbox"
+    only_if: OnlyIf | None = None
+
+    @field_validator("cron", "exclude", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return _texts(value)
+
+    @field_validator("cron")
+    @classmethod
+    def _expressions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(crons.expression(each) for each in value))
+
+    @field_validator("exclude")
+    @classmethod
+    def _exclusions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        found = tuple(dict.fromkeys(exclusions.exclusion(each) for each in value))
+        # Days are looked up, expressions are tried one by one.
+        if sum(" " in each for each in found) > 50:
+            raise ValueError("has more than 50 cron expressions; put several in one")
+        return found
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        return time_zones.zone(value).key
+
+    @field_validator("every", "jitter", "catchup_window")
+    @classmethod
+    def _sensible(cls, value: timedelta | None, info: ValidationInfo) -> timedelta | None:
+        least, most = _BOUNDS[str(info.field_name)]
+        if value is not None and not least <= value <= most:
+            raise ValueError(f"must be from {in_iso(least)} to {in_iso(most)}")
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if bool(self.cron) == (self.every is not None):
+            there = "there are both" if self.cron else "there is neither"
+            raise ValueError(f"name exactly one of cron and every; {there}")
+        start, end = self.starts, self.ends
+        if start is not None and end is not None and end <= start:
+            raise ValueError("end_time is not after start_time, so nothing would ever be due")
+        return self
+
+    @property
+    def text(self) -> str:
+        """When it is due, on one line."""
+        if self.every is not None:
+            return f"every {in_iso(self.every)}"
+        return f"{' and '.join(self.cron)} ({self.time_zone})"
+
+    @property
+    def starts(self) -> datetime | None:
+        """The first moment at which anything may be due, UTC."""
+        return self._instant(self.start_time)
+
+    @property
+    def ends(self) -> datetime | None:
+        """The first moment at which nothing is due any more, UTC."""
+        return self._instant(self.end_time)
+
+    def _instant(self, moment: datetime | None) -> datetime | None:
+        if moment is None or moment.tzinfo is not None:
+            return moment.astimezone(UTC) if moment else None
+        return time_zones.reached(moment, time_zones.zone(self.time_zone))
 
 
 class HttpSpec(Part):
@@ -162,6 +301,7 @@ class Spec(Part):
 
     blob: BlobSpec | None = None
     service_bus: ServiceBusSpec | None = None
+    schedule: ScheduleSpec | None = None
     http: HttpSpec | None = None
     run: RunSpec | None = None
     event: EventSpec | None = None
@@ -173,8 +313,15 @@ class Spec(Part):
     def _one_source(self) -> Self:
         named = [name for name in SOURCES if getattr(self, name) is not None]
         if len(named) != 1:
-            said = " and ".join(named) or "none"
-            raise ValueError(f"name exactly one of {', '.join(SOURCES)}; there is {said}")
+            there = " and ".join(named) or "none"
+            raise ValueError(f"name exactly one of {', '.join(SOURCES)}; there is {there}")
+        said = {"filter": self.filter != Filter(), "where": self.where is not None}
+        if self.schedule and any(said.values()):
+            raise ValueError(
+                f"leave out {' and '.join(name for name in said if said[name])}: a schedule has no "
+                "events; leave times out by schedule.exclude, and wait for uploads by "
+                "schedule.only_if"
+            )
         return self
 
     @property

@@ -94,10 +94,12 @@ class Submission:
         with self._following():
             self._put(kept, first=True)
 
-    def promote(self, trigger: str, slot: str, *, check: bool = False) -> None:
+    def promote(
+        self, trigger: str, slot: str, *, check: bool = False, asking: str | None = None
+    ) -> None:
         """Submit what has its turn now; see `Turns.promote`."""
         with self._following() as ready:
-            ready += self._turns.promote(trigger, slot, check=check)
+            ready += self._turns.promote(trigger, slot, check=check, asking=asking)
 
     def resume(self, trigger: str, key: str, *, in_a_hurry: bool = False) -> Record | None:
         """Do whatever is left undone for a record; as it was found, None when there is none.
@@ -168,6 +170,7 @@ class Submission:
             "attempt": record.attempts[-1].number if record.attempts else 0,
             "cancel_requested": record.cancel_requested,
             "replay_of": record.replay_of,
+            "replay": record.replay,
             "depth": record.depth,
         }
         self._history.finished(record.trigger, record.key, record.event, end.at, decision)

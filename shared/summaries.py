@@ -27,6 +27,7 @@ _JOBLESS = frozenset(
         State.SUBMITTING,
         State.DEAD_LETTER,
         State.SKIPPED,
+        State.MISSED,
     }
 )
 
@@ -98,6 +99,8 @@ class RunSummary(Shown):
     cancel_requested: bool
     #: The run that this one tries again.
     replay_of: str | None
+    #: The replay or backfill that made it.
+    replay: str | None
     #: How many runs came before it, each started by the end of the one before.
     depth: int
 
@@ -120,8 +123,6 @@ class RunDetail(RunSummary):
     failed_steps: list[FailedStep]
     #: What is not as it should be and keeps nothing up: settings of computes that differ.
     warnings: list[str]
-    #: The replay that made it.
-    replay: str | None
     waiting_for: Waiting | None
     #: The run of the batch that took this event; None for what is a run itself.
     batch: str | None
@@ -157,6 +158,7 @@ def summary(record: Record, studio_url: Callable[[str], str]) -> RunSummary:
         attempt=attempt.number if attempt else 0,
         cancel_requested=record.cancel_requested,
         replay_of=record.replay_of,
+        replay=record.replay,
         depth=record.depth,
     )
 
@@ -171,6 +173,8 @@ def told(content: Mapping[str, Any], studio_url: Callable[[str], str]) -> RunSum
             {
                 **{name: content[name] for name in _AS_TOLD},
                 "id": content["run"],
+                # Earlier versions did not write it.
+                "replay": content.get("replay"),
                 "state": state,
                 "job": job,
                 "studio_url": studio_url(str(job)) if there else None,
@@ -224,7 +228,6 @@ def detail(
             for step in record.failed_steps
         ],
         warnings=list(record.warnings),
-        replay=record.replay,
         waiting_for=waiting(record, marker),
         batch=record.batch_id,
         members=len(record.members),

@@ -20,7 +20,7 @@ from shared.submission import Submission
 log = logging.getLogger(__name__)
 
 #: Seconds that a part may take; together less than the minute between two ticks.
-OPEN_BUDGET, SLOTS_BUDGET, HELD_BUDGET = 18.0, 8.0, 4.0
+OPEN_BUDGET, SLOTS_BUDGET, HELD_BUDGET = 14.0, 6.0, 4.0
 
 #: A slot that nobody holds or waits for is deleted after so long; also its count of a day.
 _AT_REST = timedelta(days=2)

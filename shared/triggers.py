@@ -7,7 +7,7 @@ from typing import Any
 
 from shared import expressions, filters, groups
 from shared.definitions import TriggerDefinition
-from shared.events import BATCH, HTTP, RUN, Event
+from shared.events import BATCH, HTTP, RUN, SCHEDULE, Event
 from shared.index import IndexedTrigger, Paused
 from shared.paths import PathPattern
 from shared.specs import Filter
@@ -19,6 +19,10 @@ _Source = tuple[str, ...]
 #: Attributes that an `exact` filter is looked up by, the first of them that it names. Every event
 #: has these as text.
 _LOOKED_UP = ("type", "subject", "source")
+
+#: What expressions find at their root when a schedule is due; and a manifest, where it asks for
+#: new uploads.
+OF_A_TIME = ("scheduled_time", "window_start", "window_end")
 
 #: How the check begins that makes an event one which says that its group is complete.
 _RELEASES = "release_on "
@@ -158,6 +162,9 @@ def roots(
             "manifest": event.data["manifest"],
             "settings": dict(variables),
         }
+    if event.via.startswith(SCHEDULE):
+        known = {name: event.data[name] for name in (*OF_A_TIME, "manifest") if name in event.data}
+        return {**known, "settings": dict(variables)}
     return {
         "event": event.content,
         "captures": dict(captures),
@@ -177,6 +184,8 @@ def _place(trigger: TriggerDefinition) -> tuple[_Source, str]:
         return ("run", spec.run.pipeline or ""), prefix
     if spec.event:
         return ("type", spec.event.type), prefix
+    if spec.schedule:
+        return ("via", f"{SCHEDULE}{trigger.name}"), prefix
     return ("via", f"{HTTP}{trigger.name}"), prefix
 
 
@@ -237,6 +246,8 @@ def _source_checks(trigger: TriggerDefinition, event: Event) -> Iterator[tuple[s
         yield f"came by {spec.service_bus.via}", event.via == spec.service_bus.via
     elif spec.http:
         yield "handed to it by HTTP", event.via == f"{HTTP}{trigger.name}"
+    elif spec.schedule:
+        yield "due by its schedule", event.via == f"{SCHEDULE}{trigger.name}"
     elif spec.event:
         yield f"type {spec.event.type}", event.type == spec.event.type and not _is_run(event)
         if spec.event.source is not None:

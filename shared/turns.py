@@ -7,7 +7,7 @@ want of a slot at the same time is one swap: docs/decisions/0017-one-swap-for-ma
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -61,6 +61,8 @@ class _Promote(Wish[list[Kept]]):
 
     leaving: frozenset[str]
     check: bool
+    #: Who wants to know, and so does not wait yet.
+    asking: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -96,8 +98,9 @@ class Turns:
     def take(self, place: Place, run: str, at: datetime, *, wait: bool = True) -> Turn:
         """Hold a place for a run, or take a number where it has to wait.
 
-        Without `wait` nothing is written for a run that cannot begin. `at` is a storage time of
-        now. Raises StorageUnavailable when writers keep colliding, RecordUnreadable.
+        Without `wait`, or where as many wait as may, nothing is written for a run that cannot
+        begin. `at` is a storage time of now. Raises StorageUnavailable when writers keep
+        colliding, RecordUnreadable.
         """
         return self._granted(
             place.trigger, place.slot, _Take(place=place, run=run, at=at, wait=wait)
@@ -135,17 +138,25 @@ class Turns:
         return self.promote(record.trigger, record.slot, leaving=record.key)
 
     def promote(
-        self, trigger: str, slot: str, *, leaving: str | None = None, check: bool = False
+        self,
+        trigger: str,
+        slot: str,
+        *,
+        leaving: str | None = None,
+        check: bool = False,
+        asking: str | None = None,
     ) -> list[Kept]:
         """Begin what waits while there is room, by number; for the caller to submit.
 
         `check` looks at those who hold a place as well: whoever is over loses it, whoever is
-        still queued begins. Raises StorageUnavailable, RecordUnreadable.
+        still queued begins. `asking` is who wants to know, and so does not wait yet. Raises
+        StorageUnavailable, RecordUnreadable.
         """
         begun: list[Kept] = []
         gone = frozenset({leaving} if leaving else ())
         for _ in range(TRIES):
-            following = self._granted(trigger, slot, _Promote(leaving=gone, check=check))
+            wish = _Promote(leaving=gone, check=check, asking=asking)
+            following = self._granted(trigger, slot, wish)
             over = set[str]()
             for each in following:
                 if now_begun := self._begin(each):
@@ -244,7 +255,7 @@ class Turns:
                     left -= 1
                     now = now.counting(at, 1) if wish.place.slot == ALL else now
                 now = now.without([wish.run]).holding([wish.run], at)
-            elif wish.wait:
+            elif wish.wait and not wish.place.line_is_full(now):
                 answers[wish] = Turn(why=why, number=now.next_number)
                 now = now.numbered()
             else:
@@ -274,8 +285,10 @@ class Turns:
             return now, []
         line, waits = self._next(place, now, look.day, kept.at, look.line)
         following = stalled + line
-        if now.waiting and not following and not waits and self._nobody_waits(trigger, slot, now):
-            now = now.model_copy(update={"waiting": 0})
+        if now.waiting and not following and not waits:
+            asking = {wish.asking for wish in promotes}
+            if self._nobody_waits(trigger, slot, now, asking):
+                now = now.model_copy(update={"waiting": 0})
         runs = [each.record.key for each in following]
         new = [run for run in runs if run not in now.holders]
         # Also for who has a place already: whoever wants to take it away must see that.
@@ -309,14 +322,16 @@ class Turns:
         found = line.first(max(room, 1), slot.holders)
         return found[: day.granted(slot, at, min(len(found), room))], bool(found)
 
-    def _nobody_waits(self, trigger: str, slot: str, now: Slot) -> bool:
-        """Whether nobody of this slot is queued, nor about to be.
+    def _nobody_waits(
+        self, trigger: str, slot: str, now: Slot, asking: Container[str | None]
+    ) -> bool:
+        """Whether nobody of this slot is queued, nor about to be, but for who asks.
 
         Told by the records of all open markers, as whoever queues may have died before its entry.
         """
         nobody = True
         for marker in self._ledger.open(trigger):
-            if marker.slot != slot:
+            if marker.slot != slot or marker.key in asking:
                 continue
             try:
                 kept = self._ledger.read(trigger, marker.key)

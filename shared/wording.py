@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from shared.definitions import TriggerDefinition
-from shared.events import BATCH_TYPE, BLOB_CREATED, QUEUE, TOPIC, Event
+from shared.events import BATCH_TYPE, BLOB_CREATED, DUE_TYPE, PROMPTED_TYPE, QUEUE, TOPIC, Event
 from shared.ledger import Reason, State
 from shared.summaries import EventBrief, FullEvent, RunSummary, shown, stamp
 
@@ -13,6 +13,7 @@ _STATES = {
     State.HELD: "is held",
     State.QUEUED: "waits for its turn",
     State.SKIPPED: "was skipped",
+    State.MISSED: "was missed",
     State.WAITING_COMPUTE: "waits for its compute",
     State.SUBMITTING: "is being handed to AzureML",
     State.SUBMITTED: "is in AzureML's hands and has not begun",
@@ -30,6 +31,7 @@ _REACHED = {
     State.HELD: "it was held",
     State.QUEUED: "it began to wait for its turn",
     State.SKIPPED: "it was skipped",
+    State.MISSED: "it was missed",
     State.WAITING_COMPUTE: "it began to wait for its compute",
     State.SUBMITTING: "its job was written down, to be handed to AzureML",
     State.SUBMITTED: "AzureML had its job",
@@ -51,6 +53,7 @@ _NO = {
     "came by ": "it did not come by {rest}",
     "handed to it ": "it was not {check}",
     "the end of a run": "it is not {check}",
+    "due by its schedule": "it is not {check}",
     "run of ": "it is not a {check}",
     "status ": "it did not end with {check}",
     "type ": "it is not of {check}",
@@ -92,6 +95,10 @@ def happening(event: EventBrief | None) -> str:
     if event.type == BLOB_CREATED:
         path = subject.removeprefix("/blobServices/default/containers/").replace("/blobs/", "/", 1)
         return f"the upload of {shown(path)}"
+    if event.type == DUE_TYPE:
+        return f"the time {shown(event.id)} of its schedule"
+    if event.type == PROMPTED_TYPE:
+        return f"a request to run it at {stamp(event.time)}"
     if event.type == BATCH_TYPE:
         return f"the batch of {shown(subject)}"
     if event.type.startswith("signalbox.run."):
@@ -138,6 +145,8 @@ def listening(trigger: TriggerDefinition) -> str:
     if spec.event:
         source = f" from {spec.event.source}" if spec.event.source else ""
         return f"waits for events of type {spec.event.type}{source}"
+    if spec.schedule:
+        return f"is due {spec.schedule.text}"
     assert spec.run
     of = f" of pipeline {spec.run.pipeline}" if spec.run.pipeline else ""
     by = f" of trigger {spec.run.trigger}" if spec.run.trigger else ""

@@ -29,6 +29,7 @@ from emulator.azureml.execution.executor import Executor
 from emulator.azureml.execution.python_environments import PythonEnvironments
 from emulator.azureml.execution.reuse import Reuse
 from emulator.azureml.execution.steps import Workshop
+from emulator.azureml.jobs.creation import Creation
 from emulator.azureml.jobs.inspection import GraphView
 from emulator.azureml.jobs.models import JobStore
 from emulator.azureml.jobs.routes import JobRoutes
@@ -37,6 +38,9 @@ from emulator.azureml.paths import OneSpelling
 from emulator.azureml.runhistory.events import Publish, RunEvents
 from emulator.azureml.runhistory.models import RunStore
 from emulator.azureml.runhistory.routes import RunHistoryRoutes
+from emulator.azureml.schedules.clock import Clock, running
+from emulator.azureml.schedules.models import ScheduleStore
+from emulator.azureml.schedules.routes import ScheduleRoutes
 from emulator.azureml.storage import Storage
 from emulator.azureml.workspace import PROVIDER, Machine, Workspace
 from emulator.azureml.workspaces.errors import WorkspaceNotFound
@@ -80,25 +84,31 @@ def create_app(
         for job in jobs.newest_first()
     ]
     executor = Executor(runs, assets, workshop)
+    creation = Creation(
+        workspace,
+        jobs,
+        runs,
+        Submission(registrar, workspace, computes),
+        executor,
+        control.endings,
+    )
+    schedules = ScheduleStore()
+    clock = control.clock.clock = Clock(schedules, creation)
+    schedule_routes = ScheduleRoutes(workspace, schedules, jobs, creation, clock)
     own = WorkspaceRoutes(workspace, storage)
     history = RunHistoryRoutes(workspace, runs, storage)
     arm: list[BaseRoute] = [
         *own.routes(),
         *compute_routes.routes(),
         *AssetRoutes(workspace, assets, registrar, storage).routes(),
-        *JobRoutes(
-            workspace,
-            jobs,
-            runs,
-            Submission(registrar, workspace, computes),
-            executor,
-            control.endings,
-        ).routes(),
+        *JobRoutes(workspace, jobs, runs, creation, executor).routes(),
+        *schedule_routes.routes(),
     ]
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
+        async with running(clock):
+            yield
         await run_in_threadpool(executor.close)
 
     return Starlette(
@@ -111,6 +121,7 @@ def create_app(
             Mount(f"/data/v1.0{workspace.arm_id}", routes=history.data_routes()),
             Mount(f"/modelregistry/v1.0{workspace.arm_id}", routes=history.model_routes()),
             compute_routes.status_route(),
+            *schedule_routes.status_routes(),
             *_other_workspaces(workspace),
         ],
         middleware=[

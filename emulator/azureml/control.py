@@ -11,17 +11,19 @@ from emulator.azureml.computes.failures import ComputeFailures
 from emulator.azureml.errors import ServiceError
 from emulator.azureml.jobs.endings import Endings
 from emulator.azureml.roles import Roles
+from emulator.azureml.schedules.clock import ClockControl
 
 
 class WorkspaceControl:
     """`GET /graphs/{job}` shows a job as one flat graph, `GET /jobs` all jobs at once;
     `/compute-failures` lets computes fail, `/roles` takes roles away, `/endings` says how jobs end
-    that are not executed."""
+    that are not executed, `/schedules/clock` lets schedules fire."""
 
     def __init__(self) -> None:
         self.roles = Roles()
         self.compute_failures = ComputeFailures()
         self.endings = Endings()
+        self.clock = ClockControl()
         #: Set by the workspace: the graph of the job of that name. Raises ServiceError.
         self.graph: Callable[[str], dict[str, Any]] | None = None
         #: Set by the workspace: every job in short.
@@ -34,6 +36,7 @@ class WorkspaceControl:
             *self.compute_failures.routes(),
             *self.roles.routes(),
             *self.endings.routes(),
+            *self.clock.routes(),
         ]
 
     async def _show_graph(self, request: Request) -> JSONResponse:

@@ -31,6 +31,8 @@ class Workspace:
     computes: tuple[Compute, ...] = (Compute(name="cpu-cluster"),)
     #: How long creating, starting, stopping and deleting a compute takes.
     compute_seconds: float = 0.5
+    #: How long creating, changing and deleting a schedule takes.
+    schedule_seconds: float = 0.0
     #: False: jobs are checked and kept, and stay Queued.
     executes: bool = True
 
@@ -50,6 +52,7 @@ class Workspace:
             more_datastores=workspace.datastores,
             computes=workspace.computes,
             compute_seconds=workspace.compute_seconds,
+            schedule_seconds=workspace.schedule_seconds,
             executes=workspace.executes,
         )
 

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.api import (
+    backfills,
     computes,
     contract,
     events,
@@ -20,6 +21,7 @@ from shared.api import (
     problems,
     replays,
     runs,
+    schedules,
     sweeps,
     triggers,
 )
@@ -46,7 +48,18 @@ def create_app(
     for error in (SignalboxError, problems.Refused, RequestValidationError):
         api.add_exception_handler(error, _handle)
     api.add_exception_handler(HTTPException, _unrouted)
-    for resource in (pipelines, triggers, sweeps, runs, replays, events, computes, explain):
+    for resource in (
+        pipelines,
+        triggers,
+        schedules,
+        sweeps,
+        runs,
+        replays,
+        backfills,
+        events,
+        computes,
+        explain,
+    ):
         api.include_router(resource.router)
     api.include_router(health.router(now))
 

@@ -11,10 +11,11 @@ from shared import envelopes
 from shared.api import problems
 from shared.api.door import call_of
 from shared.api.problems import Refused
+from shared.durations import Duration
 from shared.errors import RequestInvalid
 from shared.inputs import Literal as Scalar
+from shared.occurrences import Range
 from shared.pauses import NOTE_LENGTH
-from shared.policies import Duration
 from shared.questions import moment
 from shared.replays import MOST_AT_ONCE
 from shared.selections import MOST, Wish
@@ -37,6 +38,11 @@ def _time(value: Any) -> Any:
         return moment(datetime.fromisoformat(value))
     except (ValueError, RequestInvalid):
         raise ValueError("is no time; write it as ISO 8601 does: 2026-03-01T12:00:00Z") from None
+
+
+def _wall_time(value: Any) -> Any:
+    _time(value)
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 def _listed(value: Any) -> Any:
@@ -145,6 +151,40 @@ class ReplayRequest(ReplaySelection):
 
     #: Runs of the replay that are under way at once.
     limit: Annotated[int, Field(ge=1, le=MOST_AT_ONCE)] = 5
+
+
+class BackfillRange(Body):
+    """Times of a schedule: since <= time < until."""
+
+    trigger: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
+    #: By the wall clock of the schedule's time zone when it says no offset.
+    since: Annotated[datetime, BeforeValidator(_wall_time)]
+    #: Until now when left out.
+    until: Annotated[datetime | None, BeforeValidator(_wall_time)] = None
+    newest_first: bool = False
+
+    @property
+    def range(self) -> Range:
+        return Range(
+            trigger=self.trigger,
+            since=self.since,
+            until=self.until,
+            newest_first=self.newest_first,
+        )
+
+
+class BackfillRequest(BackfillRange):
+    """Times of a schedule, and how many of them at a time."""
+
+    #: Runs of the backfill that are under way at once.
+    limit: Annotated[int, Field(ge=1, le=MOST_AT_ONCE)] = 1
+
+
+class PromptRequest(Body):
+    """What to run a schedule now with."""
+
+    #: Of a schedule that AzureML keeps: input -> value, instead of what it binds.
+    inputs: dict[InputName, Value] = Field(default_factory=dict, max_length=500)
 
 
 def of[M: BaseModel](model: type[M]) -> Any:

@@ -10,7 +10,10 @@ from starlette.routing import compile_path
 
 from shared.api import problems
 from shared.api.bodies import (
+    BackfillRange,
+    BackfillRequest,
     PauseRequest,
+    PromptRequest,
     ReplayRequest,
     ReplaySelection,
     RunRequest,
@@ -44,6 +47,7 @@ _TAGS = [
     {"name": "runs", "description": "Start runs, follow them, stop them, run them once more."},
     {"name": "events", "description": "Hand events over, and see what each trigger made of them."},
     {"name": "triggers", "description": "Which events start which pipeline; try it without risk."},
+    {"name": "schedules", "description": "When each runs, and running what is past, or now."},
     {"name": "replays", "description": "Run once more what was decided before, many at a time."},
     {"name": "pipelines", "description": "What can be run, and with which inputs."},
     {"name": "computes", "description": "What pipelines run on, and what differs."},
@@ -76,6 +80,9 @@ _MODELS: tuple[type[BaseModel], ...] = (
     SweepRequest,
     ReplaySelection,
     ReplayRequest,
+    BackfillRange,
+    BackfillRequest,
+    PromptRequest,
 )
 
 _REFERENCE = "#/components/schemas/{model}"

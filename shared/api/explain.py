@@ -34,16 +34,26 @@ def explain(
         Query(pattern=r"^[a-z][a-z0-9_-]{0,62}\.[0-9a-f]{32}$", description="A run's id."),
     ] = None,
     trigger: Annotated[NameQuery, Query(description="What this trigger decided.")] = None,
+    schedule: Annotated[
+        NameQuery, Query(description="What became of a time of this schedule; the last, or `at`.")
+    ] = None,
     at: Annotated[
         datetime | None,
         Query(
-            description="With `trigger`: around this time. UTC when it says no zone; a date is its "
-            "midnight."
+            description="With `trigger`: around this time; UTC when it says no zone. With "
+            "`schedule`: this scheduled time; by its own wall clock when it says no zone. A date "
+            "is its midnight."
         ),
     ] = None,
 ) -> Explanation:
-    """Ask about one thing: `blob`, `message`, `run` or `trigger`."""
-    given = {"blob": blob, "message": message, "run": run, "trigger": trigger}
+    """Ask about one thing: `blob`, `message`, `run`, `schedule` or `trigger`."""
+    given = {
+        "blob": blob,
+        "message": message,
+        "run": run,
+        "schedule": schedule,
+        "trigger": trigger,
+    }
     asked = [name for name, value in given.items() if value is not None]
     if len(asked) != 1:
         raise Refused(
@@ -51,14 +61,16 @@ def explain(
             f"Ask about exactly one of {', '.join(given)}.",
             errors=[Place(place=f"query.{name}", message="one at a time") for name in asked],
         )
-    if at is not None and trigger is None:
-        wrong = Place(place="query.at", message="goes with `trigger` only")
-        raise Refused(422, "`at` goes with `trigger` only.", errors=[wrong])
+    if at is not None and trigger is None and schedule is None:
+        wrong = Place(place="query.at", message="goes with `trigger` and `schedule` only")
+        raise Refused(422, "`at` goes with `trigger` and `schedule` only.", errors=[wrong])
     if blob is not None:
         return call.app.explain.blob(blob)
     if message is not None:
         return call.app.explain.message(message)
     if run is not None:
         return call.app.explain.run(run)
+    if schedule is not None:
+        return call.app.explain.schedule(schedule, at)
     assert trigger is not None
     return call.app.explain.trigger(trigger, at)

@@ -41,6 +41,7 @@ _FORMS = {
     rf"^{NAME.pattern}(@[A-Za-z0-9_.-]{{1,64}})?$": "is no pipeline: name, or name@version",
     rf"^{NAME.pattern}\.[0-9a-f]{{32}}$": "is no run id: <trigger>.<32 hexadecimal digits>",
     r"^[0-9a-f]{16}$": "is no replay's id: 16 hexadecimal digits",
+    r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$": "is no scheduled time that a page gave",
     r"^[A-Za-z][A-Za-z0-9_-]{0,62}$": "is no compute's name: letters, digits, '_' and '-', at most "
     "63, beginning with a letter",
     r"^[A-Za-z_][A-Za-z0-9_]{0,254}$": "is no name of an input: letters, digits and '_', at most "

@@ -1,4 +1,4 @@
-"""Replays: see what one would do, ask for one, follow and cancel it."""
+"""Replays: see what one would do, ask for one; follow and cancel it, and backfills alike."""
 
 from typing import Annotated
 
@@ -37,31 +37,36 @@ RunCursor = Annotated[
     ),
 ]
 
-_LOCATION = {
+LOCATION = {
     "Location": {"description": "Where the replay is.", "schema": {"type": "string"}},
 }
 
 
 class SelectionShown(BaseModel):
-    """What is run once more."""
+    """What is run: once more, or of a schedule."""
 
     trigger: str
     outcomes: list[State]
+    #: When it was decided; of a backfill, since <= scheduled time < until.
     since: AwareDatetime | None
     until: AwareDatetime | None
     #: The runs were named one by one.
     named: bool
+    #: It is a backfill: times of a schedule, whatever became of them before.
+    occurrences: bool
+    newest_first: bool
 
 
 class ProblemShown(BaseModel):
-    """A run that could not be run once more."""
+    """A run, or of a backfill a scheduled time, that could not be run."""
 
-    run: str
+    run: str | None
+    scheduled_time: AwareDatetime | None
     why: str
 
 
 class ReplayShown(BaseModel):
-    """A replay, and how far it is."""
+    """A replay or a backfill, and how far it is."""
 
     id: str
     #: running, canceling, done, canceled.
@@ -139,7 +144,7 @@ def preview_replay(
             for item in page.items
         ],
         total=page.total,
-        selection=_selection(page.selection),
+        selection=selected(page.selection),
         cursor=page.cursor,
     )
 
@@ -150,7 +155,7 @@ def preview_replay(
     operation_id="start_replay",
     summary="Run once more what was decided before",
     responses={
-        202: {"description": "The replay is recorded and goes on.", "headers": _LOCATION},
+        202: {"description": "The replay is recorded and goes on.", "headers": LOCATION},
         **contract.refusals(404, 415),
     },
     openapi_extra=contract.body(ReplayRequest, required=True, dead_letters={**_DEAD, "limit": 5}),
@@ -169,49 +174,49 @@ def start_replay(
     except Conflict as error:
         raise Refused(422, str(error)) from None
     response.headers["Location"] = f"/api/replays/{replay.id}"
-    return _shown(replay)
+    return shown(replay)
 
 
 @router.get(
     "/api/replays",
     operation_id="list_replays",
-    summary="Replays, newest first",
+    summary="Replays and backfills, newest first",
     responses=contract.refusals(),
 )
 def list_replays(call: Called, limit: Limit = 50, cursor: ReplayCursor = None) -> ReplayList:
     found, further = call.app.replays.page(limit=limit, cursor=cursor)
-    return ReplayList(items=[_shown(replay) for replay in found], cursor=further)
+    return ReplayList(items=[shown(replay) for replay in found], cursor=further)
 
 
 @router.get(
     "/api/replays/{id}",
     operation_id="get_replay",
-    summary="One replay, and how far it is",
+    summary="One replay or backfill, and how far it is",
     responses=contract.refusals(404),
 )
 def get_replay(call: Called, id: ReplayId) -> ReplayShown:
-    return _shown(call.app.replays.find(id))
+    return shown(call.app.replays.find(id))
 
 
 @router.post(
     "/api/replays/{id}/cancel",
     status_code=202,
     operation_id="cancel_replay",
-    summary="Start nothing more of a replay",
+    summary="Start nothing more of a replay or backfill",
     responses=contract.refusals(404, 409),
 )
 def cancel_replay(call: Called, id: ReplayId) -> ReplayShown:
     """Runs that wait for their turn are canceled; those that have begun go on."""
-    return _shown(call.app.replays.cancel(id))
+    return shown(call.app.replays.cancel(id))
 
 
-def _shown(replay: Replay) -> ReplayShown:
+def shown(replay: Replay) -> ReplayShown:
     return ReplayShown(
         id=replay.id,
         state=replay.stage,
         at=replay.at,
         by=replay.by,
-        selection=_selection(replay.selection),
+        selection=selected(replay.selection),
         limit=replay.limit,
         total=replay.total,
         position=replay.position,
@@ -225,15 +230,17 @@ def _shown(replay: Replay) -> ReplayShown:
     )
 
 
-def _selection(selection: Selection) -> SelectionShown:
+def selected(selection: Selection) -> SelectionShown:
     return SelectionShown(
         trigger=selection.trigger,
         outcomes=list(selection.outcomes),
         since=selection.since,
         until=selection.until,
         named=selection.named,
+        occurrences=selection.occurrences,
+        newest_first=selection.newest_first,
     )
 
 
 def _problem(problem: NotStarted) -> ProblemShown:
-    return ProblemShown(run=problem.run, why=problem.why)
+    return ProblemShown(run=problem.run, scheduled_time=problem.scheduled_time, why=problem.why)

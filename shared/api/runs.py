@@ -38,7 +38,7 @@ PipelineQuery = Annotated[
     ),
 ]
 
-_LOCATION = {
+LOCATION = {
     "Location": {"description": "Where the run is.", "schema": {"type": "string"}},
 }
 
@@ -49,7 +49,7 @@ _LOCATION = {
     operation_id="start_run",
     summary="Run a pipeline",
     responses={
-        202: {"description": "The run is recorded and will be submitted.", "headers": _LOCATION},
+        202: {"description": "The run is recorded and will be submitted.", "headers": LOCATION},
         **contract.refusals(404, 415),
     },
     openapi_extra=contract.body(
@@ -80,7 +80,7 @@ def start_run(
         decision = call.app.dispatcher.run(event)
     except Conflict as error:
         raise Refused(422, str(error)) from None
-    return _accepted(call, response, decision)
+    return accepted(call, response, decision)
 
 
 @router.get(
@@ -175,13 +175,13 @@ def cancel_run(call: Called, id: RunId) -> RunSummary:
     operation_id="retry_run",
     summary="Run once more what failed, was canceled or is a dead letter",
     responses={
-        202: {"description": "The new run is recorded.", "headers": _LOCATION},
+        202: {"description": "The new run is recorded.", "headers": LOCATION},
         **contract.refusals(404, 409),
     },
 )
 def retry_run(call: Called, response: Response, id: RunId) -> RunSummary:
     """A new run for the same event, with what is published now. Asking twice answers the same."""
-    return _accepted(call, response, call.app.dispatcher.retry(*_parts(id)))
+    return accepted(call, response, call.app.dispatcher.retry(*_parts(id)))
 
 
 def _parts(id: str) -> tuple[str, str]:
@@ -191,7 +191,8 @@ def _parts(id: str) -> tuple[str, str]:
     return found
 
 
-def _accepted(call: Call, response: Response, decision: Decision) -> RunSummary:
+def accepted(call: Call, response: Response, decision: Decision) -> RunSummary:
+    """The answer to who asked for a run, which says where it is. Raises StorageUnavailable."""
     if decision.record is None:
         raise StorageUnavailable("The run was recorded before, and cannot be read now; try again.")
     response.headers["Location"] = f"/api/runs/{decision.record.run_id}"

@@ -25,7 +25,7 @@ class TriggerShown(BaseModel):
     """A trigger as it was published."""
 
     name: str
-    #: blob, service_bus, http, run or event.
+    #: blob, service_bus, schedule, http, run or event.
     source: str
     #: Where it listens, on one line.
     summary: str
@@ -198,6 +198,8 @@ def _summary(name: str, spec: Spec) -> str:
     if bus := spec.service_bus:
         topic = f"topic {bus.topic}, subscription {bus.subscription}"
         return f"messages of {f'queue {bus.queue}' if bus.queue is not None else topic}"
+    if spec.schedule:
+        return f"a schedule: {spec.schedule.text}"
     if run := spec.run:
         of = f" of pipeline {run.pipeline}" if run.pipeline else ""
         by = f" started by {run.trigger}" if run.trigger else ""

@@ -3,6 +3,7 @@
 The names in brackets are those of docs/decisions/0015-slots.md.
 """
 
+from collections.abc import Container
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -66,7 +67,13 @@ class NotLookedForAgain(Turns):
 class NoRecordNobodyWaits(NotLookedForAgain):
     """Whoever has a marker and no record yet is not waited for (F7)."""
 
-    def _nobody_waits(self, trigger: str, slot: str, now: Slot) -> bool:  # noqa: ARG002
+    def _nobody_waits(
+        self,
+        trigger: str,
+        slot: str,
+        now: Slot,  # noqa: ARG002
+        asking: Container[str | None],  # noqa: ARG002
+    ) -> bool:
         records = [self._ledger.read(trigger, each.key) for each in self._ledger.open(trigger)]
         return not any(
             kept and kept.record.state is State.QUEUED and kept.record.slot == slot

@@ -9,12 +9,15 @@ import httpx
 from fastapi import FastAPI
 
 from shared.api.application import create_app
+from shared.backfills import Backfills
 from shared.bootstrap import App
+from shared.clocks import Clocks
 from shared.definitions import TriggerDefinition
 from shared.errors import NotFound
 from shared.explain import Explain
 from shared.lakes import Lakes, Upload, UploadPage
 from shared.members import Members
+from shared.occurrences import Occurrences
 from shared.pauses import Pauses
 from shared.previews import Previews
 from shared.replay_states import ReplayStates
@@ -119,6 +122,19 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
     members = Members(ledger=scene.ledger, history=scene.history, inbox=scene.inbox)
     previews = Previews(**common)
     sweep_states = SweepStates(scene.blobs)
+    occurrences = Occurrences(index=scene.index, orders=scene.orders, dispatcher=scene.dispatcher)
+    replays = Replays(
+        deployment=DEPLOYMENT,
+        states=ReplayStates(scene.blobs),
+        selections=Selections(index=scene.index, ledger=scene.ledger, history=scene.history),
+        occurrences=occurrences,
+        index=scene.index,
+        ledger=scene.ledger,
+        dispatcher=scene.dispatcher,
+        submission=scene.submission,
+        previews=previews,
+        monotonic=lambda: scene.stopwatch,
+    )
     nobody: Any = None
     return App(
         settings=settings,
@@ -142,6 +158,7 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
             drops=scene.drops,
             members=members,
             sweeps=sweep_states,
+            clocks=Clocks(scene.blobs),
             **common,
         ),
         previews=previews,
@@ -157,15 +174,13 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
             ),
             monotonic=lambda: scene.stopwatch,
         ),
-        replays=Replays(
-            deployment=DEPLOYMENT,
-            states=ReplayStates(scene.blobs),
-            selections=Selections(index=scene.index, ledger=scene.ledger, history=scene.history),
-            index=scene.index,
+        replays=replays,
+        occurrences=occurrences,
+        backfills=Backfills(
+            occurrences=occurrences,
+            orders=scene.orders,
             ledger=scene.ledger,
-            dispatcher=scene.dispatcher,
-            submission=scene.submission,
             previews=previews,
-            monotonic=lambda: scene.stopwatch,
+            replays=replays,
         ),
     )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from shared.clocks import Clocks
 from shared.explain import Explain
 from shared.lakes import Upload
 from shared.members import Members
@@ -32,6 +33,7 @@ class Asked(Scene):
             members=self.members,
             lakes=self.lakes,
             sweeps=SweepStates(self.blobs),
+            clocks=Clocks(self.blobs),
             variables=self.variables,
             drops=self.drops,
         )

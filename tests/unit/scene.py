@@ -7,9 +7,10 @@ from random import Random
 from typing import Any, cast
 from urllib.parse import quote
 
-from shared import batches, envelopes, events
+from shared import batches, envelopes, events, schedules
 from shared.batches import Batches
 from shared.blob_state import BlobState
+from shared.clocks import Clocks
 from shared.compute import Computes
 from shared.definitions import TriggerDefinition
 from shared.dispatcher import Dispatcher, in_turn
@@ -24,6 +25,7 @@ from shared.orders import Orders
 from shared.outcomes import Outcomes
 from shared.published import Published, PublishedPipeline
 from shared.publishing import Publishing
+from shared.schedules import Schedules
 from shared.slots import Slots
 from shared.submission import Submission
 from shared.tick import Tick
@@ -193,6 +195,12 @@ class Scene:
             batches=self.batches,
             monotonic=lambda: self.stopwatch,
         )
+        self.schedules = Schedules(
+            index=self.index,
+            clocks=Clocks(blobs),
+            orders=self.orders,
+            dispatcher=self.dispatcher,
+        )
         self.drops = Drops(
             blobs,
             MemoryBlobs(self.world),
@@ -209,7 +217,10 @@ class Scene:
             dispatcher=self.dispatcher,
             monotonic=lambda: self.stopwatch,
             shuffle=Random(1).shuffle,
-            others={"the batches": (batches.BUDGET, self.batches.seal_due)},
+            others={
+                "the schedules": (schedules.BUDGET, self.schedules.run_due),
+                "the batches": (batches.BUDGET, self.batches.seal_due),
+            },
         )
 
     def publish(self, *triggers: TriggerDefinition, pipelines: Any = None) -> None:

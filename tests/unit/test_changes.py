@@ -1,12 +1,13 @@
 """What publishing changes in an index: that whoever publishes gets what is wanted, and no more."""
 
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.changes import PIPELINE, TRIGGER, Did, Prune, Wanted, applied, changes, taken_over
-from shared.definitions import Definitions, TriggerFile
+from shared.definitions import Definitions, TriggerDefinition, TriggerFile
 from shared.documents import Document
 from shared.errors import PruneRefused
 from shared.index import Snapshot
@@ -104,3 +105,61 @@ def test_what_cannot_be_read_now_is_neither_missed_nor_removed() -> None:
     )
 
     assert [(c.name, c.did) for c in changes(snapshot, later)] == [("b", Did.REMOVED)]
+
+
+def edited(
+    snapshot: Snapshot, minutes: int, spec: Mapping[str, object], **action: object
+) -> Snapshot:
+    """The index once the trigger `a` was published with a spec, so many minutes later."""
+    content = {"name": "a", "spec": spec, "action": {"pipeline": "p", **action}}
+    file = TriggerFile(trigger=TriggerDefinition.model_validate(content), document=None)  # type: ignore[arg-type]
+    found = Definitions(pipelines=(), triggers=(file,))
+    return applied(snapshot, NOW + timedelta(minutes=minutes), Wanted([], found))
+
+
+def test_an_edit_keeps_the_schedule_before_with_its_time() -> None:
+    hourly, daily = {"schedule": {"cron": "0 * * * *"}}, {"schedule": {"cron": "0 6 * * *"}}
+    first = edited(Snapshot(), 0, hourly)
+    assert (first.edition, first.triggers["a"].edition, first.triggers["a"].former) == (1, 1, ())
+
+    # What it starts is no part of when it does.
+    same = edited(first, 10, hourly, tags={"x": "1"})
+    assert (same.edition, same.triggers["a"].since, same.triggers["a"].former) == (1, NOW, ())
+
+    second = edited(same, 20, daily)
+    third = edited(second, 30, hourly)
+    found = third.triggers["a"]
+    assert (third.edition, found.edition, found.since) == (3, 3, NOW + timedelta(minutes=30))
+    assert [
+        (one.definition.spec.model_dump(exclude_defaults=True, mode="json"), one.edition)
+        for one in found.former
+    ] == [
+        ({"schedule": {"cron": ["0 * * * *"]}}, 1),
+        ({"schedule": {"cron": ["0 6 * * *"]}}, 2),
+    ]
+    assert [(one.since, one.until) for one in found.former] == [
+        (NOW, NOW + timedelta(minutes=20)),
+        (NOW + timedelta(minutes=20), NOW + timedelta(minutes=30)),
+    ]
+
+
+def test_an_edit_to_another_source_or_clock_keeps_what_was_due() -> None:
+    first = edited(Snapshot(), 0, {"schedule": {"cron": "0 * * * *"}})
+    native = edited(first, 10, {"schedule": {"cron": "0 * * * *", "engine": "azureml"}})
+    http = edited(native, 20, {"http": {}})
+
+    assert native.triggers["a"].schedule is None
+    # While the clock is AzureML's, nothing of it is due here.
+    assert [one.until for one in http.triggers["a"].former] == [NOW + timedelta(minutes=10)]
+
+
+def test_an_interval_is_counted_on_unless_it_is_what_was_edited() -> None:
+    first = edited(Snapshot(), 0, {"schedule": {"every": "PT6H"}})
+    jittery = edited(first, 10, {"schedule": {"every": "PT6H", "jitter": "PT5M"}})
+    shorter = edited(jittery, 20, {"schedule": {"every": "PT5H", "jitter": "PT5M"}})
+
+    assert [one.triggers["a"].anchor for one in (first, jittery, shorter)] == [
+        NOW,
+        NOW,
+        NOW + timedelta(minutes=20),
+    ]

@@ -493,3 +493,13 @@ def test_a_run_that_takes_nothing_from_earlier_ones_says_so(signalbox: FakeApi) 
     )
 
     assert "none, force_rerun is set" in signalbox("runs", "show", RUN_ID).stdout
+
+
+@pytest.mark.parametrize(
+    ("state", "code"), [("completed", 0), ("batched", 0), ("skipped", 4), ("missed", 4)]
+)
+def test_what_never_runs_is_not_watched_for_ever(signalbox: FakeApi, state: str, code: int) -> None:
+    signalbox.at(f"GET runs/{RUN_ID}", detail(), detail(state))
+
+    assert signalbox("runs", "watch", RUN_ID).exit_code == code
+    assert len(signalbox.requests) == 2

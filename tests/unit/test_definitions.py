@@ -317,7 +317,7 @@ def test_a_queue_and_a_subscription_are_named_as_events_come(tmp_path: Path) -> 
     [
         (
             "http: {}\n  run: {}",
-            "name exactly one of blob, service_bus, http, run, event; there is",
+            "name exactly one of blob, service_bus, schedule, http, run, event; there is",
         ),
         ("where: x", "there is none"),
         ("http:", "write `http: {}`"),
@@ -334,7 +334,11 @@ def test_a_queue_and_a_subscription_are_named_as_events_come(tmp_path: Path) -> 
         ("run: {status: dead_letter}", "spec.run.status"),
         ("run: {pipeline: a@v1}", "spec.run.pipeline"),
         ("event: {source: /x}", "spec.event.type is missing"),
-        ("schedule: {}", "spec.schedule is not a key"),
+        ("schedule:", "name exactly one of cron and every; there is neither"),
+        ("schedule: {every: PT59S}", "schedule.every: must be from PT1M to P366D"),
+        ("schedule: {every: PT1H}\n  where: x", "leave out filter and where: a schedule has no"),
+        ("schedule: {every: PT1H}", "leave out filter: a schedule has no"),
+        ("clock: {}", "spec.clock is not a key"),
         ("http: {}\n  where: ''", "spec.where"),
     ],
 )
@@ -377,6 +381,63 @@ def test_a_trigger_takes_no_name_that_the_ledger_needs(tmp_path: Path, name: str
     [found] = problems(tmp_path, {f"triggers/{name}.yml": text})
 
     assert "keeps for itself; choose another" in found
+
+
+def of(spec: str) -> str:
+    """The trigger with another `spec`."""
+    before, rest = TRIGGER.split("spec:")
+    return f"{before}{spec}action:{rest.split('action:')[1]}"
+
+
+TIMES = "spec:\n  schedule: {every: PT1H}\n"
+
+
+@pytest.mark.parametrize(
+    ("spec", "given", "policies"),
+    [
+        (SPEC, "{}", ("buffer_all", 20, "hold")),
+        (TIMES, "{}", ("skip", 1, "drop")),
+        (
+            TIMES,
+            "{overlap: buffer_one, while_paused: hold, concurrency: {key: x}}",
+            ("buffer_one", 1, "hold"),
+        ),
+        (
+            TIMES,
+            "{concurrency: {limit: unlimited}}",
+            ("skip", None, "drop"),
+        ),
+    ],
+)
+def test_what_policies_do_not_say_depends_on_the_source(
+    tmp_path: Path, spec: str, given: str, policies: tuple[object, ...]
+) -> None:
+    text = f"{of(spec)}policies: {given}\n"
+    trigger = load(tmp_path, {"triggers/on-upload.yml": text}).triggers[0].trigger
+    held = trigger.policies
+
+    assert (held.overlap, held.concurrency.limit, held.while_paused) == policies
+    assert TriggerDefinition.model_validate_json(trigger.model_dump_json()) == trigger
+
+
+@pytest.mark.parametrize(
+    ("spec", "rest", "said"),
+    [
+        (SPEC, "policies: {overlap: buffer_one}", "buffer_one is for batches and schedules"),
+        (SPEC, "policies: {overlap: skip, batch: {}}", "would lose a whole batch"),
+        ("spec:\n  http: {}\n", "sweep: {}", "sweep is for blob triggers"),
+        (TIMES, "policies: {batch: {}}", "batch is for events"),
+        (TIMES, "sweep: {}", "sweep is for blob triggers"),
+    ],
+)
+def test_what_fits_no_trigger_of_this_source_is_told_at_its_line(
+    tmp_path: Path, spec: str, rest: str, said: str
+) -> None:
+    text = f"{of(spec)}{rest}\n"
+    [found] = trigger_problems(tmp_path, text)
+
+    assert said in found
+    assert f":{text.count(chr(10))}: " in found
 
 
 @pytest.mark.parametrize("depth", [0, 101, -1])

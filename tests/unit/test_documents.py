@@ -214,3 +214,11 @@ def test_a_problem_is_one_line(raw: bytes) -> None:
         read(raw)
     except DefinitionsInvalid as error:
         assert len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["cron: */5 * * * *\n", "a: 1\ncron: @daily\n"])
+def test_what_yaml_takes_for_something_else_is_to_be_quoted(text: str) -> None:
+    found = problem(text)
+
+    assert found.message.endswith("quote text that begins with '*', '&' or '@'")
+    assert found.line == text.count("\n")

@@ -47,7 +47,13 @@ def record(**changes: Any) -> Record:
 
 
 def test_every_state_can_be_reached_and_final_ones_have_no_way_out() -> None:
-    reached = {State.WAITING_BATCH, State.HELD, State.SUBMITTING, State.DEAD_LETTER}
+    reached = {
+        State.WAITING_BATCH,
+        State.HELD,
+        State.SUBMITTING,
+        State.DEAD_LETTER,
+        State.MISSED,
+    }
     while more := {state for known in reached for state in TRANSITIONS[known]} - reached:
         reached |= more
 
@@ -59,6 +65,7 @@ def test_every_state_can_be_reached_and_final_ones_have_no_way_out() -> None:
         State.CANCELED,
         State.DEAD_LETTER,
         State.SKIPPED,
+        State.MISSED,
         State.BATCHED,
     }
     # Whatever is not final can still end.

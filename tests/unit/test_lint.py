@@ -127,6 +127,21 @@ def test_a_condition_that_negates_too_little_has_its_line_and_remedy() -> None:
     assert found.endswith("write '!(event.data.x)'")
 
 
+def test_a_schedule_knows_its_time_and_no_event() -> None:
+    schedule = {"schedule": {"cron": "0 6 * * *"}}
+    known = {"data": "${{ window_start }}", "note": "${{ window_end }}${{ scheduled_time }}"}
+    assert not check(made(schedule, inputs=known))
+
+    data = "${{ event.data.url }}-${{ captures.day }}-${{ manifest }}"
+    event, captures, manifest = messages(made(schedule, inputs={"data": data}))
+    assert event == (
+        "7: '${{ event.data.url }}' starts at 'event', which no schedule has: a time came, and "
+        "nothing else happened; use one of: scheduled_time, settings, window_end, window_start"
+    )
+    assert "captures', which no schedule has" in captures
+    assert "'manifest', which is not known here" in manifest
+
+
 def test_a_wrong_path_has_its_line() -> None:
     assert check(file(path="sales/{region")) == [
         Problem(

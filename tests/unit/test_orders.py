@@ -1,19 +1,22 @@
 """The runs that are wanted, and what each would run."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import envelopes
-from shared.definitions import MANUAL_TRIGGER
+from shared import envelopes, wording
+from shared.definitions import MANUAL_TRIGGER, TriggerDefinition
 from shared.events import Event
+from shared.index import Paused
 from shared.ledger import Reason, run_key
 from shared.orders import Order
 from shared.published import PublishedPipeline
-from shared.triggers import Match
+from shared.triggers import Match, Near
 from tests.fakes import World
 from tests.unit import scene
 from tests.unit.scene import DEPLOYMENT, PIPELINE, Scene, event, pipeline, trigger
@@ -288,3 +291,96 @@ def test_a_retry_has_a_key_of_its_own_and_always_the_same(here: Scene) -> None:
     _, made = bound(here, again)
     assert made.body.tags["signalbox_replay_of"] == record.run_id
     assert made.body.tags["signalbox_run"] == again.run_id
+
+
+def scheduled(**spec: Any) -> TriggerDefinition:
+    """A trigger that passes on what it is told of its time."""
+    return TriggerDefinition.model_validate(
+        {
+            "name": "nightly",
+            "spec": {"schedule": spec},
+            "action": {
+                "pipeline": PIPELINE,
+                "inputs": {
+                    "data": "azureml://datastores/lake/paths/${{ window_start }}/${{ window_end }}"
+                },
+                "tags": {"due": "${{ scheduled_time }}"},
+            },
+        }
+    )
+
+
+SIX = datetime(2026, 3, 2, 6, tzinfo=UTC)
+
+
+def occurrence(here: Scene, at: datetime = SIX, **spec: Any) -> Order:
+    here.publish(scheduled(**spec))
+    return here.orders.occurrence(here.index.read().snapshot.triggers["nightly"], at)
+
+
+def test_a_time_of_a_schedule_knows_what_lies_between_it_and_the_one_before(here: Scene) -> None:
+    order = occurrence(here, cron="0 6 * * 1-5", time_zone="UTC")
+    _, made = bound(here, order)
+
+    # A Monday: the time before was on Friday.
+    assert made.body.tags["due"] == "2026-03-02T06:00:00Z"
+    assert made.body.inputs["data"].path.endswith("/2026-02-27T06:00:00Z/2026-03-02T06:00:00Z")
+    assert (order.trigger, order.depth, order.paused) == ("nightly", 0, None)
+    assert (order.event.via, order.event.time) == ("schedule/nightly", SIX)
+
+
+@pytest.mark.parametrize(
+    ("spec", "begins"),
+    [
+        ({"cron": "0 6 * * *", "start_time": "2026-03-02T06:00:00Z"}, "2026-03-01T06:00:00Z"),
+        ({"every": "PT4H", "start_time": "2026-03-02T06:00:00Z"}, "2026-03-02T02:00:00Z"),
+        ({"cron": ["0 6 * * *", "30 4 * * *"]}, "2026-03-02T04:30:00Z"),
+        ({"cron": "0 6 * * *", "exclude": "2026-02-01/2026-03-01"}, "2026-01-31T06:00:00Z"),
+    ],
+)
+def test_the_window_of_a_time_begins_at_the_one_before_also_before_the_first(
+    here: Scene, spec: dict[str, Any], begins: str
+) -> None:
+    assert occurrence(here, **spec).event.data["window_start"] == begins
+
+
+def test_each_second_of_each_schedule_has_a_key_of_its_own(here: Scene) -> None:
+    order = occurrence(here, every="PT1M")
+    again = here.orders.occurrence(here.index.read().snapshot.triggers["nightly"], SIX)
+    berlin = SIX.astimezone(ZoneInfo("Europe/Berlin"))
+    abroad = here.orders.occurrence(here.index.read().snapshot.triggers["nightly"], berlin)
+    later = here.orders.occurrence(
+        here.index.read().snapshot.triggers["nightly"], SIX + timedelta(seconds=1)
+    )
+
+    assert order.key == again.key == abroad.key
+    assert order.key != later.key
+    forged = order.event.model_copy(update={"via": "http/nightly"})
+    assert run_key(DEPLOYMENT, forged) != order.key
+
+
+def test_what_bounds_a_schedule_is_what_whoever_paused_it_said(here: Scene) -> None:
+    here.publish(scheduled(cron="0 6 * * *"))
+    indexed = here.index.read().snapshot.triggers["nightly"]
+    paused = Paused(note="n", at=SIX, while_paused="hold")
+    order = here.orders.occurrence(indexed.model_copy(update={"paused": paused}), SIX)
+
+    assert order.policies is not None
+    assert (order.policies.overlap, order.policies.while_paused) == ("skip", "hold")
+    plain = here.orders.occurrence(indexed, SIX).policies
+    assert plain is not None
+    assert plain.while_paused == "drop"
+
+
+def test_only_its_own_schedule_takes_a_time(here: Scene) -> None:
+    order = occurrence(here, cron="0 6 * * *")
+    snapshot = here.index.read().snapshot
+    matcher = here.dispatcher.matcher(snapshot)
+
+    assert isinstance(matcher.judge(snapshot.triggers["nightly"], order.event), Match)
+    for via in ("", "schedule/other", "http/nightly"):
+        other = order.event.model_copy(update={"via": via})
+        refused = matcher.judge(snapshot.triggers["nightly"], other)
+        assert isinstance(refused, Near)
+        assert refused.check == "due by its schedule"
+        assert wording.refusal(refused.check) == "it is not due by its schedule"

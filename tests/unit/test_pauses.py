@@ -1,9 +1,12 @@
+from typing import Any
+
 import pytest
 
+from shared.definitions import TriggerDefinition
 from shared.errors import NotFound, RequestInvalid
 from shared.index import Index, Paused
 from shared.pauses import NOTE_LENGTH, Pauses
-from tests.unit.scene import TRIGGER, Scene, trigger
+from tests.unit.scene import PIPELINE, TRIGGER, Scene, trigger
 
 
 @pytest.fixture
@@ -43,6 +46,28 @@ def test_pausing_again_changes_nothing_but_the_note(here: Scene) -> None:
     stored = here.blobs.stored["index.json"]
     pauses.resume(TRIGGER)
     assert here.blobs.stored["index.json"] is stored
+
+
+def nightly(**schedule: Any) -> TriggerDefinition:
+    content = {"name": "nightly", "spec": {"schedule": {"cron": "0 6 * * *", **schedule}}}
+    return TriggerDefinition.model_validate(content | {"action": {"pipeline": PIPELINE}})
+
+
+def test_the_pause_of_a_schedule_is_kept_for_what_fired_then(here: Scene) -> None:
+    here.publish(nightly(), trigger())
+    pauses, began = Pauses(here.index), here.world.now
+    for name in ("nightly", TRIGGER):
+        pauses.pause(name, note="one", by="key")
+    here.world.pass_time(3600)
+    pauses.resume(TRIGGER)
+
+    [past] = pauses.resume("nightly").pauses
+    assert (past.paused.at, past.until) == (began, here.world.now)
+    assert pauses.resume("nightly").pauses == (past,)
+    assert here.index.read().snapshot.triggers[TRIGGER].pauses == ()
+    here.publish(nightly(engine="azureml"))
+    pauses.pause("nightly", note="one", by="key")
+    assert pauses.resume("nightly").pauses == ()
 
 
 @pytest.mark.parametrize(

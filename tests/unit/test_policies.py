@@ -1,10 +1,9 @@
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from shared.policies import Batch, Concurrency, Policies, Sweep
+from shared.policies import Concurrency, Policies, Sweep
 
 
 def test_what_nobody_says_bounds_runs_all_the_same() -> None:
@@ -32,26 +31,6 @@ def test_only_what_is_unlimited_twice_is_not_bounded(
     assert policies.bounded is bounded
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("PT30S", 30), ("PT2M", 120), ("P1D", 86400), ("P1DT1H", 90000), ("P1W", 604800)],
-)
-def test_durations_are_iso_8601(text: str, seconds: int) -> None:
-    policies = Policies.model_validate({"run_timeout": text if seconds >= 60 else "PT1M"})
-    batch = Batch.model_validate({"wait_after_last_change": text, "max_wait": "P7D"})
-
-    assert batch.wait_after_last_change == timedelta(seconds=seconds)
-    assert policies.run_timeout is not None
-
-
-@pytest.mark.parametrize(
-    "value", [60, "60", "1h", "5 minutes", "01:00:00", "", "P", None, True, [], "-PT5M", "P1Y"]
-)
-def test_anything_else_is_no_duration(value: object) -> None:
-    with pytest.raises(ValidationError, match="no duration"):
-        Batch.model_validate({"max_wait": value})
-
-
 @pytest.mark.parametrize("limit", [0, -1, 1.5, True, "many", None, "20", [1]])
 def test_a_limit_is_a_whole_number_or_unlimited(limit: object) -> None:
     with pytest.raises(ValidationError, match="whole number from 1, or 'unlimited'"):
@@ -61,8 +40,6 @@ def test_a_limit_is_a_whole_number_or_unlimited(limit: object) -> None:
 @pytest.mark.parametrize(
     ("policies", "said"),
     [
-        ({"overlap": "buffer_one"}, "buffer_one is for batches"),
-        ({"overlap": "skip", "batch": {}}, "would lose a whole batch"),
         ({"run_timeout": "PT59S"}, "shorter than PT1M"),
         ({"retry": {"max_attempts": 0}}, "greater than or equal to 1"),
         ({"batch": {"wait_after_last_change": "PT1H", "max_wait": "PT5M"}}, "longer than max_wait"),

@@ -7,6 +7,7 @@ import pytest
 
 from shared.errors import Conflict, NotFound, RequestInvalid, StorageUnavailable
 from shared.ledger import Record, State, parse_run_id
+from shared.occurrences import Occurrences
 from shared.pauses import Pauses
 from shared.previews import Previews
 from shared.replay_states import Replay, ReplayStates, Stage
@@ -39,6 +40,9 @@ class Replaying(Asked):
             deployment=DEPLOYMENT,
             states=self.states,
             selections=Selections(index=self.index, ledger=self.ledger, history=self.history),
+            occurrences=Occurrences(
+                index=self.index, orders=self.orders, dispatcher=self.dispatcher
+            ),
             index=self.index,
             ledger=self.ledger,
             dispatcher=self.dispatcher,

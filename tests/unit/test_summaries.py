@@ -53,6 +53,7 @@ def test_a_run_on_one_line(here: Scene) -> None:
         "attempt": 1,
         "cancel_requested": False,
         "replay_of": None,
+        "replay": None,
         "depth": 0,
     }
 

@@ -31,11 +31,17 @@ NOTHING = [
     "list slots/",
     "list held/",
     "get_if_changed index.json",
+    "get clock.json",
+    "swap clock.json",
+    "get_if_changed index.json",
     "list inbox/",
 ]
 
 
 def test_nothing_to_do_costs_a_listing_of_each_kind(here: Scene) -> None:
+    here.tick.run()
+    here.world.pass_time(60)
+    here.world.calls.clear()
     here.tick.run()
 
     assert here.world.calls == NOTHING
@@ -59,6 +65,7 @@ def test_a_run_that_could_not_be_submitted_is_finished(here: Scene) -> None:
 
 
 def test_what_is_not_due_is_not_even_read(here: Scene) -> None:
+    here.tick.run()
     fail(here.world, "PUT", WorkspaceUnavailable("AzureML answered 429", retry_after=600))
     here.dispatcher.handle(event())
     here.calls()

@@ -28,6 +28,8 @@ class Job:
     run: Run
     body: Mapping[str, Any]
     plan: Plan
+    #: The schedule that started it.
+    schedule: str | None = None
 
     @property
     def name(self) -> str:

@@ -8,15 +8,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from emulator.azureml.arm_ids import last_segment
-from emulator.azureml.errors import NotImplementedHere, UserError
+from emulator.azureml.errors import UserError
 from emulator.azureml.execution.executor import Executor
-from emulator.azureml.jobs.endings import Endings
+from emulator.azureml.jobs.creation import Creation
 from emulator.azureml.jobs.errors import BadJobName, JobNotFound
 from emulator.azureml.jobs.models import Job, JobStore
-from emulator.azureml.jobs.submission import Submission
 from emulator.azureml.resources import json_object, page
-from emulator.azureml.runhistory.models import Run, RunStore
+from emulator.azureml.runhistory.models import RunStore
 from emulator.azureml.runhistory.states import Status
 from emulator.azureml.workspace import PROVIDER, Workspace
 
@@ -32,16 +30,14 @@ class JobRoutes:
         workspace: Workspace,
         jobs: JobStore,
         runs: RunStore,
-        submission: Submission,
+        creation: Creation,
         executor: Executor,
-        endings: Endings,
     ) -> None:
         self._workspace = workspace
         self._jobs = jobs
         self._runs = runs
-        self._submission = submission
+        self._creation = creation
         self._executor = executor
-        self._endings = endings
 
     def routes(self) -> list[BaseRoute]:
         """Paths relative to the workspace."""
@@ -65,30 +61,9 @@ class JobRoutes:
         if existing:
             existing.update(body)
             return JSONResponse(existing.resource(self._workspace))
-        plan = self._submission.plan(name, body)
-        settings = body.get("settings") or {}
-        run = Run(
-            name=name,
-            kind=plan.kind,
-            experiment=body.get("experimentName") or "Default",
-            display_name=body.get("displayName") or name,
-            description=body.get("description"),
-            compute=last_segment(
-                str(settings.get("default_compute") or body.get("computeId") or "serverless")
-            ),
-            tags=dict(body.get("tags") or {}),
-            properties=dict(body.get("properties") or {}),
-            hidden=bool(body.get("isArchived")),
-        )
-        job = Job(run=run, body=body, plan=plan)
-        self._runs.add(run)
-        run.move(Status.PREPARING if self._workspace.executes else Status.QUEUED)
-        self._jobs.add(job)
+        job = self._creation.create(name, body)
         answer = JSONResponse(job.resource(self._workspace), status_code=201)
-        if self._workspace.executes:
-            self._executor.start(run, plan)
-        else:
-            self._endings.follow(run)
+        self._creation.begin(job)
         return answer
 
     async def get(self, request: Request) -> JSONResponse:
@@ -109,10 +84,9 @@ class JobRoutes:
         raise JobNotFound(name)
 
     async def list(self, request: Request) -> JSONResponse:
-        """Newest first, in pages; by `jobType`, `tag` (key or key=value) and `properties`."""
+        """Newest first, in pages; by `jobType`, `tag` (key or key=value), `properties`, and the
+        schedule that started them (`scheduleId`, `scheduled`)."""
         query = request.query_params
-        if "scheduled" in query or "scheduleId" in query:
-            raise NotImplementedHere("Schedules, and so lists of scheduled jobs,")
         found = [job for job in self._jobs.newest_first() if _is_wanted(job, query)]
         return page(request, [job.resource(self._workspace) for job in found])
 
@@ -142,6 +116,10 @@ def _is_wanted(job: Job, query: Mapping[str, str]) -> bool:
     if view != "All" and job.run.hidden != (view == "ArchivedOnly"):
         return False
     if (kind := query.get("jobType")) and kind.lower() != str(job.body.get("jobType")).lower():
+        return False
+    if (wanted := query.get("scheduled")) and (wanted == "true") != (job.schedule is not None):
+        return False
+    if (schedule := query.get("scheduleId")) and schedule != job.schedule:
         return False
     return _matches(job.run.tags, query.get("tag")) and _matches(
         job.run.properties, query.get("properties")

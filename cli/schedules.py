@@ -1,0 +1,215 @@
+"""`signalbox schedules`: when each runs, what became of it, pausing one, running one now."""
+
+import json
+
+import click
+import yaml
+
+from cli import values
+from cli.client import Surroundings, pass_surroundings
+from cli.groups import NounGroup, as_json, page, say_more
+from cli.output import Output, print_json
+from cli.running import post_once, report
+from cli.text import Json, clock, reason_of, utc, when
+from cli.triggers import paused_words, show_pause, show_problems
+
+
+@click.group(cls=NounGroup)
+def schedules() -> None:
+    """List schedules; show, pause, trigger one, or tell its next times. Without a command: list."""
+
+
+@schedules.command("list")
+@page
+@as_json
+@pass_surroundings
+def list_schedules(
+    surroundings: Surroundings, limit: int, cursor: str | None, as_json: bool
+) -> None:
+    """Schedules that are published, with the next time of each and what became of the last."""
+    asked = {"limit": limit, "cursor": cursor}
+    answer = surroundings.api().get("schedules", parameters=asked)
+    if as_json:
+        print_json(answer)
+        return
+    output, items = Output(), answer.get("items") or []
+    if not items:
+        output.line("no schedules; `signalbox publish FOLDER` makes some")
+        return
+    output.table(
+        ("schedule", "engine", "when", "next", "last"),
+        [
+            [
+                item.get("name"),
+                item.get("engine"),
+                item.get("summary"),
+                "paused" if item.get("paused") else _local(item.get("next")) or "never",
+                _outcome(item.get("last")),
+            ]
+            for item in items
+        ],
+    )
+    for item in items:
+        show_pause(output, item)
+        show_problems(output, item)
+    say_more(answer)
+
+
+@schedules.command()
+@click.argument("name")
+@as_json
+@pass_surroundings
+def show(surroundings: Surroundings, name: str, as_json: bool) -> None:
+    """The schedule NAME as it is published, and what became of its last times."""
+    found = surroundings.api().get("schedules", name)
+    if as_json:
+        print_json(found)
+    else:
+        _tell(Output(), found)
+
+
+@schedules.command("next")
+@click.argument("name")
+@click.option(
+    "--count", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many."
+)
+@as_json
+@pass_surroundings
+def next_times(surroundings: Surroundings, name: str, count: int, as_json: bool) -> None:
+    """The next times of the schedule NAME, in its time zone and in UTC."""
+    answer = surroundings.api().get("schedules", name, "next", parameters={"count": count})
+    if as_json:
+        print_json(answer)
+        return
+    output, items = Output(), answer.get("items") or []
+    if not items:
+        output.line(f"{name} has no time to come: its end_time is over, or exclude leaves all out")
+        return
+    output.table(
+        (str(answer.get("time_zone")), "UTC", "begins", ""),
+        [
+            [
+                _local(item),
+                utc(item.get("scheduled_time")),
+                "" if _on_time(item) else utc(item.get("fires_at")),
+                item.get("note") or "",
+            ]
+            for item in items
+        ],
+    )
+    show_pause(output, {"name": name, **answer})
+
+
+@schedules.command()
+@click.argument("name")
+@click.option("--note", required=True, metavar="TEXT", help="Why, for whoever asks.")
+@click.option(
+    "--while-paused",
+    type=click.Choice(["hold", "drop"]),
+    help="What becomes of its times meanwhile, instead of what its policies say.",
+)
+@as_json
+@pass_surroundings
+def pause(
+    surroundings: Surroundings, name: str, note: str, while_paused: str | None, as_json: bool
+) -> None:
+    """Let nothing new begin for the schedule NAME until it is resumed."""
+    body = {"note": note, **({"while_paused": while_paused} if while_paused else {})}
+    found = surroundings.api().post("schedules", name, "pause", json=body)
+    if as_json:
+        print_json(found)
+    else:
+        show_pause(Output(), found)
+
+
+@schedules.command()
+@click.argument("name")
+@as_json
+@pass_surroundings
+def resume(surroundings: Surroundings, name: str, as_json: bool) -> None:
+    """Let the schedule NAME go on, with its next time."""
+    found = surroundings.api().post("schedules", name, "resume")
+    if as_json:
+        print_json(found)
+    else:
+        coming = _local(found.get("next"))
+        Output().line(f"{found.get('name')} goes on{f', next at {coming}' if coming else ''}")
+
+
+@schedules.command()
+@click.argument("name")
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="With engine azureml: an input, instead of what the schedule binds.",
+)
+@click.option(
+    "--idempotency-key", metavar="KEY", help="The same key again starts nothing; random otherwise."
+)
+@click.option("--wait", is_flag=True, help="Watch the run until it is over.")
+@as_json
+@pass_surroundings
+def trigger(
+    surroundings: Surroundings,
+    name: str,
+    inputs: tuple[str, ...],
+    idempotency_key: str | None,
+    wait: bool,
+    as_json: bool,
+) -> None:
+    """Run the schedule NAME now, as if it were due, also while it is paused."""
+    given = values.pairs(inputs, "--input")
+    bound = {each: values.value(text) for each, text in given.items()}
+    body = json.dumps({"inputs": bound} if bound else {}).encode()
+    api = surroundings.api()
+    found = post_once(api, idempotency_key, "schedules", name, "trigger", body=body)
+    report(surroundings, api, found, wait=wait, as_json=as_json)
+
+
+def _tell(output: Output, found: Json) -> None:
+    coming = found.get("next") or {}
+    output.facts(
+        {
+            "schedule": found.get("name"),
+            "engine": found.get("engine"),
+            "when": found.get("summary"),
+            "next": _local(coming),
+            "pipeline": found.get("pipeline"),
+            "since": when(found.get("since")),
+            "revision": found.get("revision"),
+            "paused": paused_words(found),
+        }
+    )
+    output.heading("definition")
+    definition = yaml.safe_dump(found.get("definition"), sort_keys=False, allow_unicode=True)
+    output.lines(definition, indent=2)
+    show_problems(output, found)
+    if items := found.get("occurrences") or []:
+        output.heading("last times")
+        output.table(
+            (str(found.get("time_zone")), "state", "run", "why"),
+            [[_local(item), _state(item), item.get("run"), reason_of(item)] for item in items],
+        )
+
+
+def _state(item: Json) -> str:
+    code = (item.get("reason") or {}).get("code")
+    state = str(item.get("state") or "")
+    why = f" ({code})" if code and code != state else ""
+    by = f", by {item['replay']}" if item.get("replay") else ""
+    return f"{state}{why}{by}"
+
+
+def _outcome(last: object) -> str:
+    return f"{_state(last)}, {_local(last)}" if isinstance(last, dict) else ""
+
+
+def _local(item: object) -> str:
+    """A time on the schedule's own wall clock."""
+    return clock(item.get("local_time")) if isinstance(item, dict) else ""
+
+
+def _on_time(item: Json) -> bool:
+    return item.get("fires_at") == item.get("scheduled_time")

@@ -1,0 +1,206 @@
+"""The tick's part of schedules: what fires gets its record, then the clock goes on.
+
+Every time of every schedule has a key of its own, so whoever writes one down again meets the
+record that is there. The clock is one blob for all schedules and is moved under its ETag only when
+everything up to there has its record: a tick may come late, twice, or die anywhere. Time is the
+storage service's. See docs/decisions/0017-occurrences.md.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from itertools import batched, takewhile
+
+from shared.clocks import Clock, Clocks
+from shared.dispatcher import Dispatcher, in_turn
+from shared.durations import in_iso
+from shared.errors import SignalboxError, Transient
+from shared.index import Index, Reading, Snapshot
+from shared.inputs import redacted
+from shared.ledger import Kept, Reason, State
+from shared.openings import Binding
+from shared.orders import Order, Orders
+from shared.upcoming import Due, Upcoming, paused_when, without_past
+
+log = logging.getLogger(__name__)
+
+#: Seconds that one tick may take.
+BUDGET = 8.0
+
+#: Times of schedules that one tick writes down.
+MOST = 500
+
+#: Times that are written down before the tick looks at its time, and at most so many for nothing.
+_AT_ONCE = 50
+
+
+class Schedules:
+    """Writes down every time of every schedule, once. All raise StorageUnavailable."""
+
+    def __init__(
+        self,
+        *,
+        index: Index,
+        clocks: Clocks,
+        orders: Orders,
+        dispatcher: Dispatcher,
+        side_by_side: Callable[[Sequence[Callable[[], None]]], None] = in_turn,
+        most: int = MOST,
+    ) -> None:
+        self._index = index
+        self._clocks = clocks
+        self._orders = orders
+        self._dispatcher = dispatcher
+        self._side_by_side = side_by_side
+        self._most = most
+        #: What comes next, as long as the index stays the same.
+        self._upcoming: tuple[Snapshot, Upcoming] | None = None
+
+    def run_due(self, until: Callable[[], bool]) -> None:
+        """Write down what has fired since the last look, oldest first, as far as the time goes;
+        then begin it.
+
+        One schedule's trouble is written down and does not stop the others. Raises
+        RecordUnreadable for a clock that cannot be read.
+        """
+        # Before the clock: whoever moves it later has seen this index, or a newer one.
+        reading = self._index.read()
+        kept = self._clocks.read()
+        if kept is None:
+            # Nothing of what is past by now fires.
+            self._clocks.begin(reading.at, reading.snapshot.edition)
+            return
+        clock = kept.clock
+        if clock.is_past(reading.at) or reading.snapshot.edition < clock.edition:
+            return
+        due, complete = self._due(reading, clock)
+        done, begun, trouble = self._written(due, reading, until)
+        try:
+            moved = _moved(clock, due[:done], due[done:], reading, complete=complete)
+            if moved != clock and self._clocks.move(kept, moved):
+                self._forget(reading.snapshot, moved)
+        finally:
+            self._submit(begun, until)
+        if trouble is not None:
+            raise trouble
+
+    def _due(self, reading: Reading, clock: Clock) -> tuple[list[Due], bool]:
+        """What fires until now and has no record for all that the clock says, in order; and
+        whether that is all of it."""
+        known = self._upcoming
+        if known is None or known[0] is not reading.snapshot or not known[1].knows(clock):
+            # The index or the clock is another than was kept in mind: as after a tick that died.
+            known = (reading.snapshot, Upcoming(reading.snapshot.triggers, clock))
+            self._upcoming = known
+        return known[1].due(clock, reading.at, self._most)
+
+    def _written(
+        self, due: Sequence[Due], reading: Reading, until: Callable[[], bool]
+    ) -> tuple[int, list[Kept], Transient | None]:
+        """How many, from the first, have their records now; what of them is to be submitted, and
+        why it went no further."""
+        done, begun, trouble = 0, list[Kept](), list[Transient]()
+        for some in batched(due, _AT_ONCE, strict=False):
+            # What is late holds up the clock: all of it is done, however long that takes.
+            if done and until() and not some[0].late:
+                break
+            written: dict[Due, Kept | None] = {}
+
+            def write(mine: Sequence[Due], written: dict[Due, Kept | None] = written) -> None:
+                try:
+                    # Of one schedule the earlier first: so they begin.
+                    for one in mine:
+                        written[one] = self._record(one, reading)
+                except Transient as error:
+                    trouble.append(error)
+
+            by_trigger: dict[str, list[Due]] = {}
+            for one in some:
+                by_trigger.setdefault(one.trigger, []).append(one)
+            self._side_by_side([partial(write, mine) for mine in by_trigger.values()])
+            begun += [kept for kept in written.values() if kept is not None]
+            done += sum(1 for _ in takewhile(written.__contains__, some))
+            if trouble:
+                return done, begun, trouble[0]
+        return done, begun, None
+
+    def _record(self, due: Due, reading: Reading) -> Kept | None:
+        """Write down one time, unless it is; the record if it is to be submitted now.
+
+        What cannot be decided is a dead letter, so that it is found. Raises Transient.
+        """
+        about = {"action": "occurrence_failed", "trigger": due.trigger}
+        try:
+            return self._decide(due, reading)
+        except Transient:
+            raise
+        except SignalboxError as error:
+            why = redacted(str(error))
+            log.warning("A time of trigger %s: %s", due.trigger, why, extra=about)
+        except Exception:
+            why = "Signalbox made a mistake; its log tells more."
+            log.exception("A time of trigger %s", due.trigger, extra=about)
+        reason = Reason(code="occurrence_failed", text=f"It could not be decided: {why}")
+        order = self._orders.occurrence(due.indexed, due.scheduled)
+        return self._begin(replace(order, instead=(State.DEAD_LETTER, reason)), reading)
+
+    def _decide(self, due: Due, reading: Reading) -> Kept | None:
+        order = self._orders.occurrence(due.indexed, due.scheduled)
+        window = due.indexed.definition.spec.schedule
+        assert window is not None
+        late = reading.at - due.fires
+        if late > window.catchup_window:
+            text = (
+                f"It was due at {due.fires:%Y-%m-%d %H:%M:%S} UTC and nobody came to it before "
+                f"{reading.at:%Y-%m-%d %H:%M:%S} UTC, which is later than "
+                f"spec.schedule.catchup_window ({in_iso(window.catchup_window)}) makes up for; "
+                f"`signalbox backfill {due.trigger}` runs it."
+            )
+            reason = Reason(code="missed_catchup_window", text=text)
+            return self._begin(replace(order, instead=(State.MISSED, reason)), reading)
+        return self._begin(replace(order, paused=paused_when(due)), reading)
+
+    def _begin(self, order: Order, reading: Reading) -> Kept | None:
+        snapshot = reading.snapshot
+        order = self._dispatcher.completed(order, snapshot)
+        binding: Binding
+        if order.instead is None:
+            binding = self._orders.bind(order, snapshot)
+        else:
+            binding = None, order.instead[1]
+        return self._dispatcher.begin(order, binding, snapshot)
+
+    def _submit(self, begun: Sequence[Kept], until: Callable[[], bool]) -> None:
+        """Hand over what begins; what is left has a lease, after which the tick takes it over."""
+        for some in batched(begun, _AT_ONCE, strict=False):
+            if until():
+                return
+            self._side_by_side([partial(self._dispatcher.submit, kept) for kept in some])
+
+    def _forget(self, snapshot: Snapshot, clock: Clock) -> None:
+        """Take what the clock has passed out of the index: former schedules, and pauses."""
+
+        def change(before: Snapshot, _at: datetime) -> Snapshot:
+            triggers = {name: without_past(one, clock) for name, one in before.triggers.items()}
+            if all(triggers[name] is one for name, one in before.triggers.items()):
+                return before
+            return before.model_copy(update={"triggers": triggers})
+
+        if change(snapshot, clock.last_evaluated) is not snapshot:
+            self._index.change(change)
+
+
+def _moved(
+    clock: Clock, done: Sequence[Due], left: Sequence[Due], reading: Reading, *, complete: bool
+) -> Clock:
+    """The clock behind all that has its record; the same one if that is not further."""
+    edition = reading.snapshot.edition
+    if complete and not left:
+        return Clock(last_evaluated=reading.at, edition=edition)
+    whole = [one for one in done if not left or one.place < left[0].place]
+    if not whole or whole[-1].late:
+        return clock
+    fires, through = whole[-1].place
+    return Clock(last_evaluated=fires, through=through, edition=edition)
