@@ -3,13 +3,15 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH):$(CURDIR)/.node/bin
 export PYTHONWARNINGS := ignore::SyntaxWarning
 
-.PHONY: help demo run test unit lint faults soak bench format setup lock
+.PHONY: help demo run test unit lint infra-lint azure faults soak bench format setup lock
 
 help:
 	@echo "make demo    start a local Azure, publish the example, upload data, follow the run"
 	@echo "make run     the same local Azure, left running until Ctrl-C"
 	@echo "make test    everything CI checks"
 	@echo "make unit    the fast part of the tests"
+	@echo "make infra-lint  security lint of infra/ and the workflows, in an environment of its own"
+	@echo "make azure   the tests that ask Azure itself; its environment variables name what"
 	@echo "make faults  what goes wrong, for ten minutes: every promise is kept"
 	@echo "make soak    a storm on real processes for MINUTES (30), and its books"
 	@echo "make bench   what things cost, beside what they are compared with"
@@ -33,6 +35,12 @@ lint: setup
 	ruff format --check .
 	lint-imports --no-logo
 	mypy
+
+infra-lint: setup
+	@bin/infra-lint
+
+azure: setup
+	pytest -m azure tests/azure
 
 faults: setup
 	@python -m tests.recurrences --zones all --years 50 --minutes 1
@@ -59,3 +67,4 @@ LOCK = python -m uv pip compile -q --python-version 3.13 --universal --generate-
 lock: setup
 	$(LOCK) pyproject.toml -o requirements.txt
 	$(LOCK) pyproject.toml --extra cli --group dev -c requirements.txt -o requirements-dev.txt
+	$(LOCK) requirements-lint.in --override requirements-lint.overrides -o requirements-lint.txt
