@@ -153,8 +153,14 @@ class Batches:
     def seal_due(self, until: Callable[[], bool]) -> None:
         """Make the batches that are due, until the time is over: longest overdue first.
 
-        One group's trouble is logged and does not stop the others.
+        One group's trouble is logged and does not stop the others. While another thread of this
+        process does so, there is nothing to do: it would list all that waits as well.
         """
+        with self._alone("", "") as alone:
+            if alone:
+                self._seal_due(until)
+
+    def _seal_due(self, until: Callable[[], bool]) -> None:
         due = self._due(self._index.read())
         while due:
             more = []
@@ -177,7 +183,10 @@ class Batches:
 
     @contextmanager
     def _alone(self, trigger: str, group: str) -> Iterator[bool]:
-        """Whether no other thread of this process is at a group; both would read all of it."""
+        """Whether no other thread of this process is at a group; both would read all of it.
+
+        Without names: whether none looks for what is due.
+        """
         with self._guard:
             alone = (trigger, group) not in self._at_work
             self._at_work.add((trigger, group))
@@ -203,7 +212,7 @@ class Batches:
         if self._busy(indexed, group, waiting, number, reading):
             return False
         policy = _policy(indexed)
-        found = self._still_waiting(trigger, waiting, policy)
+        found = self._still_waiting(trigger, waiting, policy, began)
         self._inbox.forget(trigger, group, found.gone)
         if found.full:
             policy = policy.model_copy(update={"max_events": len(found.events)})
@@ -308,14 +317,21 @@ class Batches:
         known = self._slots.read(trigger, slot, reading.at).slot
         return bool(known.holders or known.waiting)
 
-    def _still_waiting(self, trigger: str, waiting: Sequence[Waiting], policy: Batch) -> _Found:
-        """What still waits: as many events as a batch takes are read, oldest first."""
+    def _still_waiting(
+        self, trigger: str, waiting: Sequence[Waiting], policy: Batch, began: float
+    ) -> _Found:
+        """What still waits: as many events as a batch takes are read, oldest first.
+
+        When that takes too long for one call, the batch takes what was read until then.
+        """
         found, size = _Found(), 0
         releases = [one for one in waiting if one.releases]
         for key, kept in self._read(trigger, releases, found):
             found.releases[key] = kept
         events = [one for one in waiting if not one.releases]
         for some in batched(events, min(_AT_ONCE, policy.max_events), strict=False):
+            late = self._monotonic() - began > PATIENCE
+            found.full = found.full or (late and bool(found.events))
             if len(found.events) >= policy.max_events or found.full:
                 found.waiting += some
                 continue
