@@ -55,8 +55,9 @@ QUICKLY = 500
 #: Bytes of events that one batch holds: whoever makes it has them all in memory.
 MANIFEST_SIZE = 32 * 1024 * 1024
 
-#: Records that are read or written side by side before the next are.
-_AT_ONCE = 256
+#: Records that are read or written side by side before the next are, and markers that one request
+#: deletes: some storage stands still for as long as that takes.
+_AT_ONCE = 64
 
 #: What is left over when a trigger has no batches any more is due at once.
 _LEFT_OVER = Batch(wait_after_last_change=timedelta(0), max_wait=timedelta(0))
