@@ -2,8 +2,10 @@
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH):$(CURDIR)/.node/bin
 export PYTHONWARNINGS := ignore::SyntaxWarning
+# Tests start many processes, and each would compile the same modules.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo run test unit lint infra-lint azure faults soak bench format setup lock
+.PHONY: help demo run test tests unit lint types infra-lint azure faults soak bench format setup lock
 
 help:
 	@echo "make demo    start a local Azure, publish the example, upload data, follow the run"
@@ -24,8 +26,12 @@ demo: setup
 run: setup
 	@python -m examples.run
 
+# Types are checked beside the tests: that is one long thread, and many tests wait.
 test: lint
-	pytest -q -n 3 --dist loadfile
+	@$(MAKE) --no-print-directory -j 2 types tests
+
+tests:
+	pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 unit: setup
 	pytest -q tests/unit tests/simulation
@@ -34,6 +40,8 @@ lint: setup
 	ruff check .
 	ruff format --check .
 	lint-imports --no-logo
+
+types: setup
 	mypy
 
 infra-lint: setup

@@ -295,3 +295,6 @@ class _WithoutBlankLines(io.TextIOBase):
 
     def flush(self) -> None:
         self._stream.flush()
+
+    def close(self) -> None:
+        """The stream is another's, and may be gone before this is forgotten, which closes it."""

@@ -225,8 +225,11 @@ class EventGrid:
             return 0, f"{type(error).__name__} {error}".strip()
         return 200, "200 in the queue"
 
-    async def _list(self, _: Request) -> Response:
-        return JSONResponse(self.deliveries())
+    async def _list(self, request: Request) -> Response:
+        """All of them, or with `?state=` those in that state."""
+        state = request.query_params.get("state")
+        found = self.deliveries()
+        return JSONResponse([one for one in found if state in (None, one["state"])])
 
     async def _redeliver(self, request: Request) -> Response:
         event_id = request.path_params["event_id"]

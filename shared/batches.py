@@ -55,8 +55,9 @@ QUICKLY = 500
 #: Bytes of events that one batch holds: whoever makes it has them all in memory.
 MANIFEST_SIZE = 32 * 1024 * 1024
 
-#: Records that are read or written side by side before the next are.
-_AT_ONCE = 256
+#: Records that are read or written side by side before the next are, and markers that one request
+#: deletes: some storage stands still for as long as that takes.
+_AT_ONCE = 64
 
 #: What is left over when a trigger has no batches any more is due at once.
 _LEFT_OVER = Batch(wait_after_last_change=timedelta(0), max_wait=timedelta(0))
@@ -153,8 +154,14 @@ class Batches:
     def seal_due(self, until: Callable[[], bool]) -> None:
         """Make the batches that are due, until the time is over: longest overdue first.
 
-        One group's trouble is logged and does not stop the others.
+        One group's trouble is logged and does not stop the others. While another thread of this
+        process does so, there is nothing to do: it would list all that waits as well.
         """
+        with self._alone("", "") as alone:
+            if alone:
+                self._seal_due(until)
+
+    def _seal_due(self, until: Callable[[], bool]) -> None:
         due = self._due(self._index.read())
         while due:
             more = []
@@ -177,7 +184,10 @@ class Batches:
 
     @contextmanager
     def _alone(self, trigger: str, group: str) -> Iterator[bool]:
-        """Whether no other thread of this process is at a group; both would read all of it."""
+        """Whether no other thread of this process is at a group; both would read all of it.
+
+        Without names: whether none looks for what is due.
+        """
         with self._guard:
             alone = (trigger, group) not in self._at_work
             self._at_work.add((trigger, group))
@@ -203,7 +213,7 @@ class Batches:
         if self._busy(indexed, group, waiting, number, reading):
             return False
         policy = _policy(indexed)
-        found = self._still_waiting(trigger, waiting, policy)
+        found = self._still_waiting(trigger, waiting, policy, began)
         self._inbox.forget(trigger, group, found.gone)
         if found.full:
             policy = policy.model_copy(update={"max_events": len(found.events)})
@@ -308,14 +318,21 @@ class Batches:
         known = self._slots.read(trigger, slot, reading.at).slot
         return bool(known.holders or known.waiting)
 
-    def _still_waiting(self, trigger: str, waiting: Sequence[Waiting], policy: Batch) -> _Found:
-        """What still waits: as many events as a batch takes are read, oldest first."""
+    def _still_waiting(
+        self, trigger: str, waiting: Sequence[Waiting], policy: Batch, began: float
+    ) -> _Found:
+        """What still waits: as many events as a batch takes are read, oldest first.
+
+        When that takes too long for one call, the batch takes what was read until then.
+        """
         found, size = _Found(), 0
         releases = [one for one in waiting if one.releases]
         for key, kept in self._read(trigger, releases, found):
             found.releases[key] = kept
         events = [one for one in waiting if not one.releases]
         for some in batched(events, min(_AT_ONCE, policy.max_events), strict=False):
+            late = self._monotonic() - began > PATIENCE
+            found.full = found.full or (late and bool(found.events))
             if len(found.events) >= policy.max_events or found.full:
                 found.waiting += some
                 continue

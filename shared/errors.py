@@ -133,10 +133,14 @@ class MessagingUnavailable(Transient):
 class WorkspaceUnavailable(Transient):
     """AzureML did not answer, throttled, or failed on its side."""
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, retry_after: float | None = None, *, refused: bool = False
+    ) -> None:
         super().__init__(message)
         #: Seconds the service asked us to wait, when it said so.
         self.retry_after = retry_after
+        #: It did nothing, for certain: of a 5xx or a lost answer nobody knows.
+        self.refused = refused
 
 
 def listed(names: Iterable[str]) -> str:

@@ -124,10 +124,29 @@ class Attempt(_Stored):
     job_name: str
     #: Storage time at which a worker last took it on to submit it.
     submitting_at: AwareDatetime
-    #: Workers that took over from one that was not heard of.
+    #: Workers that took over from one that was not heard of, or whose PUT was refused.
     takeovers: int = 0
+    #: Workers that know that AzureML did not take their PUT, or that they sent none.
+    refused: int = 0
+    #: When the last of them may be followed by another, who does not wait for the lease.
+    free_from: AwareDatetime | None = None
     #: Why its job failed, when another attempt followed.
     failure: Reason | None = None
+
+    @property
+    def unsent(self) -> bool:
+        """Whether no PUT of it can be on its way: all who had it in hand know so."""
+        return self.refused > self.takeovers
+
+    @property
+    def first_put(self) -> bool:
+        """Whether whoever has it in hand sends its first PUT that may take effect."""
+        return self.refused >= self.takeovers
+
+    def free(self, at: datetime) -> bool:
+        """Whether its lease need not be waited for."""
+        # Written by whoever has it in hand; a version that does not know of it may have taken over.
+        return self.free_from is not None and self.submitting_at <= self.free_from <= at
 
 
 class Transition(_Stored):
@@ -251,6 +270,13 @@ class Record(_Stored):
         return again.model_copy(
             update={"attempts": (*self.attempts[:-1], failed, following), "missing_since": None}
         )
+
+    def refused(self, until: datetime) -> Self:
+        """The record, of which whoever swaps this in has no PUT on its way."""
+        attempt = self.attempt.model_copy(
+            update={"refused": self.attempt.refused + 1, "free_from": until}
+        )
+        return self.model_copy(update={"attempts": (*self.attempts[:-1], attempt)})
 
     def taken_over(self, at: datetime) -> Self:
         """The record with its attempt in the hands of whoever swaps this in."""

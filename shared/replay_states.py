@@ -58,6 +58,13 @@ class NotStarted(_Stored):
     scheduled_time: AwareDatetime | None = None
     why: str
 
+    @property
+    def of(self) -> str | datetime:
+        """What could not be run."""
+        found = self.run or self.scheduled_time
+        assert found is not None
+        return found
+
 
 class Replay(_Stored):
     """One replay or backfill, and how far it is."""

@@ -9,7 +9,7 @@ behind that.
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,6 +56,9 @@ _CHUNK = 10
 _ASKED_BUDGET = 10.0
 #: Waiting for their turn, as against being under way: a replay that is canceled ends these.
 _WAITS = (State.QUEUED, State.HELD, State.WAITING_COMPUTE)
+
+#: What says of a replay what was come to.
+_COME_TO = ("position", "not_started", "problems")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,21 +286,40 @@ class Replays:
             if not more or replay.waiting or len(replay.active) >= 2 * replay.limit:
                 return
             items = items or self._states.chosen(replay)
-            following, trouble = self._started(replay, items, until)
+            begun: dict[str | datetime, str] = {}
+            following, trouble = self._started(replay, items, until, begun)
             before, now = now, self._states.swap(now, following)
             if now is None:
-                self._canceled_meanwhile(before.replay, following)
+                self._changed_meanwhile(before.replay, following, begun)
             if trouble is not None:
                 raise trouble
             if until():
                 return
 
-    def _canceled_meanwhile(self, before: Replay, following: Replay) -> None:
-        """What was started while somebody canceled is no less of it."""
-        kept = self._states.read(before.id)
-        if kept and kept.replay == before.model_copy(update={"cancel_requested": True}):
-            both = following.model_copy(update={"cancel_requested": True})
-            self._states.swap(kept, both)
+    def _changed_meanwhile(
+        self, before: Replay, following: Replay, begun: Mapping[str | datetime, str]
+    ) -> None:
+        """What was started while somebody canceled, or said that it cannot be, is no less of it."""
+        for _ in range(10):
+            kept = self._states.read(before.id)
+            if kept is None:
+                return
+            now = kept.replay
+            refused = [one for one in now.problems if one.of in begun]
+            update: dict[str, object] = {}
+            if now.cancel_requested and now.position == before.position:
+                # Nobody else comes to these.
+                told = {name: getattr(following, name) for name in _COME_TO}
+                new = [run for run in following.active if run not in before.active]
+                update = {**told, "active": tuple(dict.fromkeys((*now.active, *new)))}
+            elif refused:
+                update = {
+                    "active": (*now.active, *(begun[one.of] for one in refused)),
+                    "problems": tuple(one for one in now.problems if one not in refused),
+                    "not_started": now.not_started - len(refused),
+                }
+            if not update or self._states.swap(kept, now.model_copy(update=update)):
+                return
 
     def _settled(self, replay: Replay) -> Replay:
         """The replay once what is over is counted, and with why nothing is started now."""
@@ -337,16 +359,30 @@ class Replays:
         )
 
     def _started(
-        self, replay: Replay, items: Sequence[str], until: Callable[[], bool]
+        self,
+        replay: Replay,
+        items: Sequence[str],
+        until: Callable[[], bool],
+        begun: dict[str | datetime, str],
     ) -> tuple[Replay, SignalboxError | None]:
-        """The replay with a few more started, and what kept the next one from it."""
+        """The replay with a few more started, and what kept the next one from it.
+
+        `begun` gets the runs that were started, by what was chosen.
+        """
         room = min(_CHUNK, 2 * replay.limit - len(replay.active))
         for item in items[replay.position : replay.position + room]:
             try:
                 decision = self._start(replay, item)
                 if decision.record is None:
                     raise StorageUnavailable(f"What became of {item} cannot be read now")
-                replay = _with(replay, decision.record.run_id)
+                new: str | None = decision.record.run_id
+                if replay.selection.occurrences:
+                    begun[datetime.fromisoformat(item)] = decision.record.run_id
+                elif decision.record.replay_of == item:
+                    begun[item] = decision.record.run_id
+                else:
+                    new = None
+                replay = _with(replay, new)
             except Transient as error:
                 return replay, error
             except Permanent as error:
@@ -373,9 +409,9 @@ class Replays:
         )
 
 
-def _with(replay: Replay, run: str) -> Replay:
-    """With one more that was started; what was for the same event is the same run."""
-    active = tuple(dict.fromkeys((*replay.active, run)))
+def _with(replay: Replay, run: str | None) -> Replay:
+    """With one more that was come to; None: it was for an event that is counted already."""
+    active = tuple(dict.fromkeys((*replay.active, *([run] if run else []))))
     return replay.model_copy(update={"active": active, "position": replay.position + 1})
 
 

@@ -46,6 +46,9 @@ log = logging.getLogger(__name__)
 #: Seconds; whatever a service asks for, it is looked at again within the hour.
 _LONGEST_WAIT = 3600.0
 
+#: How long a refused PUT waits to be sent again, twice as long each time.
+_REFUSED_WAIT = timedelta(seconds=5)
+
 #: What is queued begins when its turn comes; it is looked at now and then all the same.
 _QUEUED_WAIT = timedelta(minutes=10)
 
@@ -124,7 +127,7 @@ class Submission:
                 if not in_a_hurry:
                     self._await_compute(kept)
             case State.SUBMITTING:
-                if kept.at - kept.record.attempt.submitting_at > LEASE:
+                if _may_be_taken_over(kept):
                     self._take_over(kept)
             case State.SUBMITTED | State.RUNNING:
                 if not in_a_hurry:
@@ -268,7 +271,7 @@ class Submission:
         except JobExists:
             self._confirm(kept)
         except WorkspaceUnavailable as error:
-            self._wait(kept, error)
+            self._wait(kept, error, unsent=error.refused)
         except JobRejected as error:
             self._refused(kept, Reason(code="azureml_rejected", text=str(error)), first=first)
         else:
@@ -290,7 +293,7 @@ class Submission:
                 for name, (kind, asset) in labelled.items()
             }
         except WorkspaceUnavailable as error:
-            self._wait(kept, error)
+            self._wait(kept, error, unsent=True)
             return None
         except JobRejected as error:
             self._refused(kept, Reason(code="azureml_rejected", text=str(error)), first=True)
@@ -359,13 +362,17 @@ class Submission:
             self._ledger.swap(kept, record.model_copy(update={"given_up": reason}))
             return
         log.warning(
-            "Run %s was not submitted within its lease; taking over for the %d. time",
+            "Run %s was not submitted yet; taking over for the %d. time",
             record.run_id,
             record.attempt.takeovers + 1,
             extra=_about(record, "run_taken_over"),
         )
         taken = self._ledger.swap(kept, record.taken_over(kept.at))
         if taken is None:
+            return
+        if taken.record.attempt.first_put:
+            # There is nothing that GET could show.
+            self._put(taken, first=True)
             return
         job = self._find(taken)
         if job is None:
@@ -382,7 +389,7 @@ class Submission:
         job = self._find(kept)
         if job is not None:
             self._exists(kept, job)
-        elif kept.at - record.attempt.submitting_at > GRACE:
+        elif record.attempt.unsent or kept.at - record.attempt.submitting_at > GRACE:
             if record.cancel_requested:
                 reason = Reason(code="canceled", text="Canceled before AzureML had the job.")
                 self._close(kept, record.moved(State.CANCELED, kept.at, reason))
@@ -436,13 +443,20 @@ class Submission:
         else:
             self._ledger.swap(kept, record.model_copy(update={"given_up": reason}))
 
-    def _wait(self, kept: Kept, error: WorkspaceUnavailable) -> None:
+    def _wait(self, kept: Kept, error: WorkspaceUnavailable, *, unsent: bool) -> None:
+        """Have it tried again: soon when no PUT is on its way, else past its lease."""
         record = kept.record
-        wait = max(LEASE, timedelta(seconds=min(error.retry_after or 0, _LONGEST_WAIT)))
+        wait = timedelta(seconds=min(error.retry_after or 0, _LONGEST_WAIT))
         log.warning(
             "Run %s is not submitted yet: %s", record.run_id, error, extra=_about(record, "waiting")
         )
-        self._ledger.check_again(record, kept.at + wait)
+        # Each time longer, where AzureML does not say how long; never longer than for no answer.
+        patience = min(LEASE, _REFUSED_WAIT * 2 ** min(record.attempt.refused, 10))
+        until = kept.at + max(wait, patience if unsent else LEASE)
+        # None: somebody else has it by now, or wants it to stop.
+        if unsent and self._ledger.swap(kept, record.refused(until)) is None:
+            until = kept.at + max(wait, LEASE)
+        self._ledger.check_again(record, until)
 
     def _observe(self, kept: Kept) -> None:
         """Look at the job; AzureML's GET decides."""
@@ -582,6 +596,14 @@ class Submission:
 
     def _find(self, kept: Kept) -> Job | None:
         return self._workspace.find(kept.record.attempt.job_name)
+
+
+def _may_be_taken_over(kept: Kept) -> bool:
+    """Whether whoever had it in hand lost its lease, or said that it sent nothing."""
+    attempt = kept.record.attempt
+    if attempt.unsent and kept.record.cancel_requested:
+        return True
+    return kept.at - attempt.submitting_at > LEASE or attempt.free(kept.at)
 
 
 def _about(record: Record, action: str) -> dict[str, object]:

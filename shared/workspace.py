@@ -470,6 +470,8 @@ def _meaning(error: HttpResponseError, what: str) -> Exception:
         return WorkspaceUnavailable(
             f"AzureML answered {status} for {what}: {message}",
             retry_after=float(wait) if wait.isdigit() else None,
+            # Too many requests: counted, and not read.
+            refused=status == 429,
         )
     return JobRejected(codes[-1] if codes else str(status), message)
 

@@ -1,8 +1,24 @@
-"""Figures that tests count, printed once at the end, whichever process ran them."""
+"""What comes first, and figures that tests count, printed once at the end by whichever process."""
 
 from typing import Any
 
 import pytest
+
+#: What takes longest, in this order: at the end, only short files are left to share among workers.
+_FIRST = (
+    "tests/simulation",
+    "tests/e2e/test_demo",
+    "tests/faults",
+    "tests/e2e",
+    "tests/integration",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        return next((n for n, begin in enumerate(_FIRST) if item.nodeid.startswith(begin)), 99)
+
+    items.sort(key=place)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

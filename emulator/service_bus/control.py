@@ -17,11 +17,15 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 def control_routes(nodes: Nodes, on_fault: Callable[[FaultRequest], None]) -> list[Route]:
-    """GET /service_bus; POST /service_bus/faults with a FaultRequest."""
+    """GET /service_bus, or /service_bus/counts; POST /service_bus/faults with a FaultRequest."""
 
     async def show(_: Request) -> Response:
         nodes.advance()
         return JSONResponse({node.path: _describe(node) for node in nodes if node.receivable})
+
+    async def count(_: Request) -> Response:
+        nodes.advance()
+        return JSONResponse({node.path: _counts(node) for node in nodes if node.receivable})
 
     async def fault(request: Request) -> Response:
         try:
@@ -32,11 +36,17 @@ def control_routes(nodes: Nodes, on_fault: Callable[[FaultRequest], None]) -> li
 
     return [
         Route("/service_bus", show, methods=["GET"]),
+        Route("/service_bus/counts", count, methods=["GET"]),
         Route("/service_bus/faults", fault, methods=["POST"]),
     ]
 
 
 def _describe(node: Node) -> dict[str, Any]:
+    messages = [_describe_message(stored) for stored in node.queue]
+    return {**_counts(node), "messages": messages}
+
+
+def _counts(node: Node) -> dict[str, int]:
     counts = node.queue.counts()
     dead = node.queue.dead_letters
     return {
@@ -44,7 +54,6 @@ def _describe(node: Node) -> dict[str, Any]:
         "locked": counts[State.LOCKED],
         "scheduled": counts[State.SCHEDULED],
         "dead_lettered": sum(dead.counts().values()) if dead else 0,
-        "messages": [_describe_message(stored) for stored in node.queue],
     }
 
 

@@ -22,18 +22,20 @@ def main() -> int:
         calm=seconds * 0.5,
         per_second=arguments.per_second,
         kills_every=15.0,
+        pauses_every=20.0,
         # what meets a fault waits for its lease: with many more, nothing else would happen
         faults_every=4.0,
         patient=True,
         # the longest wait is for whoever may come back: a call's time and a minute, and a tick
-        rest=600.0,
+        still=450.0,
+        rest=max(900.0, seconds),
     )
     _say(f"seed {seed}, {arguments.hosts} hosts, {arguments.minutes:g} minutes")
     with world(hosts=arguments.hosts) as app:
         outcome = storm(app, weather, seed=seed, say=_say)
     for line in outcome.lines():
         _say(line)
-    return 1 if outcome.wrong else 0
+    return 1 if outcome.wrong or outcome.unfinished else 0
 
 
 def _say(line: str) -> None:

@@ -6,35 +6,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
-from emulator.stack import FunctionsHost
 from tests.e2e.running_signalbox import Json
-from tests.faults.world import World
+from tests.faults.world import STATE, World
 
 #: Where nothing may be left when every run is over.
 _LIMBO = ("open/", "queue/", "held/", "inbox/")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Use:
-    """What one process takes."""
-
-    megabytes: float
-    files: int
-
-    @classmethod
-    def of(cls, host: FunctionsHost) -> "Use":
-        """Resident memory and open files of a host that runs."""
-        process = Path("/proc") / str(host.pid)
-        [line] = [x for x in (process / "status").read_text().splitlines() if x.startswith("VmRSS")]
-        return cls(
-            megabytes=round(int(line.split()[1]) / 1024, 1),
-            files=len([*(process / "fd").iterdir()]),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.megabytes:g} MB, {self.files} files"
+#: States of a record that are left by and by.
+_UNDER_WAY = {
+    *("held", "queued", "waiting_batch", "waiting_compute", "submitting", "submitted", "running")
+}
 
 
 def limbo(world: World) -> list[str]:
@@ -44,65 +25,122 @@ def limbo(world: World) -> list[str]:
         slot = world.read(name)
         if slot["holders"] or slot["waiting"]:
             found.append(f"{name}: {len(slot['holders'])} hold, {slot['waiting']} wait")
-    waiting = world.control("GET", "/service_bus")["signalbox-events"]
-    found += [f"message {state}" for state in ("active", "locked") if waiting[state]]
-    pending = [d for d in world.control("GET", "/deliveries") if d["state"] == "pending"]
-    return found + [f"event {d['event']['subject']}" for d in pending]
+    return found + [f"{count} {what}" for what, count in world.on_its_way().items()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rest:
+    """How the time after the last event ended."""
+
+    #: What is not over.
+    left: list[str]
+    #: Something of it was still changing when the time was over.
+    changing: bool
 
 
 def come_to_rest(
-    world: World, *, seconds: float, patient: bool, say: Callable[[str], None]
-) -> list[str]:
-    """Let timers look until nothing is left to do; what is left after so long.
+    world: World, *, still: float, most: float, patient: bool, say: Callable[[str], None]
+) -> Rest:
+    """Let timers look until nothing is left to do.
 
-    Without `patient`, nothing waits for a lease: records are made older instead.
+    That goes on as long as something changes: nothing for `still` seconds means that nothing will.
+    After `most` seconds there is no more time. Without `patient`, nothing waits for a lease:
+    records are made older instead.
     """
-    deadline = time.monotonic() + seconds
-    told = time.monotonic()
+    began = changed = told = time.monotonic()
     pause = 5.0 if patient else 1.5
-    while (left := limbo(world)) and time.monotonic() < deadline:
+    before: list[str] = []
+    while left := limbo(world):
+        now = time.monotonic()
+        if left != before:
+            before, changed = left, now
+        if now - changed > still or now - began > most:
+            return Rest(left=left, changing=now - changed <= still)
         if not patient:
             world.grow_old()
             world.ticks()
         time.sleep(pause)  # the timer of the app comes by itself; there is nothing to wait for
-        if time.monotonic() - told > 20:
-            told = time.monotonic()
+        if now - told > 20:
+            told = now
             say(f"{len(left)} left, such as {left[0]}")
-    return left
+    return Rest(left=[], changing=False)
 
 
 class Books:
-    """Every record, every job, and whether they fit what was sent."""
+    """Every record, every job, every manifest, and whether they fit what was sent.
 
-    def __init__(self, world: World) -> None:
+    `wrong` breaks a promise, whatever comes. `unfinished` is what more time would have shown.
+    """
+
+    def __init__(self, records: list[Json], jobs: list[Json], manifests: dict[str, list[Json]]):
+        self.records = records
+        self.jobs = jobs
+        #: What the job of each batch was told, by its record's key.
+        self._manifests = manifests
+        self.wrong: list[str] = []
+        self.unfinished: list[str] = []
+
+    @classmethod
+    def of(cls, world: World) -> "Books":
         names = world.names("ledger/")
         with ThreadPoolExecutor(8) as pool:
-            self.records = list(pool.map(world.read, names))
-        self.jobs: list[Json] = world.control("GET", "/jobs")
+            records = list(pool.map(world.read, names))
+        told = {r["key"]: world.manifest(r) for r in records if r["members"] and r["attempts"]}
+        return cls(records, world.control("GET", "/jobs"), told)
 
     def states(self) -> dict[str, Counter[str]]:
-        """How many runs of each trigger are in which state."""
+        """How many runs of each trigger are in which state; those of batches by themselves."""
         found: dict[str, Counter[str]] = defaultdict(Counter)
         for record in self.records:
-            found[record["trigger"]][record["state"]] += 1
+            batches = " (batches)" if record["members"] else ""
+            found[record["trigger"] + batches][record["state"]] += 1
         return dict(found)
 
-    def wrong(self, sent: Mapping[str, int]) -> list[str]:
-        """Whatever does not fit; `sent` is how many events each trigger had."""
-        found = []
+    def check(self, sent: Mapping[str, int], *, on_their_way: int, at_rest: bool) -> None:
+        """Everything; `sent` is how many events each trigger had."""
         states = self.states()
-        expected = {**sent, "afterwards": sent["again"]}
-        for trigger, events in expected.items():
+        missing = 0
+        for trigger, events in sent.items():
             runs = states.pop(trigger, Counter())
-            skipped = runs.pop("skipped", 0) if trigger == "skipping" else 0
-            if runs.pop("completed", 0) + skipped != events or runs:
-                found.append(f"{trigger}: {events} events, but {dict(self.states()[trigger])}")
-        found += [f"runs of {trigger}: {dict(runs)}" for trigger, runs in states.items()]
-        return found + self._jobs_wrong()
+            missing += events - runs.total()
+            self._check_events(trigger, events, runs)
+        self._check_missing(missing, on_their_way, "events")
+        ends, chained = sent["again"], states.pop("afterwards", Counter())
+        self._check_events("afterwards", ends, chained)
+        # Whoever is not over has not been followed either.
+        going = sum(r["trigger"] == "again" and r["state"] in _UNDER_WAY for r in self.records)
+        ahead = missing + going if at_rest else ends
+        self._check_missing(ends - chained.total(), ahead, "ends of runs")
+        self._check_events("batches", None, states.pop("together (batches)", Counter()))
+        self.wrong += [f"runs of {trigger}: {dict(runs)}" for trigger, runs in states.items()]
+        self._check_jobs()
+        self._check_batches()
 
-    def _jobs_wrong(self) -> list[str]:
+    def _check_events(self, trigger: str, events: int | None, runs: Counter[str]) -> None:
+        good = {"completed"}
+        if trigger in ("skipping", "together"):
+            good.add("skipped")
+        if trigger == "together":
+            good = {"batched", "skipped"}
+        going = sum(count for state, count in runs.items() if state in _UNDER_WAY)
+        if going:
+            self.unfinished.append(f"{trigger}: {going} of {runs.total()} are not over")
+        bad = {state: n for state, n in runs.items() if state not in good | _UNDER_WAY}
+        if bad:
+            self.wrong.append(f"{trigger}: {bad}")
+        if events is not None and runs.total() > events:
+            self.wrong.append(f"{trigger}: {runs.total()} runs of {events} events")
+
+    def _check_missing(self, missing: int, on_their_way: int, what: str) -> None:
+        if missing > on_their_way:
+            self.wrong.append(
+                f"LOST: {missing} {what} left no record, and {on_their_way} are on their way"
+            )
+        elif missing > 0:
+            self.unfinished.append(f"{missing} {what} are on their way")
+
+    def _check_jobs(self) -> None:
         """One completed job for each completed run, and none that no run knows."""
-        found = []
         jobs = {job["name"]: job for job in self.jobs}
         completed = Counter(
             job["tags"].get("signalbox_run") for job in self.jobs if job["status"] == "Completed"
@@ -112,13 +150,36 @@ class Books:
             run = f"{record['trigger']}.{record['key']}"
             names = [attempt["job_name"] for attempt in record["attempts"]]
             known |= {*names} if record["state"] != "skipped" else set()
-            wanted = 1 if record["state"] == "completed" else 0
-            if completed[run] != wanted:
-                found.append(f"{run} is {record['state']} with {completed[run]} completed jobs")
-            if wanted and [jobs[n]["status"] for n in names[:-1]] != ["Failed"] * len(names[:-1]):
-                found.append(f"{run}: an attempt followed another that had not failed")
-        found += [f"job nobody knows of: {name}" for name in jobs.keys() - known]
-        return found
+            wanted = {1} if record["state"] == "completed" else {0}
+            if record["state"] in _UNDER_WAY:
+                wanted = {0, 1}
+            if completed[run] not in wanted:
+                self.wrong.append(f"{run} is {record['state']}, {completed[run]} jobs completed")
+            first = [jobs[name]["status"] for name in names[:-1]]
+            if record["state"] == "completed" and first != ["Failed"] * len(first):
+                self.wrong.append(f"{run}: an attempt followed another that had not failed")
+        self.wrong += [f"job nobody knows of: {name}" for name in jobs.keys() - known]
+
+    def _check_batches(self) -> None:
+        """Each event in exactly one batch, whose job was told of it."""
+        events = {r["key"]: r for r in self.records if r["member"]}
+        batches = {r["key"]: r for r in self.records if r["members"]}
+        taken = Counter(m for batch in batches.values() for m in batch["members"])
+        self.wrong += [f"event {key} is in {n} batches" for key, n in taken.items() if n > 1]
+        self.wrong += [
+            f"a batch has {key}, which is no event" for key in taken.keys() - events.keys()
+        ]
+        for key, event in events.items():
+            subject = event["event"]["subject"]
+            if event["state"] == "batched" and key not in batches[event["batch"]]["members"]:
+                self.wrong.append(f"{subject} is in no batch, it says in {event['batch']}")
+            if event["state"] == "skipped" and not _completes(event):
+                self.wrong.append(f"{subject} is skipped: {event['reason']}")
+        for key, lines in self._manifests.items():
+            members = [events[member] for member in batches[key]["members"]]
+            wanted = Counter(_what(m["event"]) for m in members if not _completes(m))
+            if Counter(_what(line["event"]) for line in lines) != wanted:
+                self.wrong.append(f"the job of batch {key} was told of others than its events")
 
     def overlaps(self, limits: Mapping[str, int]) -> list[str]:
         """Slots that held more runs at once than their limit, told by the records' times.
@@ -145,9 +206,18 @@ class Books:
         return found
 
 
+def _completes(member: Json) -> bool:
+    """It says that a group is complete, and is no event of a batch itself."""
+    return bool(member["event"]["subject"].endswith("/_SUCCESS"))
+
+
+def _what(event: Json) -> tuple[str, str]:
+    return event["subject"], event["data"]["eTag"]
+
+
 def requests(world: World) -> Json:
     """Requests so far: to AzureML, and to the state's account by method."""
-    host = world.azure.topology.account("signalboxstate").host
+    host = world.azure.topology.account(STATE).host
     storage: Counter[str] = Counter()
     with (world.azure.logs / "azurite.log").open() as lines:
         for line in lines:

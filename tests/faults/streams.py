@@ -1,5 +1,6 @@
 """What comes in: uploads, messages and calls, each repeated until it was taken."""
 
+import json
 import threading
 import time
 import uuid
@@ -16,6 +17,7 @@ from azure.core.exceptions import AzureError
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
 from azure.servicebus.exceptions import ServiceBusError
 
+from tests.e2e.running_signalbox import Json
 from tests.faults.world import World
 from tests.integration.workspace import storage_http
 
@@ -40,7 +42,9 @@ class Streams:
         ways: dict[str, Callable[[Random, ExitStack], Callable[[int], None]]] = {
             "unbounded": self._uploads,
             "again": self._uploads_again,
+            "together": self._uploads_together,
             "two-a-shop": self._messages,
+            "news": self._news,
             "skipping": self._calls,
         }
         self._ways = [(trigger, way, Random(f"{seed} {trigger}")) for trigger, way in ways.items()]
@@ -61,12 +65,18 @@ class Streams:
         self._pool.shutdown()
         self.errors = [repr(error) for way in self._under_way if (error := way.exception())]
 
-    def keep_within(self, most: int) -> None:
-        """Send nothing while more runs than these are open: a slow machine gets fewer events."""
-        if len(self._world.names("open/")) > most:
+    def keep_within(self, most: int) -> int:
+        """Send nothing while more than that is to be done: a slow machine gets fewer events.
+
+        To be done is what is open or waits for its batch, and what nobody has taken yet: while
+        hosts are away, only that grows. Returns how much it is.
+        """
+        to_do = len(self._world.names("open/", "inbox/")) + self._world.on_its_way().total()
+        if to_do > most:
             self._may_send.clear()
         else:
             self._may_send.set()
+        return to_do
 
     def _send(
         self,
@@ -87,30 +97,49 @@ class Streams:
     def _uploads_again(self, _: Random, __: ExitStack) -> Callable[[int], None]:
         return lambda number: self._upload(f"again/{number}.txt")
 
+    def _uploads_together(self, random: Random, _: ExitStack) -> Callable[[int], None]:
+        def send(number: int) -> None:
+            # some say that the group is complete; several stand for as many events
+            name = "_SUCCESS" if random.random() < 0.08 else f"{number}.txt"
+            self._upload(f"together/{random.choice(_SHOPS)}/{name}")
+
+        return send
+
     def _upload(self, path: str) -> None:
         # Another storage account than the one whose connections are cut.
         self._world.upload(path)
 
     def _messages(self, random: Random, stack: ExitStack) -> Callable[[int], None]:
-        connection = self._world.azure.environment["ServiceBusConnection"]
+        client = self._client(stack)
+        sender = stack.enter_context(client.get_queue_sender("signalbox-events"))
 
         def send(number: int) -> None:
             shop = random.choice(_SHOPS)
-            self._until_taken(lambda: put(f"m-{number}", shop))
+            self._put(sender, {"shop": shop}, id=f"m-{number}", subject=shop)
 
-        def put(id: str, shop: str) -> bool:
+        return send
+
+    def _news(self, _: Random, stack: ExitStack) -> Callable[[int], None]:
+        client = self._client(stack)
+        sender = stack.enter_context(client.get_topic_sender("company-news"))
+        return lambda number: self._put(sender, {"headline": f"News {number}"}, id=f"n-{number}")
+
+    def _client(self, stack: ExitStack) -> ServiceBusClient:
+        connection = self._world.azure.environment["ServiceBusConnection"]
+        return stack.enter_context(ServiceBusClient.from_connection_string(connection))
+
+    def _put(self, sender: Any, body: Json, *, id: str, subject: str | None = None) -> None:
+        message = json.dumps(body)
+
+        def put() -> bool:
             try:
-                sender.send_messages(
-                    ServiceBusMessage(f'{{"shop": "{shop}"}}', message_id=id, subject=shop)
-                )
+                sender.send_messages(ServiceBusMessage(message, message_id=id, subject=subject))
             except (ServiceBusError, AzureError, OSError, ValueError):
                 # It may be there all the same: the second is the same event, by its id.
                 return False
             return True
 
-        client = stack.enter_context(ServiceBusClient.from_connection_string(connection))
-        sender: Any = stack.enter_context(client.get_queue_sender("signalbox-events"))
-        return send
+        self._until_taken(put)
 
     def _calls(self, _: Random, stack: ExitStack) -> Callable[[int], None]:
         azure = self._world.azure

@@ -6,13 +6,16 @@ from tests.faults.storm import Weather, storm
 from tests.faults.world import world
 
 _SHORT = Weather(
-    storm=12,
+    storm=8,
+    least={"hosts": 1, "azureml": 3, "storage": 3, "triggers": 1},
     calm=0,
-    per_second=1.5,
+    per_second=0.8,
     kills_every=4,
-    faults_every=0.7,
+    pauses_every=2,
+    faults_every=0.4,
     patient=False,
-    rest=100,
+    still=60,
+    rest=150,
 )
 
 
@@ -22,7 +25,6 @@ def test_one_completed_job_for_each_event_whatever_happens() -> None:
     with world() as app:
         outcome = storm(app, _SHORT, seed=1)
     assert not outcome.wrong, "\n".join(outcome.lines())
-    # the storm was one, and no stream was dry
-    assert outcome.met["hosts killed"] >= 1
-    assert sum(n for what, n in outcome.met.items() if what.startswith("azureml")) >= 3
-    assert set(outcome.sent) == {"unbounded", "again", "two-a-shop", "skipping"}
+    assert not outcome.unfinished, "\n".join(outcome.lines())
+    # no stream was dry
+    assert len(outcome.sent) == 6

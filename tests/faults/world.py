@@ -1,6 +1,7 @@
 """Signalbox on several functions hosts, before a workspace whose jobs end by themselves."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -10,12 +11,15 @@ from typing import Any
 import httpx
 from azure.core import MatchConditions
 from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError
+from azure.identity import DefaultAzureCredential
+from azure.storage.blob import ContainerClient, LinearRetry
 
 from emulator.service_bus.entities import Namespace, Queue, Subscription, Topic
 from emulator.stack import FunctionsHost, LocalAzure
 from emulator.topology import Topology, Workspace
-from tests.e2e.running_signalbox import APP, RunningSignalbox
+from tests.e2e.running_signalbox import APP, Json, RunningSignalbox
 from tests.integration.conftest import exported
+from tests.integration.workspace import storage_http
 
 DEFINITIONS = Path(__file__).parent / "definitions"
 
@@ -23,12 +27,34 @@ DEFINITIONS = Path(__file__).parent / "definitions"
 _JOB = 0.3
 #: A message of a host that was killed is back after so long; the shortest that Azure knows is 5.
 _LOCK = 5.0
+#: Whence the app takes messages.
+RECEIVED = ("signalbox-events", "company-news/Subscriptions/signalbox")
 #: More than any message can be given back here: what the broker gives up would be lost to us.
 _DELIVERIES = 1000
 
 
+#: The account that the app keeps its state in.
+STATE = "signalboxstate"
+
+
 class World(RunningSignalbox):
     """The app on all its hosts, and what is around it."""
+
+    def __init__(self, azure: LocalAzure) -> None:
+        super().__init__(azure)
+        # What is done to the app's connections is done to these as well.
+        patient = LinearRetry(backoff=1, retry_total=20)
+        self.state = ContainerClient(
+            azure.topology.account(STATE).url,
+            "signalbox-state",
+            credential=DefaultAzureCredential(),
+            retry_policy=patient,
+        )
+        self._manifests = ContainerClient(
+            azure.topology.account(azure.topology.workspace.storage_account).url,
+            azure.topology.workspace.datastore_container,
+            credential=DefaultAzureCredential(),
+        )
 
     @property
     def hosts(self) -> list[FunctionsHost]:
@@ -41,6 +67,45 @@ class World(RunningSignalbox):
         )
         answer.raise_for_status()
         return answer.json() if answer.content else None
+
+    def storage_faults(self, method: str, fault: Json | None = None) -> Any:
+        """What goes wrong in the account of the state: GET, POST one, DELETE all.
+
+        Asked by the name of another account, whose connections nobody cuts.
+        """
+        if fault:
+            fault = {"host": self.azure.topology.account(STATE).host, **fault}
+        url = f"{self.azure.topology.account('contosolake').url}/.faults"
+        with storage_http(self.azure) as http:
+            answer = http.request(method, url, json=fault, timeout=60)
+        answer.raise_for_status()
+        return answer.json()
+
+    def ask(self, path: str, body: Json | None = None) -> httpx.Response:
+        """POST to the HTTP API, by whichever host."""
+        with storage_http(self.azure) as http:
+            return http.post(
+                f"https://{self.azure.topology.function_app_host}/api/{path}",
+                headers={"x-functions-key": self.functions.keys.host},
+                json=body,
+                timeout=60,
+            )
+
+    def manifest(self, record: Json) -> list[Json]:
+        """What the job of a batch was told of its events."""
+        name = record["event"]["data"]["manifest"].partition("/paths/")[2]
+        text = self._manifests.download_blob(name).readall().decode()
+        return [json.loads(line) for line in text.splitlines()]
+
+    def on_its_way(self) -> Counter[str]:
+        """What was sent and nobody has taken yet, by what it is."""
+        counts = self.control("GET", "/service_bus/counts")
+        found = Counter({f"messages of {name}": 0 for name in RECEIVED})
+        for name in RECEIVED:
+            found[f"messages of {name}"] = counts[name]["active"] + counts[name]["locked"]
+        for delivery in self.control("GET", "/deliveries", params={"state": "pending"}):
+            found[f"events {delivery['event']['eventType'].rpartition('.')[2]}"] += 1
+        return +found
 
     def ticks(self) -> None:
         """Let the timer look on every host that is up, at the same time."""
@@ -99,7 +164,10 @@ def _earlier(time: str) -> str:
 def topology() -> Topology:
     """The usual one, but for jobs that are not executed, and pauses that fit a short storm."""
     queue = Queue(name="signalbox-events", lock_seconds=_LOCK, max_delivery_count=_DELIVERIES)
-    news = Topic(name="company-news", subscriptions=(Subscription(name="signalbox"),))
+    subscription = Subscription(
+        name="signalbox", lock_seconds=_LOCK, max_delivery_count=_DELIVERIES
+    )
+    news = Topic(name="company-news", subscriptions=(subscription,))
     outcomes = Topic(
         name="signalbox-outcomes",
         duplicate_detection_seconds=600,

@@ -38,6 +38,8 @@ class Odds:
     put_applied_unanswered: float = 0.1
     put_late: float = 0.1
     put_rejected: float = 0.1
+    #: AzureML says that there are too many requests, and has not looked at this one.
+    put_throttled: float = 0.1
     get_fails: float = 0.05
     get_stale: float = 0.3
     #: A call that takes far longer than others.
@@ -163,6 +165,10 @@ class FickleWorkspace:
             self.late.append(_Put(name, body, self.world.now + delay))
             raise WorkspaceUnavailable("timed out")
         roll -= odds.put_late
+        if roll < odds.put_throttled:
+            wait = self.rng.choice([None, 1.0, 40.0, 200.0])
+            raise WorkspaceUnavailable("429", retry_after=wait, refused=True)
+        roll -= odds.put_throttled
         if name in self.jobs:
             raise JobExists(name)
         if roll < odds.put_rejected:

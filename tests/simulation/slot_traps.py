@@ -14,7 +14,7 @@ from shared.ledger import LEASE, Kept, Reason, Record, State, job_name
 from shared.openings import Binding
 from shared.orders import Order
 from shared.places import Place, Turn
-from shared.slots import ALL, Slot
+from shared.slots import ALL, KeptSlot, Slot, Slots
 from shared.submission import Submission
 from shared.turns import Turns
 from shared.workspace import Job
@@ -54,6 +54,14 @@ class PlaceIsNotTouched(Turns):
         if run in self._slots.read(place.trigger, place.slot, at).slot.holders:
             return Turn()
         return super().take(place, run, at, wait=wait)
+
+
+class GrantedBeforeItIsSwapped(Slots):
+    """Whoever wished something of a slot is told that it is so although the swap was lost."""
+
+    def swap(self, trigger: str, name: str, kept: KeptSlot, slot: Slot) -> bool:
+        super().swap(trigger, name, kept, slot)
+        return True
 
 
 class NotLookedForAgain(Turns):
@@ -261,6 +269,9 @@ SLOT_TRAPS: dict[str, Trap] = {
         Parts(turns=PlaceIsNotTouched),
         replace(FAIR, crash=0.03, leap=0.03, storage_answer_lost=0.05),
         _one_at_a_time(slow=_SLOW_RECORDS),
+    ),
+    "granted before it is swapped": Trap(
+        Parts(slots=GrantedBeforeItIsSwapped), FAIR, _one_at_a_time()
     ),
     "counted afterwards": Trap(
         Parts(turns=CountedAfterwards),

@@ -153,7 +153,7 @@ class LabelsAreLookedUpForEachPut(Submission):
                 for name, (kind, asset) in body.latest().items()
             }
         except WorkspaceUnavailable as error:
-            self._wait(kept, error)
+            self._wait(kept, error, unsent=True)
             return None
         settled = kept.record.model_copy(update={"body": body.with_versions(versions)})
         return replace(kept, record=settled)
@@ -162,9 +162,17 @@ class LabelsAreLookedUpForEachPut(Submission):
 class FailedPutIsForgotten(Submission):
     """A PUT without an answer is taken for one that did nothing."""
 
-    def _wait(self, kept: Kept, error: WorkspaceUnavailable) -> None:
+    def _wait(self, kept: Kept, error: WorkspaceUnavailable, *, unsent: bool) -> None:  # noqa: ARG002
         reason = Reason(code="gave_up", text=str(error))
         self._close(kept, kept.record.moved(State.DEAD_LETTER, kept.at, reason))
+
+
+class SilenceIsARefusal(Submission):
+    """A PUT without an answer is taken for one that AzureML refused: no PUT is on its way then, so
+    a refusal or a cancel ends the run at once."""
+
+    def _wait(self, kept: Kept, error: WorkspaceUnavailable, *, unsent: bool) -> None:  # noqa: ARG002
+        super()._wait(kept, error, unsent=True)
 
 
 class StaleIndex(Index):
@@ -273,6 +281,7 @@ SUBMISSION_TRAPS: dict[str, Trap] = {
         Parts(submission=LabelsAreLookedUpForEachPut), _UNSEEN, {"labels": True}
     ),
     "failed PUT is forgotten": Trap(Parts(submission=FailedPutIsForgotten)),
+    "silence is a refusal": Trap(Parts(submission=SilenceIsARefusal), _LATE_OR_REFUSED),
     "stale index": Trap(Parts(index=StaleIndex)),
     "hint brings marker back": Trap(Parts(ledger=HintBringsMarkerBack)),
     "marker closed first": Trap(Parts(submission=MarkerClosedFirst), replace(FAIR, crash=0.15)),

@@ -34,6 +34,7 @@ FAIR = Odds(
     put_applied_unanswered=0,
     put_late=0,
     put_rejected=0,
+    put_throttled=0,
     get_fails=0,
     get_stale=0,
     crash=0,

@@ -37,9 +37,13 @@ def signalbox(*words: str | Path, **environment: str | None) -> Result:
     return CliRunner().invoke(main, [str(word) for word in words], env=given)
 
 
+#: Pipelines that say everything there is to say, which takes its time.
+_LONG = shutil.ignore_patterns("every-*.yml", "moved-and-asked.yml")
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(DEFINITIONS, tmp_path / "definitions"))
+    return Path(shutil.copytree(DEFINITIONS, tmp_path / "definitions", ignore=_LONG))
 
 
 def edit(folder: Path, file: str, old: str, new: str) -> None:

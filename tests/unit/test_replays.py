@@ -300,6 +300,24 @@ def test_two_events_that_are_the_same_are_one_run(here: Replaying) -> None:
     assert len(here.workspace.jobs) == 3
 
 
+def test_what_is_the_same_and_comes_when_the_other_is_over_is_counted_once(here: Replaying) -> None:
+    here.publish(trigger())
+    [run] = here.upload()
+    here.end(run, "Failed")
+    again = here.dispatcher.retry(*run.split(".")).record
+    assert again is not None
+    here.end(again.run_id, "Failed")
+    others = here.dead(2)
+    replay = here.ask(Wish(runs=(run, *others, again.run_id)), limit=1)
+    assert replay.position == 2
+    while not (replay := here.replays.find(replay.id)).over:
+        here.end_all()
+        here.minutes()
+
+    assert (replay.position, replay.started) == (4, 3)
+    assert replay.ended == {State.COMPLETED: 3}
+
+
 def test_a_worker_killed_at_any_call_starts_each_run_once() -> None:
     def scene() -> Replaying:
         made = Replaying()

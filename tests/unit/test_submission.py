@@ -117,10 +117,108 @@ def test_a_takeover_begins_a_lease_of_its_own(here: Scene) -> None:
 def test_the_tick_waits_as_long_as_azureml_asks_but_never_less_than_a_lease(
     here: Scene, retry_after: float | None, wait: float
 ) -> None:
-    left_submitting(here, WorkspaceUnavailable("AzureML answered 429", retry_after=retry_after))
+    left_submitting(here, WorkspaceUnavailable("AzureML answered 503", retry_after=retry_after))
     [marker] = here.markers()
 
     assert (marker.next_check - here.world.now).total_seconds() == wait
+
+
+# A PUT that AzureML certainly did not take.
+
+
+def throttled(retry_after: float | None = None) -> WorkspaceUnavailable:
+    return WorkspaceUnavailable("AzureML answered 429", retry_after=retry_after, refused=True)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "wait"), [(None, 5), (2.0, 5), (30.0, 30), (600.0, 600), (1e9, 3600)]
+)
+def test_what_was_refused_waits_as_long_as_azureml_asks_and_not_for_its_lease(
+    here: Scene, retry_after: float | None, wait: float
+) -> None:
+    record = left_submitting(here, throttled(retry_after))
+    [marker] = here.markers()
+    assert (marker.next_check - here.world.now).total_seconds() == wait
+
+    if wait > 1 and wait <= LEASE.total_seconds():
+        assert resume(here, after=wait - 1) == record
+        assert here.calls() == ["get ledger"]
+        resume(here, after=1)
+    else:
+        resume(here, after=wait)
+    assert here.record().state is State.SUBMITTED
+    # No PUT was on its way, so there was nothing to look for.
+    assert here.calls()[:4] == ["get ledger", "swap ledger", "PUT", "swap ledger"]
+
+
+def test_it_waits_longer_each_time_but_not_longer_than_for_an_answer(here: Scene) -> None:
+    left_submitting(here, throttled())
+    waits = []
+    for _ in range(7):
+        [marker] = here.markers()
+        waits.append((marker.next_check - here.world.now).total_seconds())
+        fail(here.world, "PUT", throttled())
+        resume(here, after=waits[-1])
+    assert waits == [5, 10, 20, 40, 80, 90, 90]
+    assert here.record().attempt.refused == 8
+
+
+def test_whoever_is_late_with_a_refusal_shortens_nobody_s_lease(here: Scene) -> None:
+    def taken_over(call: str) -> None:
+        if call.startswith("PUT"):
+            here.world.before = lambda _call: None
+            here.world.pass_time(LEASE_OVER)
+            kept = here.kept()
+            here.ledger.swap(kept, kept.record.taken_over(kept.at))
+            raise throttled()
+
+    here.world.before = taken_over
+    before = upload(here)
+    assert (before.attempt.takeovers, before.attempt.refused) == (1, 0)
+
+    assert resume(here, after=60) == before
+
+
+def test_a_refusal_after_a_put_without_an_answer_proves_nothing_of_that(here: Scene) -> None:
+    left_submitting(here)
+    fail(here.world, "PUT", throttled())
+    resume(here, after=LEASE_OVER)
+    fail(here.world, "PUT", REJECTED)
+    record = resume(here, after=5)
+
+    # It is looked for, and what refuses it is not its end: the first PUT may be on its way.
+    assert here.calls()[:4] == ["get ledger", "swap ledger", "GET", "PUT"]
+    assert record.state is State.SUBMITTING
+    assert record.given_up
+
+
+def test_what_was_only_ever_refused_is_over_when_it_is_rejected(here: Scene) -> None:
+    left_submitting(here, throttled())
+    fail(here.world, "PUT", REJECTED)
+
+    assert resume(here, after=5).state is State.DEAD_LETTER
+
+
+def test_what_was_only_ever_refused_is_canceled_without_waiting_for_proof(here: Scene) -> None:
+    record = left_submitting(here, throttled(600))
+    here.submission.request_cancel(record.trigger, record.key)
+
+    assert resume(here).state is State.CANCELED
+    assert not here.markers()
+
+
+def test_a_cancel_that_comes_first_waits_for_proof(here: Scene) -> None:
+    def cancel(call: str) -> None:
+        if call.startswith("PUT"):
+            here.world.before = lambda _call: None
+            kept = here.kept()
+            here.submission.request_cancel(TRIGGER, kept.record.key)
+            raise throttled()
+
+    here.world.before = cancel
+    upload(here)
+    assert resume(here, after=LEASE_OVER).state is State.SUBMITTING
+    assert resume(here, after=GRACE_OVER).state is State.CANCELED
 
 
 def test_two_takeovers_send_one_job(here: Scene) -> None:

@@ -104,6 +104,8 @@ def test_what_may_pass_is_worth_another_try(status: int, body: Any) -> None:
     assert isinstance(found, WorkspaceUnavailable)
     assert f"AzureML answered {status} for job 'a1'" in str(found)
     assert found.retry_after is None
+    # Of any other nobody knows whether it did something.
+    assert found.refused == (status == 429)
 
 
 @pytest.mark.parametrize(
