@@ -13,10 +13,25 @@ from cli.running import post_once, report
 from cli.text import Json, clock, reason_of, utc, when
 from cli.triggers import paused_words, show_pause, show_problems
 
+#: What the API says of a schedule that AzureML has as it was published.
+_AS_IT_SHOULD_BE = "is in AzureML as it should be"
+
+_YES = {True: "yes", False: "no"}
+
+#: What the timer does about a schedule in AzureML.
+_WILL = {
+    "create": "makes it",
+    "update": "changes it",
+    "disable": "disables it",
+    "enable": "enables it",
+    "delete": "deletes it",
+    "keep": "leaves it",
+}
+
 
 @click.group(cls=NounGroup)
 def schedules() -> None:
-    """List schedules; show, pause, trigger one, or tell its next times. Without a command: list."""
+    """List schedules; show, pause, trigger one, tell its next times. Without a command: list."""
 
 
 @schedules.command("list")
@@ -52,6 +67,8 @@ def list_schedules(
     for item in items:
         show_pause(output, item)
         show_problems(output, item)
+        if drift := _drift(item):
+            output.line(f"! {item.get('name')} {drift}")
     say_more(answer)
 
 
@@ -165,7 +182,40 @@ def trigger(
     body = json.dumps({"inputs": bound} if bound else {}).encode()
     api = surroundings.api()
     found = post_once(api, idempotency_key, "schedules", name, "trigger", body=body)
-    report(surroundings, api, found, wait=wait, as_json=as_json)
+    run = found.get("run")
+    if isinstance(run, dict):
+        report(surroundings, api, run, wait=wait, as_json=as_json)
+    elif as_json:
+        print_json(found)
+    else:
+        output = Output()
+        output.facts({"job": found.get("job"), "studio": found.get("studio_url")})
+        output.line("AzureML has it; jobs of this schedule are in its studio, and not among runs")
+
+
+@schedules.command()
+@click.argument("name")
+@as_json
+@pass_surroundings
+def diff(surroundings: Surroundings, name: str, as_json: bool) -> None:
+    """How AzureML has the schedule NAME, against how it was published."""
+    found = surroundings.api().get("schedules", name, "diff")
+    if as_json:
+        print_json(found)
+        return
+    output = Output()
+    output.facts(
+        {
+            "in AzureML": _YES[bool(found.get("there"))],
+            "enabled": _YES[bool(found.get("enabled"))] if found.get("there") else None,
+            "state": found.get("state"),
+            "the timer": _WILL.get(str(found.get("action"))),
+        }
+    )
+    for each in found.get("drift") or []:
+        output.line(f"! {each}")
+    if problem := found.get("problem"):
+        output.line(f"! {problem}")
 
 
 def _tell(output: Output, found: Json) -> None:
@@ -180,6 +230,7 @@ def _tell(output: Output, found: Json) -> None:
             "since": when(found.get("since")),
             "revision": found.get("revision"),
             "paused": paused_words(found),
+            "in AzureML": found.get("in_azureml"),
         }
     )
     output.heading("definition")
@@ -200,6 +251,12 @@ def _state(item: Json) -> str:
     why = f" ({code})" if code and code != state else ""
     by = f", by {item['replay']}" if item.get("replay") else ""
     return f"{state}{why}{by}"
+
+
+def _drift(item: Json) -> str:
+    """How AzureML has a schedule, where that is not as it should be."""
+    told = str(item.get("in_azureml") or "")
+    return "" if told == _AS_IT_SHOULD_BE else told
 
 
 def _outcome(last: object) -> str:

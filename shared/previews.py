@@ -187,6 +187,14 @@ def arriving(
     wants it. Raises RequestInvalid, EventInvalid.
     """
     spec, enveloped = trigger.spec, envelopes.is_enveloped(content)
+    if spec.schedule:
+        raise RequestInvalid(
+            f"Trigger {trigger.name} is a schedule, and takes no events",
+            {
+                "event": f"`signalbox schedules next {trigger.name}` tells its times, and "
+                f"`signalbox backfill {trigger.name} --dry-run` what would become of those past"
+            },
+        )
     loose = "data" in content and content.keys() <= {"data", *_ATTRIBUTES} and not spec.blob
     if not (enveloped or loose):
         raise RequestInvalid(

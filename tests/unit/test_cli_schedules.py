@@ -126,8 +126,12 @@ def test_a_schedule_is_paused_and_resumed(signalbox: FakeApi) -> None:
     assert signalbox("schedules", "pause", "nightly").exit_code == 2
 
 
+def prompted(run: dict[str, Any]) -> dict[str, Any]:
+    return {"engine": "signalbox", "job": run["job"], "studio_url": run["studio_url"], "run": run}
+
+
 def test_a_schedule_is_run_now(signalbox: FakeApi) -> None:
-    signalbox.at("POST schedules/nightly/trigger", httpx.Response(202, json=run()))
+    signalbox.at("POST schedules/nightly/trigger", httpx.Response(202, json=prompted(run())))
     told = signalbox("schedules", "trigger", "nightly", "--idempotency-key", "k")
 
     assert (told.exit_code, RUN_ID in told.stdout) == (0, True)
@@ -137,9 +141,46 @@ def test_a_schedule_is_run_now(signalbox: FakeApi) -> None:
     assert signalbox.body == {"inputs": {"epochs": 3}}
 
     skipped = run("skipped", reason={"code": "overlap_skipped", "text": "One is under way."})
-    signalbox.at("POST schedules/nightly/trigger", httpx.Response(202, json=skipped))
+    signalbox.at("POST schedules/nightly/trigger", httpx.Response(202, json=prompted(skipped)))
     told = signalbox("schedules", "trigger", "nightly")
     assert (told.exit_code, "One is under way." in told.stdout) == (4, True)
+
+
+def test_what_azureml_runs_now_is_a_job_of_its_own(signalbox: FakeApi) -> None:
+    answer = {"engine": "azureml", "job": "nightly-1", "studio_url": "https://ml/1", "run": None}
+    signalbox.at("POST schedules/nightly/trigger", httpx.Response(202, json=answer))
+    told = signalbox("schedules", "trigger", "nightly")
+
+    assert (told.exit_code, "nightly-1" in told.stdout, "https://ml/1" in told.stdout) == (0, 1, 1)
+    assert json.loads(signalbox("schedules", "trigger", "nightly", "--json").stdout) == answer
+
+
+def test_what_differs_in_azureml_is_told(signalbox: FakeApi) -> None:
+    found = {
+        "there": True,
+        "enabled": False,
+        "state": "Succeeded",
+        "drift": ["enabled is no, and is to be yes \x1b[2J"],
+        "action": "enable",
+        "problem": None,
+    }
+    signalbox.at("GET schedules/nightly/diff", found)
+    told = signalbox("schedules", "diff", "nightly")
+    assert "the timer   enables it" in told.stdout
+    assert "! enabled is no, and is to be yes \\x1b[2J" in told.stdout
+    assert json.loads(signalbox("schedules", "diff", "nightly", "--json").stdout) == found
+
+    gone = {**found, "there": False, "drift": [], "problem": "No role.", "action": "create"}
+    signalbox.at("GET schedules/nightly/diff", gone)
+    assert "! No role." in signalbox("schedules", "diff", "nightly").stdout
+    items = [
+        {**SCHEDULE, "in_azureml": "is in AzureML as it should be"},
+        {**SCHEDULE, "name": "other", "in_azureml": "will be changed in AzureML: cron is 1"},
+    ]
+    signalbox.at("GET schedules", {"items": items, "cursor": None})
+    listed = signalbox("schedules").stdout
+    assert "! other will be changed in AzureML: cron is 1" in listed
+    assert "as it should be" not in listed
 
 
 # Backfills
