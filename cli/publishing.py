@@ -157,6 +157,8 @@ def _show_notes(errors: Output, plan: "Plan") -> None:
     for name, found in plan.computes.items():
         for line in found:
             errors.line(f"compute {name} {line}")
+    for name, told in plan.native.told.items():
+        errors.line(f"schedule {name} {told}")
 
 
 def _show_standing(errors: Output, progress: "Progress", why: str, *, as_json: bool) -> None:

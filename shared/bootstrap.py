@@ -29,8 +29,8 @@ from shared.explain import Explain
 from shared.history import History
 from shared.inbox import Inbox
 from shared.index import Index
-from shared.lakes import AzureLakes, Lakes
 from shared.job_schedules import AzureJobSchedules
+from shared.lakes import AzureLakes, Lakes
 from shared.ledger import Ledger
 from shared.manifests import Manifests
 from shared.members import Members
@@ -184,6 +184,7 @@ def build(environment: Mapping[str, str]) -> App:
             f"{TOPIC}{found.events_topic}/{found.events_subscription}",
         ),
         computes=computes,
+        native=native,
         datastores=found.datastores,
     )
     container = found.definitions_container
@@ -262,7 +263,7 @@ def build(environment: Mapping[str, str]) -> App:
         publishing=publishing,
         drops=drops,
         index=index,
-        pauses=Pauses(index),
+        pauses=Pauses(index, native.follow),
         ledger=ledger,
         published=published,
         computes=computes,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
+from shared import native_triggers
 from shared.datastores import Datastores
 from shared.errors import (
     Conflict,
@@ -143,8 +144,7 @@ def natives(snapshot: Snapshot) -> dict[str, IndexedTrigger]:
 
 def is_native(trigger: IndexedTrigger) -> bool:
     """Whether AzureML runs it."""
-    spec = trigger.definition.spec.schedule
-    return spec is not None and spec.engine == "azureml"
+    return native_triggers.is_native(trigger.definition.spec)
 
 
 def native(snapshot: Snapshot, name: str) -> IndexedTrigger:

@@ -216,8 +216,10 @@ def told(step: Step) -> str:
         Action.DISABLE: "will be disabled in AzureML",
         Action.ENABLE: "will be enabled in AzureML",
         Action.DELETE: "will be deleted in AzureML",
-        Action.KEEP: "is in AzureML as it should be",
+        Action.KEEP: "is in AzureML",
     }[step.action]
+    if step.action is Action.KEEP and step.drift:
+        what = "differs in AzureML, which keeps it so"
     differs = step.drift and step.action in (Action.UPDATE, Action.KEEP)
     return f"{what}: {listed(str(each) for each in step.drift)}" if differs else what
 

@@ -68,10 +68,12 @@ class NativeLook:
 class Foreseen:
     """What is going to be done in AzureML, and what stands in its way."""
 
-    #: Trigger -> what becomes of its schedule, in words.
-    told: Mapping[str, str]
+    #: Trigger -> what becomes of its schedule, in words, or how it differs; none that is right.
+    told: Mapping[str, str] = dataclass_field(default_factory=dict)
     #: Trigger -> why its schedule cannot be.
-    problems: Mapping[str, str]
+    problems: Mapping[str, str] = dataclass_field(default_factory=dict)
+    #: Whether anything is to be done.
+    differs: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,12 +154,16 @@ class NativeSchedules:
         """
         state, _ = self._states.read()
         if state is None and not natives(snapshot):
-            return Foreseen({}, {})
+            return Foreseen()
         wanted, problems = self._orders.all(snapshot, now)
         plan = self._plan(wanted, problems, state, now)
         # What is deleted is disabled before, which is one thing to a reader: the last counts.
-        told = {step.name: native_plans.told(step) for step in plan.steps}
-        return Foreseen(told, {**problems, **plan.conflicts})
+        told = {
+            step.name: native_plans.told(step)
+            for step in plan.steps
+            if step.drift or step.action is not Action.KEEP
+        }
+        return Foreseen(told, {**problems, **plan.conflicts}, differs=bool(plan.changes))
 
     def release(self, after: Snapshot) -> list[str]:
         """Disable the schedules of triggers that are about to get another engine; their names.

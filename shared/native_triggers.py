@@ -23,7 +23,7 @@ from shared import expressions, time_zones, windows_zones
 from shared.definitions import TriggerDefinition
 from shared.documents import Document, Place
 from shared.durations import in_iso
-from shared.specs import ScheduleSpec
+from shared.specs import ScheduleSpec, Spec
 
 #: What to write for what AzureML cannot do.
 REMEDY = "use engine: signalbox"
@@ -123,10 +123,15 @@ def trigger_of(spec: ScheduleSpec, anchor: datetime) -> NativeTrigger:
     )
 
 
+def is_native(spec: Spec) -> bool:
+    """Whether AzureML runs it."""
+    return spec.schedule is not None and spec.schedule.engine == "azureml"
+
+
 def problems(trigger: TriggerDefinition, document: Document) -> Iterator[tuple[Place, str]]:
     """What a trigger asks for that AzureML cannot do, each with its place and the remedy."""
     spec = trigger.spec.schedule
-    if spec is None or spec.engine != "azureml":
+    if spec is None or not is_native(trigger.spec):
         return
     for key, message in _untranslatable(spec):
         yield ("spec", "schedule", key), message
@@ -150,7 +155,7 @@ def problems(trigger: TriggerDefinition, document: Document) -> Iterator[tuple[P
 def hints(trigger: TriggerDefinition, now: datetime) -> Iterator[tuple[Place, str]]:
     """What AzureML does with a trigger that is hardly meant so."""
     spec = trigger.spec.schedule
-    if spec is None or spec.engine != "azureml":
+    if spec is None or not is_native(trigger.spec):
         return
     if spec.starts is not None and spec.starts < now:
         yield (
