@@ -9,9 +9,14 @@ from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.unit.api_client import Api, everything
-from tests.unit.scene import event
+from tests.unit.scene import event, pipeline
+from tests.unit.test_backfills import schedule
 
-api = Api(everything())
+scene = everything()
+there = scene.index.read().snapshot.triggers.values()
+every = [indexed.definition for indexed in there] + [schedule()]
+scene.publish(*every, pipelines=[pipeline(), pipeline("scoring")])
+api = Api(scene)
 
 # The functions host asks for the key; here is none.
 document: dict[str, Any] = api.get("/openapi.json").json()
@@ -32,6 +37,7 @@ THERE = {
     "/api/pipelines/{name}": {"name": "churn-training"},
     "/api/triggers/{name}/sweep": {"name": "on-upload"},
     "/api/triggers/{name}": {"name": "on-call"},
+    "/api/schedules/{name}": {"name": "nightly"},
     "/api/computes/{name}": {"name": "cpu-cluster"},
     "/api/runs/{id}/retry": {"id": dead["run"]},
     "/api/runs/{id}": {"id": running.record.run_id},
