@@ -102,18 +102,14 @@ def next_times(surroundings: Surroundings, name: str, count: int, as_json: bool)
     if not items:
         output.line(f"{name} has no time to come: its end_time is over, or exclude leaves all out")
         return
-    output.table(
-        (str(answer.get("time_zone")), "UTC", "begins", ""),
-        [
-            [
-                _local(item),
-                utc(item.get("scheduled_time")),
-                "" if _on_time(item) else utc(item.get("fires_at")),
-                item.get("note") or "",
-            ]
-            for item in items
-        ],
-    )
+    local = [_local(item) for item in items]
+    at = [utc(item.get("scheduled_time")) for item in items]
+    begins = ["" if _on_time(item) else utc(item.get("fires_at")) for item in items]
+    notes = [item.get("note") or "" for item in items]
+    zone = str(answer.get("time_zone"))
+    columns = {**({} if zone == "UTC" else {zone: local}), "UTC": at, "begins": begins, "": notes}
+    told = {heading: cells for heading, cells in columns.items() if any(cells)}
+    output.table([*told], zip(*told.values(), strict=True))
     show_pause(output, {"name": name, **answer})
 
 

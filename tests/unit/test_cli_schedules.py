@@ -105,6 +105,10 @@ def test_next_times_are_told_by_both_clocks(signalbox: FakeApi) -> None:
     assert first.endswith("stands for 02:30, which clocks skip on that day")
     assert second.endswith("2026-03-29 01:04:07")
 
+    plain = {**answer, "items": [{**NEXT, "note": None}]}
+    signalbox.at("GET schedules/nightly/next", {**plain, "time_zone": "UTC"})
+    told = signalbox("schedules", "next", "nightly")
+    assert told.stdout == "UTC\n2026-03-29 01:00:00\n"
     signalbox.at("GET schedules/nightly/next", {**answer, "items": []})
     assert "no time to come" in signalbox("schedules", "next", "nightly").stdout
     signalbox.at("GET schedules/nightly/next", {**answer, "paused": PAUSED["paused"]})
