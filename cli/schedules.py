@@ -104,7 +104,8 @@ def next_times(surroundings: Surroundings, name: str, count: int, as_json: bool)
         return
     local = [_local(item) for item in items]
     at = [utc(item.get("scheduled_time")) for item in items]
-    begins = ["" if _on_time(item) else utc(item.get("fires_at")) for item in items]
+    later = any(item.get("fires_at") != item.get("scheduled_time") for item in items)
+    begins = [utc(item.get("fires_at")) if later else "" for item in items]
     notes = [item.get("note") or "" for item in items]
     zone = str(answer.get("time_zone"))
     columns = {**({} if zone == "UTC" else {zone: local}), "UTC": at, "begins": begins, "": notes}
@@ -262,7 +263,3 @@ def _outcome(last: object) -> str:
 def _local(item: object) -> str:
     """A time on the schedule's own wall clock."""
     return clock(item.get("local_time")) if isinstance(item, dict) else ""
-
-
-def _on_time(item: Json) -> bool:
-    return item.get("fires_at") == item.get("scheduled_time")

@@ -103,9 +103,12 @@ class Previews:
             )
         if blob is None:
             source = indexed.definition.spec.source
+            instead = (
+                "see `signalbox schedules`" if source == "schedule" else "send an event instead"
+            )
             raise RequestInvalid(
                 f"Trigger {trigger} is not for blobs",
-                {"blobs": f"its source is {source}; send an event instead"},
+                {"blobs": f"its source is {source}; {instead}"},
             )
         under = prefix or PathPattern(blob.path).prefix
         uploads = self._lakes.list(blob.account, blob.container, under, limit)
