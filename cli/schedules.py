@@ -162,7 +162,7 @@ def resume(surroundings: Surroundings, name: str, as_json: bool) -> None:
 @click.option(
     "--idempotency-key", metavar="KEY", help="The same key again starts nothing; random otherwise."
 )
-@click.option("--wait", is_flag=True, help="Watch the run until it is over.")
+@click.option("--wait", is_flag=True, help="Watch the run until it is over; not one of AzureML's.")
 @as_json
 @pass_surroundings
 def trigger(

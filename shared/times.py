@@ -79,8 +79,8 @@ class Times:
             return "to_come", f"That is still to come: it begins at {fires}."
         if indexed.schedule is None:
             return "nothing_recorded", (
-                "AzureML keeps this schedule and begins its jobs itself; `signalbox schedules show "
-                f"{name}` tells what it has."
+                "AzureML keeps this schedule and begins its jobs itself, which its studio lists; "
+                f"`signalbox schedules diff {name}` tells how it has the schedule."
             )
         if time.scheduled <= indexed.since:
             since = "first published" if indexed.since <= indexed.effective_from else "last edited"
