@@ -247,6 +247,7 @@ def _state(item: Json) -> str:
     state = str(item.get("state") or "")
     why = f" ({code})" if code and code != state else ""
     by = f", by {item['replay']}" if item.get("replay") else ""
+    by = by or (", asked for" if item.get("prompted") else "")
     return f"{state}{why}{by}"
 
 

@@ -16,6 +16,7 @@ from shared.api.contract import Called, Limit, NameCursor, NamePath
 from shared.api.door import Call
 from shared.api.keys import Key
 from shared.errors import Conflict, JobExists, RequestInvalid, SignalboxError
+from shared.events import PROMPTED_TYPE
 from shared.index import IndexedTrigger, Paused, Reading
 from shared.ledger import Reason, State
 from shared.native_orders import is_native
@@ -61,6 +62,8 @@ class OccurrenceShown(BaseModel):
     replay: str | None
     #: The run that it tries again.
     replay_of: str | None
+    #: Somebody asked for it to run then; no clock did.
+    prompted: bool
 
 
 class ScheduleShown(BaseModel):
@@ -361,6 +364,7 @@ def _occurrence(run: RunSummary, table: Timetable) -> OccurrenceShown:
         ended_at=run.ended_at,
         replay=run.replay,
         replay_of=run.replay_of,
+        prompted=run.event.type == PROMPTED_TYPE,
     )
 
 

@@ -59,6 +59,7 @@ def test_one_schedule_has_its_definition_and_its_last_times(api: Api) -> None:
     assert found["definition"]["spec"]["schedule"]["cron"] == ["0 6 * * *"]
     [now, *past] = found["occurrences"]
     assert (now["run"], now["state"], now["replay"]) == (run["id"], "submitted", None)
+    assert [each["prompted"] for each in found["occurrences"]] == [True, False, False, False]
     assert now["local_time"].endswith("+01:00")
     assert [each["scheduled_time"] for each in past] == [
         f"2026-02-0{day}T05:00:00Z" for day in (3, 2, 1)

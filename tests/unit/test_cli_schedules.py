@@ -24,6 +24,7 @@ LAST: dict[str, Any] = {
     "ended_at": "2026-03-28T01:30:01Z",
     "replay": None,
     "replay_of": None,
+    "prompted": False,
 }
 SCHEDULE: dict[str, Any] = {
     "name": "nightly",
@@ -41,7 +42,11 @@ SCHEDULE: dict[str, Any] = {
 DETAIL = {
     **SCHEDULE,
     "definition": {"name": "nightly", "spec": {"schedule": {"cron": ["30 2 * * *"]}}},
-    "occurrences": [LAST, {**LAST, "state": "completed", "reason": None, "replay": ID}],
+    "occurrences": [
+        LAST,
+        {**LAST, "state": "completed", "reason": None, "replay": ID},
+        {**LAST, "state": "failed", "reason": None, "prompted": True},
+    ],
 }
 PAUSED = {
     **DETAIL,
@@ -83,12 +88,13 @@ def test_one_schedule_is_shown_with_its_last_times(signalbox: FakeApi) -> None:
 
     assert "30 2 * * * (Europe/Berlin)" in told.stdout
     assert "cron:" in told.stdout
-    *_, heading, skipped, completed = told.stdout.splitlines()
+    *_, heading, skipped, completed, failed = told.stdout.splitlines()
     assert heading.split() == ["Europe/Berlin", "state", "run", "why"]
     assert " skipped (overlap_skipped) " in skipped
     assert RUN_ID in skipped
     assert skipped.endswith("under way \\x1b[2J.")
     assert f"completed, by {ID}" in completed
+    assert "failed, asked for" in failed
     assert json.loads(signalbox("schedules", "show", "nightly", "--json").stdout) == DETAIL
 
 
