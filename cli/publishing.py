@@ -80,9 +80,10 @@ def publish(
 ) -> None:
     """Register the pipelines in FOLDER and switch their triggers on.
 
-    FOLDER holds pipelines/<name>.yml (AzureML pipeline jobs), triggers/<name>.yml and
-    computes/<name>.yml. First it is said what will be created, updated and removed; what is
-    unchanged is left alone. The settings are those of the function app, from the environment.
+    FOLDER holds pipelines/<name>.yml (AzureML pipeline jobs), triggers/<name>.yml,
+    computes/<name>.yml and schedules/<name>.yml (AzureML's own). First it is said what will be
+    created, updated and removed; what is unchanged is left alone. The settings are those of the
+    function app, from the environment.
     """
     if exit_code and not dry_run:
         raise click.UsageError("--exit-code goes with --dry-run.")
@@ -157,6 +158,8 @@ def _show_notes(errors: Output, plan: "Plan") -> None:
     for name, found in plan.computes.items():
         for line in found:
             errors.line(f"compute {name} {line}")
+    for name, told in plan.native.told.items():
+        errors.line(f"schedule {name} {told}")
 
 
 def _show_standing(errors: Output, progress: "Progress", why: str, *, as_json: bool) -> None:

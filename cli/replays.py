@@ -27,7 +27,7 @@ _OVER = frozenset({"done", "canceled"})
     "outcomes",
     multiple=True,
     metavar="STATE",
-    help="completed, failed, canceled, dead_letter or skipped; may be given several times.",
+    help="completed, failed, canceled, dead_letter, skipped or missed; may be given again.",
 )
 @click.option("--since", metavar="TIME", help="Decided since 2026-03-01T12:00; local, or +hh:mm.")
 @click.option("--until", metavar="TIME", help="… and until then; until now when left out.")

@@ -13,10 +13,25 @@ from cli.running import post_once, report
 from cli.text import Json, clock, reason_of, utc, when
 from cli.triggers import paused_words, show_pause, show_problems
 
+#: What the API says of a schedule that AzureML has as it was published.
+_AS_IT_SHOULD_BE = "is in AzureML as it should be"
+
+_YES = {True: "yes", False: "no"}
+
+#: What the timer does about a schedule in AzureML.
+_WILL = {
+    "create": "makes it",
+    "update": "changes it",
+    "disable": "disables it",
+    "enable": "enables it",
+    "delete": "deletes it",
+    "keep": "leaves it",
+}
+
 
 @click.group(cls=NounGroup)
 def schedules() -> None:
-    """List schedules; show, pause, trigger one, or tell its next times. Without a command: list."""
+    """List schedules; show, pause, trigger one, tell its next times. Without a command: list."""
 
 
 @schedules.command("list")
@@ -52,6 +67,8 @@ def list_schedules(
     for item in items:
         show_pause(output, item)
         show_problems(output, item)
+        if drift := _drift(item):
+            output.line(f"! {item.get('name')} {drift}")
     say_more(answer)
 
 
@@ -85,18 +102,15 @@ def next_times(surroundings: Surroundings, name: str, count: int, as_json: bool)
     if not items:
         output.line(f"{name} has no time to come: its end_time is over, or exclude leaves all out")
         return
-    output.table(
-        (str(answer.get("time_zone")), "UTC", "begins", ""),
-        [
-            [
-                _local(item),
-                utc(item.get("scheduled_time")),
-                "" if _on_time(item) else utc(item.get("fires_at")),
-                item.get("note") or "",
-            ]
-            for item in items
-        ],
-    )
+    local = [_local(item) for item in items]
+    at = [utc(item.get("scheduled_time")) for item in items]
+    later = any(item.get("fires_at") != item.get("scheduled_time") for item in items)
+    begins = [utc(item.get("fires_at")) if later else "" for item in items]
+    notes = [item.get("note") or "" for item in items]
+    zone = str(answer.get("time_zone"))
+    columns = {**({} if zone == "UTC" else {zone: local}), "UTC": at, "begins": begins, "": notes}
+    told = {heading: cells for heading, cells in columns.items() if any(cells)}
+    output.table([*told], zip(*told.values(), strict=True))
     show_pause(output, {"name": name, **answer})
 
 
@@ -148,7 +162,7 @@ def resume(surroundings: Surroundings, name: str, as_json: bool) -> None:
 @click.option(
     "--idempotency-key", metavar="KEY", help="The same key again starts nothing; random otherwise."
 )
-@click.option("--wait", is_flag=True, help="Watch the run until it is over.")
+@click.option("--wait", is_flag=True, help="Watch the run until it is over; not one of AzureML's.")
 @as_json
 @pass_surroundings
 def trigger(
@@ -165,7 +179,40 @@ def trigger(
     body = json.dumps({"inputs": bound} if bound else {}).encode()
     api = surroundings.api()
     found = post_once(api, idempotency_key, "schedules", name, "trigger", body=body)
-    report(surroundings, api, found, wait=wait, as_json=as_json)
+    run = found.get("run")
+    if isinstance(run, dict):
+        report(surroundings, api, run, wait=wait, as_json=as_json)
+    elif as_json:
+        print_json(found)
+    else:
+        output = Output()
+        output.facts({"job": found.get("job"), "studio": found.get("studio_url")})
+        output.line("AzureML has it; jobs of this schedule are in its studio, and not among runs")
+
+
+@schedules.command()
+@click.argument("name")
+@as_json
+@pass_surroundings
+def diff(surroundings: Surroundings, name: str, as_json: bool) -> None:
+    """How AzureML has the schedule NAME, against how it was published."""
+    found = surroundings.api().get("schedules", name, "diff")
+    if as_json:
+        print_json(found)
+        return
+    output = Output()
+    output.facts(
+        {
+            "in AzureML": _YES[bool(found.get("there"))],
+            "enabled": _YES[bool(found.get("enabled"))] if found.get("there") else None,
+            "state": found.get("state"),
+            "the timer": _WILL.get(str(found.get("action"))),
+        }
+    )
+    for each in found.get("drift") or []:
+        output.line(f"! {each}")
+    if problem := found.get("problem"):
+        output.line(f"! {problem}")
 
 
 def _tell(output: Output, found: Json) -> None:
@@ -180,6 +227,7 @@ def _tell(output: Output, found: Json) -> None:
             "since": when(found.get("since")),
             "revision": found.get("revision"),
             "paused": paused_words(found),
+            "in AzureML": found.get("in_azureml"),
         }
     )
     output.heading("definition")
@@ -199,7 +247,14 @@ def _state(item: Json) -> str:
     state = str(item.get("state") or "")
     why = f" ({code})" if code and code != state else ""
     by = f", by {item['replay']}" if item.get("replay") else ""
+    by = by or (", asked for" if item.get("prompted") else "")
     return f"{state}{why}{by}"
+
+
+def _drift(item: Json) -> str:
+    """How AzureML has a schedule, where that is not as it should be."""
+    told = str(item.get("in_azureml") or "")
+    return "" if told == _AS_IT_SHOULD_BE else told
 
 
 def _outcome(last: object) -> str:
@@ -209,7 +264,3 @@ def _outcome(last: object) -> str:
 def _local(item: object) -> str:
     """A time on the schedule's own wall clock."""
     return clock(item.get("local_time")) if isinstance(item, dict) else ""
-
-
-def _on_time(item: Json) -> bool:
-    return item.get("fires_at") == item.get("scheduled_time")

@@ -29,10 +29,15 @@ from shared.explain import Explain
 from shared.history import History
 from shared.inbox import Inbox
 from shared.index import Index
+from shared.job_schedules import AzureJobSchedules
 from shared.lakes import AzureLakes, Lakes
 from shared.ledger import Ledger
 from shared.manifests import Manifests
 from shared.members import Members
+from shared.native_orders import NativeOrders
+from shared.native_schedules import BUDGET as NATIVE_BUDGET
+from shared.native_schedules import NativeSchedules
+from shared.native_states import NativeStates
 from shared.occurrences import Occurrences
 from shared.orders import Orders
 from shared.outcomes import Outcomes, ServiceBusOutcomes
@@ -84,6 +89,7 @@ class App:
     sweeps: Sweeps
     replays: Replays
     occurrences: Occurrences
+    native: NativeSchedules
     backfills: Backfills
 
 
@@ -156,6 +162,20 @@ def build(environment: Mapping[str, str]) -> App:
         monotonic=time.monotonic,
         side_by_side=_side_by_side,
     )
+    native = NativeSchedules(
+        deployment=found.deployment,
+        index=index,
+        states=NativeStates(blobs),
+        orders=NativeOrders(
+            deployment=found.deployment,
+            variables=found.variables,
+            published=published,
+            labels=workspace,
+            datastores=found.datastores,
+        ),
+        schedules=AzureJobSchedules(workspace.client),
+        jobs=workspace,
+    )
     publishing = Publishing(
         published,
         index,
@@ -165,6 +185,7 @@ def build(environment: Mapping[str, str]) -> App:
             f"{TOPIC}{found.events_topic}/{found.events_subscription}",
         ),
         computes=computes,
+        native=native,
         datastores=found.datastores,
     )
     container = found.definitions_container
@@ -228,6 +249,7 @@ def build(environment: Mapping[str, str]) -> App:
             "the batches": (BATCHES_BUDGET, batches.seal_due),
             "the sweeps": (SWEEPS_BUDGET, sweeps.run_due),
             "the replays": (REPLAYS_BUDGET, replays.run_due),
+            "the native schedules": (NATIVE_BUDGET, native.run_due),
             # Last, so that no definition keeps a run from being looked at.
             "the definitions put there by hand": (DROPS_BUDGET, lambda _over: drops.look()),
         },
@@ -242,7 +264,7 @@ def build(environment: Mapping[str, str]) -> App:
         publishing=publishing,
         drops=drops,
         index=index,
-        pauses=Pauses(index),
+        pauses=Pauses(index, native.follow),
         ledger=ledger,
         published=published,
         computes=computes,
@@ -267,6 +289,7 @@ def build(environment: Mapping[str, str]) -> App:
         sweeps=sweeps,
         replays=replays,
         occurrences=occurrences,
+        native=native,
         backfills=Backfills(
             occurrences=occurrences,
             orders=orders,

@@ -74,6 +74,7 @@ class Cron:
         return day.month in self.months and self._read.match_day(day)
 
 
+@lru_cache(maxsize=20_000)
 def expression(text: str) -> str:
     """An expression in five fields with one space between them, names in upper case.
 
@@ -92,7 +93,7 @@ def expression(text: str) -> str:
                 _term(field, term)
         _days(parts[2], parts[4])
         made = " ".join(parts)
-        _parsed(made)
+        read(made)
     except ValueError as error:
         raise ValueError(f"{said!r} is no cron expression: {error}") from None
     return made
@@ -100,7 +101,7 @@ def expression(text: str) -> str:
 
 @lru_cache(maxsize=20_000)
 def read(expression: str) -> Cron:
-    """An expression as `expression` returns it."""
+    """An expression as `expression` returns it. Raises ValueError when it never comes."""
     parsed = _parsed(expression)
     hour = sum(1 << minute for minute in parsed.minutes)
     return Cron(parsed, frozenset(parsed.months), sum(hour << 60 * each for each in parsed.hours))

@@ -1,4 +1,5 @@
-"""What users write: a folder with pipelines/, triggers/ and computes/, a YAML file for each."""
+"""What users write: a folder with pipelines/, triggers/, schedules/ and computes/, a YAML file for
+each."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from shared import compute_definitions, documents, policies
+from shared import compute_definitions, documents, policies, schedule_definitions
 from shared.compute_definitions import ComputeDefinition
 from shared.documents import Document
 from shared.errors import DefinitionsInvalid, Problem
@@ -190,17 +191,25 @@ def load(folder: Path) -> Definitions:
     found = {
         kind: _documents(folder, kind, problems) for kind in ("pipelines", "triggers", "computes")
     }
-    problems += _singular(folder, found)
-    if not (problems or any(found.values())):
+    schedules = _documents(folder, "schedules", problems)
+    problems += _singular(folder, (*found, "schedules"))
+    if not (problems or schedules or any(found.values())):
         problems.append(
             Problem(
                 file=str(folder),
                 line=0,
-                message="has no definitions; expected pipelines/*.yml, triggers/*.yml or "
-                "computes/*.yml in it",
+                message="has no definitions; expected pipelines/*.yml, triggers/*.yml, "
+                "schedules/*.yml or computes/*.yml in it",
             )
         )
-    return of(**found, problems=problems)
+    read = list(_schedules(schedules, folder, problems))
+    return of(
+        **found,
+        schedules=[each.trigger for each in read if each.trigger],
+        scheduled=[each.pipeline for each in read if each.pipeline],
+        problems=problems,
+        warnings=[warning for each in read for warning in each.warnings],
+    )
 
 
 def of(
@@ -208,18 +217,26 @@ def of(
     pipelines: Sequence[Document] = (),
     triggers: Sequence[Document] = (),
     computes: Sequence[Document] = (),
+    schedules: Sequence[Document] = (),
+    scheduled: Sequence[tuple[str, Document]] = (),
     problems: Sequence[Problem] = (),
+    warnings: Sequence[Problem] = (),
 ) -> Definitions:
-    """What documents define, with everything that is wrong with them beside `problems`."""
-    problems, warnings = list(problems), list[Problem]()
+    """What documents define, with everything that is wrong with them beside `problems`.
+
+    `schedules` are triggers that AzureML's schedules were read as, `scheduled` their pipelines.
+    """
+    problems, warnings = list(problems), list(warnings)
     named = [
         PipelineDefinition(name=each.path.stem, document=each)
         for each in _named(pipelines, problems)
     ]
+    named += _each_once(scheduled, problems)
     files: list[TriggerFile] = []
-    for document in _named(triggers, problems):
+    for document in (*_named(triggers, problems), *schedules):
         try:
-            files.append(TriggerFile(trigger=_trigger(document), document=document))
+            by_file = document not in schedules
+            files.append(TriggerFile(trigger=_trigger(document, by_file), document=document))
         except DefinitionsInvalid as error:
             problems.extend(error.problems)
     wanted: list[ComputeDefinition] = []
@@ -278,10 +295,50 @@ def _named(found: Sequence[Document], problems: list[Problem]) -> list[Document]
     return [each for each in found if NAME.fullmatch(each.path.stem)]
 
 
-def _trigger(document: Document) -> TriggerDefinition:
+def _schedules(
+    found: Sequence[Document], folder: Path, problems: list[Problem]
+) -> Iterator[schedule_definitions.Read]:
+    """AzureML's schedules; beside them lie the jobs that they name."""
+
+    def job(file: Path) -> Document:
+        return documents.read(file, root=folder)
+
+    jobs = {
+        file.resolve()
+        for each in found
+        if (file := schedule_definitions.job_file(each)) is not None
+    }
+    for document in found:
+        if schedule_definitions.is_schedule(document.content):
+            read = schedule_definitions.read(document, folder / "pipelines", job)
+            problems.extend(read.problems)
+            yield read
+        elif document.path.resolve() not in jobs:
+            why = (
+                "is no schedule (it has no `trigger` and no `create_job`) and no schedule's job; "
+                "pipelines belong into pipelines/, triggers of Signalbox's own into triggers/"
+            )
+            problems.append(document.problem((), why))
+
+
+def _each_once(
+    scheduled: Sequence[tuple[str, Document]], problems: list[Problem]
+) -> list[PipelineDefinition]:
+    """The pipelines of schedules; several may start the same one."""
+    by_name: dict[str, Document] = {}
+    for name, document in scheduled:
+        first = by_name.setdefault(name, document)
+        if (first.path, first.content) != (document.path, document.content):
+            why = f"would be the pipeline {name}, as {first.file} is; rename one of the files"
+            problems.append(document.problem((), why))
+    return [PipelineDefinition(name, document) for name, document in by_name.items()]
+
+
+def _trigger(document: Document, by_file: bool = True) -> TriggerDefinition:
+    """A trigger's document; `by_file` when its file has to have its name."""
     problems = []
     name = document.content.get("name", document.path.stem)
-    if name != document.path.stem:
+    if by_file and name != document.path.stem:
         message = f"name is {name!r}; it must equal the file name, {document.path.stem!r}"
         problems.append(document.problem(("name",), message))
     content, hollow = _filled(document)

@@ -273,7 +273,8 @@ def _document(container: BlobState, item: Listed, there: dict[str, Listed]) -> D
     if key is None:
         raise _refused(
             item.name,
-            "belongs into pipelines/ or triggers/; computes are published from a folder",
+            "belongs into pipelines/ or triggers/; computes and AzureML's schedules are published "
+            "from a folder",
         )
     if path.suffix == ".yaml" and f"{path.with_suffix('.yml')}" in there:
         raise _refused(item.name, f"defines the same as {path.with_suffix('.yml')}; delete one")

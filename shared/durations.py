@@ -11,6 +11,9 @@ _DURATION = re.compile(
     r"P(?:\d{1,4}W|(?:\d{1,6}D)?(?:T(?=\d)(?:\d{1,6}H)?(?:\d{1,6}M)?(?:\d{1,6}S)?)?)"
 )
 
+#: Made once: that takes longer than what it does.
+_FROM_TEXT = TypeAdapter(timedelta)
+
 
 def _duration(value: Any) -> timedelta:
     # pydantic would also take a number of seconds, and clock times.
@@ -18,7 +21,7 @@ def _duration(value: Any) -> timedelta:
         return value
     if isinstance(value, str) and _DURATION.fullmatch(value):
         try:
-            return TypeAdapter(timedelta).validate_python(value)
+            return _FROM_TEXT.validate_python(value)
         except ValueError:
             pass
     raise ValueError("is no duration; write it as ISO 8601 does: PT30S, PT5M, PT1H, P1D")

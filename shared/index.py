@@ -161,8 +161,12 @@ class Index:
 
         Raises StorageUnavailable, or RecordUnreadable.
         """
+        return self.peeked()[0]
+
+    def peeked(self) -> tuple[Snapshot, datetime | None]:
+        """As `peek`, with the storage time of it; None when there is no index yet."""
         blob = self._blobs.get(_NAME)
-        return _parse(blob.data) if blob else Snapshot()
+        return (_parse(blob.data), blob.at) if blob else (Snapshot(), None)
 
     def now(self) -> datetime:
         """The storage service's time, of a look at the index that does not read it."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from shared import expressions, groups
+from shared import expressions, groups, native_triggers
 from shared.datastores import Datastores
 from shared.definitions import Action, TriggerDefinition, TriggerFile
 from shared.documents import texts
@@ -55,6 +55,7 @@ def check(
         *_entity(trigger, listens),
         *_batch(trigger),
         *_expressions(trigger),
+        *native_triggers.problems(trigger, file.document),
         *_secrets(trigger),
         *_action(trigger, pipelines),
         *_loops(trigger, pipelines, datastores or {}),
@@ -129,6 +130,9 @@ def _batch(trigger: TriggerDefinition) -> _Problems:
 
 def _expressions(trigger: TriggerDefinition) -> _Problems:
     spec, batch = trigger.spec, trigger.policies.batch
+    if native_triggers.is_native(spec):
+        # AzureML evaluates none; what there is instead is checked with everything it cannot do.
+        return
     roots = {
         # Other sources have attributes of their own.
         "event": frozenset(Event.model_fields) if spec.blob or spec.run else None,

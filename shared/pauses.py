@@ -1,6 +1,6 @@
 """Pausing a trigger, and letting it go on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -18,8 +18,12 @@ class Pauses:
     All raise NotFound when there is no such trigger, and StorageUnavailable.
     """
 
-    def __init__(self, index: Index) -> None:
+    #: `follow` is told of every trigger that was paused or resumed, also of one that was so before.
+    def __init__(
+        self, index: Index, follow: Callable[[IndexedTrigger], object] = lambda _trigger: None
+    ) -> None:
         self._index = index
+        self._follow = follow
 
     def pause(
         self,
@@ -44,7 +48,7 @@ class Pauses:
             paused = Paused(note=said, at=since, by=by, while_paused=while_paused)
             return _with(snapshot, trigger, known, paused)
 
-        return self._index.change(change).triggers[trigger]
+        return self._changed(trigger, change)
 
     def resume(self, trigger: str) -> IndexedTrigger:
         """Let it go on; what is not paused goes on anyway."""
@@ -58,7 +62,14 @@ class Pauses:
                 known = known.model_copy(update={"pauses": (*known.pauses, past)})
             return _with(snapshot, trigger, known, None)
 
-        return self._index.change(change).triggers[trigger]
+        return self._changed(trigger, change)
+
+    def _changed(
+        self, trigger: str, change: Callable[[Snapshot, datetime], Snapshot]
+    ) -> IndexedTrigger:
+        after = self._index.change(change).triggers[trigger]
+        self._follow(after)
+        return after
 
 
 def _note(text: str) -> str:

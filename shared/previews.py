@@ -103,9 +103,12 @@ class Previews:
             )
         if blob is None:
             source = indexed.definition.spec.source
+            instead = (
+                "see `signalbox schedules`" if source == "schedule" else "send an event instead"
+            )
             raise RequestInvalid(
                 f"Trigger {trigger} is not for blobs",
-                {"blobs": f"its source is {source}; send an event instead"},
+                {"blobs": f"its source is {source}; {instead}"},
             )
         under = prefix or PathPattern(blob.path).prefix
         uploads = self._lakes.list(blob.account, blob.container, under, limit)
@@ -187,6 +190,14 @@ def arriving(
     wants it. Raises RequestInvalid, EventInvalid.
     """
     spec, enveloped = trigger.spec, envelopes.is_enveloped(content)
+    if spec.schedule:
+        raise RequestInvalid(
+            f"Trigger {trigger.name} is a schedule, and takes no events",
+            {
+                "event": f"`signalbox schedules next {trigger.name}` tells its times, and "
+                f"`signalbox backfill {trigger.name} --dry-run` what would become of those past"
+            },
+        )
     loose = "data" in content and content.keys() <= {"data", *_ATTRIBUTES} and not spec.blob
     if not (enveloped or loose):
         raise RequestInvalid(

@@ -7,10 +7,11 @@ repeated: versions are made of content, and what exists is left alone.
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from shared import changes, compiler, definitions, lint
+from shared import changes, compiler, definitions, lint, native_triggers
 from shared.changes import COMPUTE, Change, Did, Key, Prune, Wanted
 from shared.compiler import CompiledPipeline
 from shared.compute import Computes
@@ -19,9 +20,13 @@ from shared.definitions import Definitions
 from shared.errors import DefinitionsInvalid, JobRejected, Problem, Transient
 from shared.index import Index, Snapshot
 from shared.labels import Labels, Noted
+from shared.native_schedules import Foreseen, NativeSchedules
 from shared.progress import Piece, Progress
 from shared.published import Published, PublishedPipeline
 from shared.registrations import CompiledAsset, CompiledComponent
+
+#: The time before there is an index.
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Registry(Protocol):
@@ -51,11 +56,14 @@ class Plan:
     warnings: tuple[str, ...] = ()
     #: Of each compute: where Azure has it and what will be done about it, then what differs.
     computes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    #: What will be done about schedules in AzureML.
+    native: Foreseen = field(default_factory=Foreseen)
 
     @property
     def differs(self) -> bool:
-        """Whether applying it changes what events meet."""
-        return any(change.did not in (Did.UNCHANGED, Did.LEFT) for change in self.changes)
+        """Whether applying it changes what events meet, or what AzureML runs by itself."""
+        changed = any(change.did not in (Did.UNCHANGED, Did.LEFT) for change in self.changes)
+        return changed or self.native.differs
 
     @property
     def inline(self) -> dict[str, tuple[str, ...]]:
@@ -74,6 +82,7 @@ class Publishing:
         *,
         listens: Collection[str],
         computes: Computes | None = None,
+        native: NativeSchedules | None = None,
         datastores: Datastores | None = None,
     ) -> None:
         self._published = published
@@ -84,6 +93,8 @@ class Publishing:
         self._datastores = datastores or {}
         #: Makes computes be there; None where none are asked for.
         self._computes = computes
+        #: Looks after schedules in AzureML; None where there are none.
+        self._native = native
 
     def plan(
         self,
@@ -102,15 +113,41 @@ class Publishing:
         compiled, loose = self._compiled(found)
         records = [_published(pipeline, self._registry) for pipeline in compiled]
         wanted = Wanted(records, found, owner=owner, prune=prune, spared=frozenset(spared))
-        snapshot = self._index.peek()
-        warnings = [*found.warnings, *loose, *(w for each in compiled for w in each.warnings)]
+        snapshot, at = self._index.peeked()
+        made = tuple(changes.changes(snapshot, wanted))
+        native = self._foreseen(changes.applied(snapshot, at or _NEVER, wanted), at, found)
+        warnings = [
+            *found.warnings,
+            *loose,
+            *(warning for each in compiled for warning in each.warnings),
+            *_hints(found, at or _NEVER),
+        ]
         return Plan(
-            changes=tuple(changes.changes(snapshot, wanted)),
+            changes=made,
             wanted=wanted,
             pipelines=tuple(compiled),
-            warnings=(*map(str, warnings), *_takeovers(snapshot, wanted)),
+            warnings=(
+                *map(str, warnings),
+                *_takeovers(snapshot, wanted),
+                *_elsewhere(native, found),
+            ),
             computes=self._computes.foresee(found.computes) if self._computes else {},
+            native=native,
         )
+
+    def _foreseen(self, after: Snapshot, at: datetime | None, found: Definitions) -> Foreseen:
+        """What an index will ask of AzureML. Raises DefinitionsInvalid for what cannot be had."""
+        if self._native is None:
+            return Foreseen()
+        foreseen = self._native.foresee(after, at or _NEVER)
+        problems = [
+            file.document.problem(("name",), foreseen.problems[file.trigger.name])
+            for file in found.triggers
+            if file.trigger.name in foreseen.problems
+        ]
+        if problems:
+            raise DefinitionsInvalid(problems)
+        return foreseen
 
     def apply(self, plan: Plan, progress: Progress) -> list[Change]:
         """Register what is new, then swap the index once; what then became of each definition.
@@ -119,7 +156,14 @@ class Publishing:
         StorageUnavailable, WorkspaceUnavailable, RecordUnreadable.
         """
         made: list[Change] = []
-        progress.run([*self._stages(plan, progress), [self._switch(plan.wanted, made)]])
+        progress.run(
+            [
+                *self._stages(plan, progress),
+                self._releasing(plan),
+                [self._switch(plan.wanted, made)],
+                self._reconciling(progress),
+            ]
+        )
         return made
 
     def publish(self, folder: Path | Definitions, say: Callable[[str], None]) -> list[Change]:
@@ -299,6 +343,36 @@ class Publishing:
 
         return [Piece("forgot", f"the definition of compute {', '.join(names)}", forget)]
 
+    def _releasing(self, plan: Plan) -> list[Piece]:
+        """Right before the index: two clocks must not fire for one trigger."""
+        native = self._native
+        if native is None:
+            return []
+
+        def release() -> bool:
+            snapshot, at = self._index.peeked()
+            return bool(native.release(changes.applied(snapshot, at or _NEVER, plan.wanted)))
+
+        return [Piece("disabled", "schedules in AzureML that get another engine", release)]
+
+    def _reconciling(self, progress: Progress) -> list[Piece]:
+        """After the index, which says what there is to be; the timer does what this cannot."""
+        native = self._native
+        if native is None:
+            return []
+
+        def reconcile() -> bool:
+            try:
+                applied = native.reconcile()
+            except (Transient, JobRejected) as error:
+                progress.say(f"schedules in AzureML: {error} The timer tries again within minutes.")
+                return False
+            for name, why in applied.problems.items():
+                progress.say(f"schedule {name} in AzureML: {why}")
+            return bool(applied.steps)
+
+        return [Piece("brought up to date", "the schedules in AzureML", reconcile)]
+
     def _switch(self, wanted: Wanted, made: list[Change]) -> Piece:
         def change(snapshot: Snapshot, at: Any) -> Snapshot:
             # Called again when another publisher was faster: only the last account counts.
@@ -310,6 +384,20 @@ class Publishing:
             return any(each.did not in (Did.UNCHANGED, Did.LEFT) for each in made)
 
         return Piece("switched over", "the index", swap)
+
+
+def _hints(found: Definitions, now: datetime) -> list[Problem]:
+    return [
+        file.document.problem(place, hint)
+        for file in found.triggers
+        for place, hint in native_triggers.hints(file.trigger, now)
+    ]
+
+
+def _elsewhere(native: Foreseen, found: Definitions) -> list[str]:
+    """What is wrong with schedules that are not among the definitions."""
+    here = {file.trigger.name for file in found.triggers}
+    return [f"schedule {name}: {why}" for name, why in native.problems.items() if name not in here]
 
 
 def _each_once(components: Iterable[CompiledComponent]) -> list[CompiledComponent]:

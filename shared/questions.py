@@ -26,8 +26,8 @@ class Item(Shown):
 
     #: None when no trigger is concerned.
     trigger: str | None
-    #: A run's state, or no_match, no_candidate, nothing_recorded, record_unreadable,
-    #: no_subscription_covers_this.
+    #: A run's state, or no_match, no_candidate, nothing_recorded, not_due, to_come,
+    #: record_unreadable, no_subscription_covers_this.
     decision: str
     #: What was asked and answered yes, in order.
     passed: list[str] = Field(default_factory=list)

@@ -7,6 +7,7 @@ storage service's. See docs/decisions/0017-occurrences.md.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -57,6 +58,7 @@ class Schedules:
         self._most = most
         #: What comes next, as long as the index stays the same.
         self._upcoming: tuple[Snapshot, Upcoming] | None = None
+        self._lock = threading.Lock()
 
     def run_due(self, until: Callable[[], bool]) -> None:
         """Write down what has fired since the last look, oldest first, as far as the time goes;
@@ -76,25 +78,28 @@ class Schedules:
         if clock.is_past(reading.at) or reading.snapshot.edition < clock.edition:
             return
         due, complete = self._due(reading, clock)
-        done, begun, trouble = self._written(due, reading, until)
+        done, begun, stopped = self._written(due, reading, until)
+        trouble: SignalboxError | None = stopped
         try:
-            moved = _moved(clock, due[:done], due[done:], reading, complete=complete)
+            moved = self._moved(clock, due[:done], due[done:], reading, complete=complete)
             if moved != clock and self._clocks.move(kept, moved):
                 self._forget(reading.snapshot, moved)
-        finally:
-            self._submit(begun, until)
+        except SignalboxError as error:
+            trouble = error
+        self._submit(begun, until)
         if trouble is not None:
             raise trouble
 
     def _due(self, reading: Reading, clock: Clock) -> tuple[list[Due], bool]:
         """What fires until now and has no record for all that the clock says, in order; and
         whether that is all of it."""
-        known = self._upcoming
-        if known is None or known[0] is not reading.snapshot or not known[1].knows(clock):
-            # The index or the clock is another than was kept in mind: as after a tick that died.
-            known = (reading.snapshot, Upcoming(reading.snapshot.triggers, clock))
-            self._upcoming = known
-        return known[1].due(clock, reading.at, self._most)
+        with self._lock:
+            known = self._upcoming
+            if known is None or known[0] is not reading.snapshot or not known[1].knows(clock):
+                # The index is another, or the clock behind: as when another tick died.
+                known = (reading.snapshot, Upcoming(reading.snapshot.triggers, clock))
+                self._upcoming = known
+            return known[1].due(clock, reading.at, self._most)
 
     def _written(
         self, due: Sequence[Due], reading: Reading, until: Callable[[], bool]
@@ -147,7 +152,9 @@ class Schedules:
         return self._begin(replace(order, instead=(State.DEAD_LETTER, reason)), reading)
 
     def _decide(self, due: Due, reading: Reading) -> Kept | None:
-        order = self._orders.occurrence(due.indexed, due.scheduled)
+        # Of a pause that is over, too, counts what whoever paused it said.
+        then = due.indexed.model_copy(update={"paused": paused_when(due)})
+        order = self._orders.occurrence(then, due.scheduled)
         window = due.indexed.definition.spec.schedule
         assert window is not None
         late = reading.at - due.fires
@@ -160,7 +167,7 @@ class Schedules:
             )
             reason = Reason(code="missed_catchup_window", text=text)
             return self._begin(replace(order, instead=(State.MISSED, reason)), reading)
-        return self._begin(replace(order, paused=paused_when(due)), reading)
+        return self._begin(order, reading)
 
     def _begin(self, order: Order, reading: Reading) -> Kept | None:
         snapshot = reading.snapshot
@@ -179,6 +186,31 @@ class Schedules:
                 return
             self._side_by_side([partial(self._dispatcher.submit, kept) for kept in some])
 
+    def _moved(
+        self,
+        clock: Clock,
+        done: Sequence[Due],
+        left: Sequence[Due],
+        reading: Reading,
+        *,
+        complete: bool,
+    ) -> Clock:
+        """The clock behind all that has its record; the same one if that is not further."""
+        fires: datetime = reading.at
+        through: str | None = None
+        if left or not complete:
+            whole = [one for one in done if not left or one.place < left[0].place]
+            if not whole or whole[-1].late:
+                return clock
+            fires, through = whole[-1].place
+        return clock.model_copy(
+            update={
+                "last_evaluated": fires,
+                "through": through,
+                "edition": reading.snapshot.edition,
+            }
+        )
+
     def _forget(self, snapshot: Snapshot, clock: Clock) -> None:
         """Take what the clock has passed out of the index: former schedules, and pauses."""
 
@@ -190,17 +222,3 @@ class Schedules:
 
         if change(snapshot, clock.last_evaluated) is not snapshot:
             self._index.change(change)
-
-
-def _moved(
-    clock: Clock, done: Sequence[Due], left: Sequence[Due], reading: Reading, *, complete: bool
-) -> Clock:
-    """The clock behind all that has its record; the same one if that is not further."""
-    edition = reading.snapshot.edition
-    if complete and not left:
-        return Clock(last_evaluated=reading.at, edition=edition)
-    whole = [one for one in done if not left or one.place < left[0].place]
-    if not whole or whole[-1].late:
-        return clock
-    fires, through = whole[-1].place
-    return Clock(last_evaluated=fires, through=through, edition=edition)

@@ -14,7 +14,14 @@ from shared.replay_states import Selection
 #: The most runs of one replay.
 MOST = 10_000
 #: What may be chosen by how it ended.
-OUTCOMES = (State.COMPLETED, State.FAILED, State.CANCELED, State.DEAD_LETTER, State.SKIPPED)
+OUTCOMES = (
+    State.COMPLETED,
+    State.FAILED,
+    State.CANCELED,
+    State.DEAD_LETTER,
+    State.SKIPPED,
+    State.MISSED,
+)
 
 #: Decisions of a trigger that are looked through to choose among them.
 _NAMES = 200_000

@@ -51,11 +51,13 @@ class Times:
             if scheduled is None:
                 told.lines.append("It was due by the schedule as it was then.")
         elif scheduled is None:
-            summary = f"Nothing of schedule {name} was due then. {table.why_not(asked)}"
+            when = table.stamp(instant)
+            summary = f"Nothing of schedule {name} was due at {when}. {table.why_not(asked)}"
             found.items.append(Item(trigger=name, decision="not_due"))
         else:
             decision, why = self._nothing(indexed, table.told(scheduled), reading, table)
-            summary = f"Nothing is recorded of that time of schedule {name}. {why}"
+            when = table.stamp(scheduled)
+            summary = f"Nothing is recorded of schedule {name} at {when}. {why}"
             found.items.append(Item(trigger=name, decision=decision))
         told.join(found)
         told.lines += answers.cut(traces)
@@ -73,12 +75,12 @@ class Times:
         name, fires = indexed.definition.name, table.stamp(time.fires)
         if time.fires > reading.at:
             if indexed.paused:
-                return "to_come", f"It is still to come, at {fires}, if it is resumed by then."
-            return "to_come", f"It is still to come: it begins at {fires}."
+                return "to_come", f"That is still to come, at {fires}, if it is resumed by then."
+            return "to_come", f"That is still to come: it begins at {fires}."
         if indexed.schedule is None:
             return "nothing_recorded", (
-                "AzureML keeps this schedule and begins its jobs itself; `signalbox schedules show "
-                f"{name}` tells what it has."
+                "AzureML keeps this schedule and begins its jobs itself, which its studio lists; "
+                f"`signalbox schedules diff {name}` tells how it has the schedule."
             )
         if time.scheduled <= indexed.since:
             since = "first published" if indexed.since <= indexed.effective_from else "last edited"

@@ -179,59 +179,9 @@ class AzureWorkspace:
         )
 
     def submit(self, name: str, body: JobBody) -> None:
-        from azure.ai.ml import Input, Output
-        from azure.ai.ml.entities import PipelineJob, PipelineJobSettings
-
-        if body.jobs is not None or body.identity is not None:
-            # The SDK has a public way from YAML only; it costs some milliseconds more.
-            self._submit_yaml(name, body)
-            return
         with translated(f"job {name!r}"):
-            inputs = {
-                key: Input(type=value.type, path=value.path, mode=value.mode)
-                if isinstance(value, DataInput)
-                else value
-                for key, value in body.inputs.items()
-            }
-            outputs = {
-                key: Output(
-                    type=value.type,
-                    path=value.path,
-                    mode=value.mode,
-                    name=value.name,
-                    version=value.version,
-                )
-                for key, value in body.outputs.items()
-            }
-            self.client().jobs.create_or_update(
-                PipelineJob(
-                    name=name,
-                    component=body.component_id,
-                    inputs=inputs,
-                    outputs=outputs,
-                    settings=PipelineJobSettings(**body.settings),
-                    experiment_name=body.experiment_name,
-                    display_name=body.display_name,
-                    description=body.description,
-                    tags=dict(body.tags),
-                    properties=dict(body.properties),
-                ),
-                # Validation looks for what only an inline job can have wrong.
-                skip_validation=True,
-            )
-
-    def _submit_yaml(self, name: str, body: JobBody) -> None:
-        from azure.ai.ml import load_job
-
-        content = {"type": "pipeline", "name": name, **body.model_dump(exclude_none=True)}
-        content["settings"] = {key: _yaml_reference(key, x) for key, x in body.settings.items()}
-        carried = "component_id" if body.jobs is not None else "jobs"
-        content.pop(carried, None)
-        if component := content.pop("component_id", None):
-            content["component"] = f"azureml:{component.removeprefix('azureml:')}"
-        with translated(f"job {name!r}"):
-            job = load_job(io.StringIO(yaml.safe_dump(content, sort_keys=False)))
-            self.client().jobs.create_or_update(job, skip_validation=True)
+            # Validation looks for what only an inline job can have wrong.
+            self.client().jobs.create_or_update(job_of(body, name), skip_validation=True)
 
     def find(self, name: str) -> Job | None:
         with translated(f"job {name!r}"):
@@ -409,6 +359,56 @@ class AzureWorkspace:
                     show_progress=False,
                 )
             return self._client
+
+
+def job_of(body: JobBody, name: str | None = None) -> Any:
+    """A body as the SDK's job, to be submitted or scheduled."""
+    from azure.ai.ml import Input, Output, load_job
+    from azure.ai.ml.entities import PipelineJob, PipelineJobSettings
+
+    if body.jobs is not None or body.identity is not None:
+        # The SDK has a public way from YAML only; it costs some milliseconds more.
+        return load_job(io.StringIO(yaml.safe_dump(_as_yaml(body, name), sort_keys=False)))
+    inputs = {
+        key: Input(type=value.type, path=value.path, mode=value.mode)
+        if isinstance(value, DataInput)
+        else value
+        for key, value in body.inputs.items()
+    }
+    outputs = {
+        key: Output(
+            type=value.type,
+            path=value.path,
+            mode=value.mode,
+            name=value.name,
+            version=value.version,
+        )
+        for key, value in body.outputs.items()
+    }
+    return PipelineJob(
+        name=name,
+        component=body.component_id,
+        inputs=inputs,
+        outputs=outputs,
+        settings=PipelineJobSettings(**body.settings),
+        experiment_name=body.experiment_name,
+        display_name=body.display_name,
+        description=body.description,
+        tags=dict(body.tags),
+        properties=dict(body.properties),
+    )
+
+
+def _as_yaml(body: JobBody, name: str | None) -> dict[str, Any]:
+    content = {"type": "pipeline", **body.model_dump(exclude_none=True)}
+    if name is not None:
+        content["name"] = name
+    content["settings"] = {key: _yaml_reference(key, x) for key, x in body.settings.items()}
+    carried = "component_id" if body.jobs is not None else "jobs"
+    content.pop(carried, None)
+    if component := content.pop("component_id", None):
+        content["component"] = f"azureml:{component.removeprefix('azureml:')}"
+    return content
 
 
 @contextmanager

@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 from shared.blob_state import Blob, Listed, Unchanged, Written
 from shared.compute_definitions import ComputeDefinition
 from shared.compute_plans import Target
-from shared.errors import JobExists, SignalboxError
+from shared.errors import JobExists, JobRejected, SignalboxError, WorkspaceUnavailable
 from shared.lakes import Upload, UploadPage
+from shared.native_plans import FoundSchedule, WantedSchedule
 from shared.workspace import Datastore, FailedStep, Job, JobBody, Step
 
 
@@ -255,6 +256,85 @@ class MemoryTargets:
         self.world.begin(call)
         if self.trouble is not None:
             raise self.trouble
+
+
+class MemoryJobSchedules:
+    """AzureML's schedules in memory; changes are over at once, unless `slow` says how many looks
+    they take."""
+
+    def __init__(self, world: World | None = None) -> None:
+        self.world = world or World()
+        self.there: dict[str, FoundSchedule] = {}
+        #: Jobs that were started by hand, by schedule.
+        self.started: list[str] = []
+        #: What AzureML writes in another way than it was put: place -> text.
+        self.kept_so: dict[str, str] = {}
+        self.slow = 0
+        self._looks: dict[str, int] = {}
+
+    def all(self) -> list[FoundSchedule]:
+        self.world.begin("schedules")
+        found = [self._look(name) for name in sorted(self.there)]
+        self.world.after("schedules")
+        return [each for each in found if each]
+
+    def find(self, name: str) -> FoundSchedule | None:
+        self.world.begin(f"schedule GET {name}")
+        found = self._look(name)
+        self.world.after(f"schedule GET {name}")
+        return found
+
+    def put(self, wanted: WantedSchedule) -> None:
+        self.world.begin(f"schedule PUT {wanted.name}")
+        self._free(wanted.name)
+        assert not wanted.over, "AzureML takes no schedule that is over"
+        self._change(
+            FoundSchedule(
+                name=wanted.name,
+                enabled=wanted.enabled,
+                tags=wanted.tags,
+                fields={**wanted.fields, **self.kept_so},
+            )
+        )
+        self.world.after(f"schedule PUT {wanted.name}")
+
+    def disable(self, name: str) -> None:
+        self.world.begin(f"schedule disable {name}")
+        self._free(name)
+        if name in self.there:
+            self._change(replace(self.there[name], enabled=False))
+        self.world.after(f"schedule disable {name}")
+
+    def delete(self, name: str) -> None:
+        self.world.begin(f"schedule delete {name}")
+        self._free(name)
+        if name in self.there and self.there[name].enabled:
+            raise JobRejected("UserError", f"The schedule {name} is enabled.")
+        self.there.pop(name, None)
+        self.world.after(f"schedule delete {name}")
+
+    def trigger(self, name: str) -> str:
+        self.world.begin(f"schedule trigger {name}")
+        self.started.append(name)
+        self.world.after(f"schedule trigger {name}")
+        return f"{name}-{len(self.started)}"
+
+    def _change(self, to: FoundSchedule) -> None:
+        self.there[to.name] = replace(to, state="Updating" if self.slow else "Succeeded")
+        self._looks[to.name] = self.slow
+
+    def _look(self, name: str) -> FoundSchedule | None:
+        found = self.there.get(name)
+        if found and found.busy:
+            self._looks[name] -= 1
+            if self._looks[name] < 0:
+                self.there[name] = replace(found, state="Succeeded")
+        return found
+
+    def _free(self, name: str) -> None:
+        found = self.there.get(name)
+        if found and found.busy:
+            raise WorkspaceUnavailable("AzureML answered 409: it is in state Updating")
 
 
 class MemoryLakes:

@@ -127,7 +127,7 @@ class ReplaySelection(Body):
     """What is run once more: by how it ended and when, or by name."""
 
     trigger: Annotated[str | None, Field(pattern=f"^{NAME.pattern}$")] = None
-    #: completed, failed, canceled, dead_letter, skipped.
+    #: completed, failed, canceled, dead_letter, skipped, missed.
     outcomes: Annotated[tuple[str, ...], Field(max_length=10), BeforeValidator(_listed)] = ()
     #: When it was decided; UTC when it says no zone.
     since: Annotated[datetime | None, BeforeValidator(_time)] = None

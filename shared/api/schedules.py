@@ -1,5 +1,7 @@
 """Schedules: when each runs next and what became of it; pausing, resuming, running one now."""
 
+import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -13,10 +15,12 @@ from shared.api.bodies import PauseRequest, PromptRequest
 from shared.api.contract import Called, Limit, NameCursor, NamePath
 from shared.api.door import Call
 from shared.api.keys import Key
-from shared.errors import RequestInvalid
-from shared.index import IndexedTrigger, Paused
+from shared.errors import Conflict, JobExists, RequestInvalid, SignalboxError
+from shared.events import PROMPTED_TYPE
+from shared.index import IndexedTrigger, Paused, Reading
 from shared.ledger import Reason, State
-from shared.summaries import RunSummary
+from shared.native_orders import is_native
+from shared.summaries import RunSummary, shown
 from shared.timetables import Coming, Timetable
 
 router = APIRouter(tags=["schedules"])
@@ -58,6 +62,8 @@ class OccurrenceShown(BaseModel):
     replay: str | None
     #: The run that it tries again.
     replay_of: str | None
+    #: Somebody asked for it to run then; no clock did.
+    prompted: bool
 
 
 class ScheduleShown(BaseModel):
@@ -83,6 +89,8 @@ class ScheduleShown(BaseModel):
     revision: str
     #: Why its runs would be dead letters.
     problems: list[str]
+    #: Of one that AzureML keeps: how it is there, and what the timer does about it.
+    in_azureml: str | None
 
 
 class ScheduleDetail(ScheduleShown):
@@ -110,6 +118,34 @@ class ComingList(BaseModel):
     items: list[ComingShown]
 
 
+class PromptShown(BaseModel):
+    """A run that somebody asked for."""
+
+    engine: Engine
+    #: The name of its AzureML job, if there will be one.
+    job: str | None
+    #: Where a person looks at that.
+    studio_url: str | None
+    #: None of one that AzureML starts: it keeps its own list of jobs.
+    run: RunSummary | None
+
+
+class DiffShown(BaseModel):
+    """How AzureML has a schedule, against how it was published."""
+
+    #: Whether it has it at all.
+    there: bool
+    enabled: bool | None
+    #: AzureML's word for it: Succeeded, or what is under way.
+    state: str | None
+    #: What differs, each in words.
+    drift: list[str]
+    #: What the timer does about it: create, update, disable, enable, delete or keep.
+    action: str
+    #: Why it is not as it should be, as far as anybody knows.
+    problem: str | None
+
+
 @router.get(
     "/api/schedules",
     operation_id="list_schedules",
@@ -125,9 +161,11 @@ def list_schedules(call: Called, limit: Limit = 50, cursor: NameCursor = None) -
     }
     known = pipelines.ports(call.app, reading.snapshot)
     names, further = contract.page(there, limit, cursor)
+    native = _in_azureml(call, reading, names)
 
     def look(name: str) -> ScheduleShown:
-        return ScheduleShown(**_shown(call, there[name], known, reading.at, _LATELY))
+        told = _shown(call, there[name], known, reading.at, _LATELY)
+        return ScheduleShown(**told, in_azureml=native.get(name))
 
     with ThreadPoolExecutor(_THREADS) as pool:
         return ScheduleList(items=[*pool.map(look, names)], cursor=further)
@@ -180,7 +218,10 @@ def pause_schedule(
     """What runs goes on. Times that come meanwhile are skipped, or held if `while_paused` or the
     schedule's own policy says so."""
     occurrences.named(call.app.index.read().snapshot.triggers, name)
-    call.app.pauses.pause(name, note=given.note, by=call.principal, while_paused=given.while_paused)
+    paused = call.app.pauses.pause(
+        name, note=given.note, by=call.principal, while_paused=given.while_paused
+    )
+    call.app.native.follow(paused)
     return _detail(call, name)
 
 
@@ -193,7 +234,7 @@ def pause_schedule(
 def resume_schedule(call: Called, name: NamePath) -> ScheduleDetail:
     """With its next time: what came while it was paused is not made up for, unless it was held."""
     occurrences.named(call.app.index.read().snapshot.triggers, name)
-    call.app.pauses.resume(name)
+    call.app.native.follow(call.app.pauses.resume(name))
     return _detail(call, name)
 
 
@@ -217,25 +258,69 @@ def trigger_schedule(
     name: NamePath,
     key: Key,
     given: Annotated[PromptRequest, bodies.of(PromptRequest)],
-) -> RunSummary:
+) -> PromptShown:
     """As if it were due now, also while it is paused; limits and `overlap` hold. The same
-    Idempotency-Key is the same run."""
-    if given.inputs:
-        raise RequestInvalid(
-            "These inputs cannot be given",
-            {"inputs": "are what the schedule binds; `signalbox run` runs a pipeline with others"},
-        )
-    decision = call.app.occurrences.now(name, by=call.principal, key=key)
-    return runs.accepted(call, response, decision)
+    Idempotency-Key is the same run. One that AzureML keeps must not be paused, unless it is given
+    inputs; without them, asking again starts another job."""
+    indexed = occurrences.named(call.app.index.read().snapshot.triggers, name)
+    if not is_native(indexed):
+        if given.inputs:
+            why = "are what the schedule binds; `signalbox run` runs a pipeline with others"
+            raise RequestInvalid("These inputs cannot be given", {"inputs": why})
+        decision = call.app.occurrences.now(name, by=call.principal, key=key)
+        run = runs.accepted(call, response, decision)
+        return PromptShown(engine="signalbox", job=run.job, studio_url=run.studio_url, run=run)
+    of = json.dumps([call.principal, key])
+    try:
+        job = call.app.native.trigger_now(name, given.inputs, key=of)
+    except JobExists:
+        raise Conflict("AzureML has the job that was asked for by this Idempotency-Key.") from None
+    studio_url = call.app.workspace.studio_url(job)
+    return PromptShown(engine="azureml", job=job, studio_url=studio_url, run=None)
+
+
+@router.get(
+    "/api/schedules/{name}/diff",
+    operation_id="diff_schedule",
+    summary="How AzureML has a schedule, against how it was published",
+    responses=contract.refusals(404, 409),
+)
+def diff_schedule(call: Called, name: NamePath) -> DiffShown:
+    """For schedules that AzureML keeps; 409 for those that Signalbox does."""
+    occurrences.named(call.app.index.read().snapshot.triggers, name)
+    found = call.app.native.look(name)
+    return DiffShown(
+        there=found.there,
+        enabled=found.enabled,
+        state=found.state,
+        drift=list(found.drift),
+        action=found.action,
+        problem=found.problem,
+    )
 
 
 def _detail(call: Call, name: str) -> ScheduleDetail:
     reading = call.app.index.read()
     indexed = occurrences.named(reading.snapshot.triggers, name)
     known = pipelines.ports(call.app, reading.snapshot)
-    shown = _shown(call, indexed, known, reading.at, _LAST)
+    told = _shown(call, indexed, known, reading.at, _LAST)
+    native = _in_azureml(call, reading, [name]).get(name)
     definition = indexed.definition.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return ScheduleDetail(**shown, definition=definition)
+    return ScheduleDetail(**told, in_azureml=native, definition=definition)
+
+
+def _in_azureml(call: Call, reading: Reading, names: Sequence[str]) -> dict[str, str]:
+    """How AzureML has those of these schedules that it keeps."""
+    triggers = reading.snapshot.triggers
+    native = [name for name in names if is_native(triggers[name])]
+    if not native:
+        return {}
+    try:
+        found = call.app.native.foresee(reading.snapshot, reading.at)
+    except SignalboxError as error:
+        return dict.fromkeys(native, f"AzureML could not be asked: {shown(str(error))}")
+    told = {**found.told, **found.problems}
+    return {name: told.get(name, "is in AzureML as it should be") for name in native}
 
 
 def _shown(
@@ -279,6 +364,7 @@ def _occurrence(run: RunSummary, table: Timetable) -> OccurrenceShown:
         ended_at=run.ended_at,
         replay=run.replay,
         replay_of=run.replay_of,
+        prompted=run.event.type == PROMPTED_TYPE,
     )
 
 

@@ -102,6 +102,7 @@ def pause_trigger(
     trigger = call.app.pauses.pause(
         name, note=given.note, by=call.principal, while_paused=given.while_paused
     )
+    call.app.native.follow(trigger)
     return _detail(call, trigger, call.app.index.read().snapshot)
 
 
@@ -113,7 +114,9 @@ def pause_trigger(
 )
 def resume_trigger(call: Called, name: NamePath) -> TriggerDetail:
     """What was held is taken up within a minute, with what is published then."""
-    return _detail(call, call.app.pauses.resume(name), call.app.index.read().snapshot)
+    trigger = call.app.pauses.resume(name)
+    call.app.native.follow(trigger)
+    return _detail(call, trigger, call.app.index.read().snapshot)
 
 
 @router.post(

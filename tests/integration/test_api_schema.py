@@ -9,9 +9,14 @@ from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.unit.api_client import Api, everything
-from tests.unit.scene import event
+from tests.unit.scene import event, pipeline
+from tests.unit.test_backfills import schedule
 
-api = Api(everything())
+scene = everything()
+there = scene.index.read().snapshot.triggers.values()
+every = [indexed.definition for indexed in there] + [schedule()]
+scene.publish(*every, pipelines=[pipeline(), pipeline("scoring")])
+api = Api(scene)
 
 # The functions host asks for the key; here is none.
 document: dict[str, Any] = api.get("/openapi.json").json()
@@ -32,6 +37,7 @@ THERE = {
     "/api/pipelines/{name}": {"name": "churn-training"},
     "/api/triggers/{name}/sweep": {"name": "on-upload"},
     "/api/triggers/{name}": {"name": "on-call"},
+    "/api/schedules/{name}": {"name": "nightly"},
     "/api/computes/{name}": {"name": "cpu-cluster"},
     "/api/runs/{id}/retry": {"id": dead["run"]},
     "/api/runs/{id}": {"id": running.record.run_id},
@@ -47,7 +53,7 @@ def test_the_description_is_of_every_operation() -> None:
     paths = document["paths"]
     operations = [item[method] for item in paths.values() for method in item]
 
-    assert len({operation["operationId"] for operation in operations}) == len(operations) == 37
+    assert len({operation["operationId"] for operation in operations}) == len(operations) == 38
     for operation in operations:
         assert {"401", "422", "500", "503"} <= operation["responses"].keys()
         assert operation["summary"]

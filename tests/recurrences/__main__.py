@@ -1,4 +1,4 @@
-"""`python -m tests.recurrences`: schedules by chance, around every change of every clock."""
+"""`python -m tests.recurrences`: every change of every clock, then schedules by chance."""
 
 import argparse
 import multiprocessing
@@ -14,7 +14,10 @@ from operator import add
 
 from tests.recurrences import checks, clock
 from tests.recurrences.checks import Wrong
-from tests.recurrences.clock import DAY
+from tests.recurrences.clock import DAY, MINUTE, wall
+
+#: A moment, and what a clock shows before and at it.
+type Change = tuple[datetime, ...]
 
 
 @dataclass(frozen=True)
@@ -42,16 +45,21 @@ def main() -> int:
     cores = os.cpu_count() or 1
     print(
         f"Schedules in {len(names)} time zones, seed {seed}, on {cores} cores for "
-        f"{given.minutes:g} minutes",
+        f"{given.minutes:g} minutes and a look at all changed clocks",
         flush=True,
     )
     with multiprocessing.Pool(cores) as pool:
-        work = [(names, given.years, seed + core, given.minutes * 60) for core in range(cores)]
-        tally = reduce(add, pool.starmap(_check, work), Tally())
+        alone = clock.different() if given.zones == "all" else names
+        share = -(-len(alone) // cores)
+        every = [(alone[n : n + share], given.years) for n in range(0, len(alone), share)]
+        chance = [(names, given.years, seed + core, given.minutes * 60) for core in range(cores)]
+        tallies = [*pool.starmap(_every_change, every), *pool.starmap(_by_chance, chance)]
+        tally = reduce(add, tallies, Tally())
     print(
         f"{tally.met['times']} times as the clock has them: {tally.met['changes']} schedules "
         f"around a clock that is put forward or back, {tally.met['days']} on other days, "
         f"{tally.met['rare']} through {given.years} years, in {len(tally.zones)} time zones; "
+        f"{tally.met['edges']} local times about all {tally.met['all changes']} changes; "
         f"{len(tally.wrong)} wrong"
     )
     for wrong in tally.wrong:
@@ -59,7 +67,23 @@ def main() -> int:
     return 1 if tally.wrong else 0
 
 
-def _check(names: list[str], years: int, seed: int, seconds: float) -> Tally:
+def _every_change(names: list[str], years: int) -> Tally:
+    met, seen = Counter[str](), set[Change]()
+    for name in names:
+        try:
+            for at in checks.changes(name, 1990, 1990 + years):
+                change = at, *(wall(each, clock.zone(name)) for each in (at - MINUTE, at))
+                # Many clocks of a region are changed at the same moment by the same time.
+                if change not in seen:
+                    met["edges"] += checks.edges(name, at)
+                met["all changes"] += 1
+                seen.add(change)
+        except Wrong as wrong:
+            return Tally(met, wrong=(str(wrong),))
+    return Tally(met)
+
+
+def _by_chance(names: list[str], years: int, seed: int, seconds: float) -> Tally:
     chance, until = random.Random(seed), time.monotonic() + seconds
     met, visited = Counter[str](), set[str]()
     while time.monotonic() < until:

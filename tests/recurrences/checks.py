@@ -1,15 +1,16 @@
 """Schedules by chance, and what `shared` says of them beside what a watched clock says."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import islice, takewhile
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
+from shared import time_zones
 from shared.durations import in_iso
 from shared.recurrences import Recurrence
 from shared.specs import ScheduleSpec
@@ -156,18 +157,40 @@ def _exclusion(random: Random, begin: datetime) -> str:
 
 
 def changes(name: str, first: int, last: int) -> list[datetime]:
-    """About when the clock of a zone is put forward or back, from one year to another."""
-    return list(_changes(name, datetime(first, 1, 1, tzinfo=UTC), datetime(last, 1, 1, tzinfo=UTC)))
+    """When the clock of a zone is put forward or back, to the minute, from one year to another.
 
-
-def _changes(name: str, at: datetime, end: datetime) -> Iterator[datetime]:
-    zone = clock.zone(name)
-    offset = at.astimezone(zone).utcoffset()
+    What is undone within a week is not seen.
+    """
+    at, end = datetime(first, 1, 1, tzinfo=UTC), datetime(last, 1, 1, tzinfo=UTC)
+    zone, found = clock.zone(name), list[datetime]()
     while at < end:
-        at += DAY / 2
-        if (now := at.astimezone(zone).utcoffset()) != offset:
-            offset = now
-            yield at
+        if _ahead(at, zone) != (now := _ahead(at + 7 * DAY, zone)):
+            before, after = at, at + 7 * DAY
+            while after - before > MINUTE:
+                middle = before + (after - before) // 2 // MINUTE * MINUTE
+                before, after = (before, middle) if _ahead(middle, zone) == now else (middle, after)
+            found.append(after)
+        at += 7 * DAY
+    return found
+
+
+def _ahead(at: datetime, zone: ZoneInfo) -> timedelta | None:
+    return at.astimezone(zone).utcoffset()
+
+
+def edges(name: str, at: datetime) -> int:
+    """Local times about a change of a clock, each beside when a clock that is watched comes to it.
+    Answers how many were compared. Raises Wrong.
+    """
+    here = clock.zone(name)
+    sides = clock.wall(at - MINUTE, here) + MINUTE, clock.wall(at, here)
+    middle = min(sides) + (max(sides) - min(sides)) // 2 // MINUTE * MINUTE
+    locals_ = {each + step for each in (*sides, middle) for step in (-MINUTE, timedelta(0), MINUTE)}
+    for local in locals_:
+        found, wanted = time_zones.reached(local, here), clock.came(local, here)
+        if found != wanted:
+            raise Wrong(f"{local} in {name} is {found}, and the clock came to it at {wanted}")
+    return len(locals_)
 
 
 def _same(

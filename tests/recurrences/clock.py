@@ -34,6 +34,13 @@ def zones() -> list[str]:
     return [name for name in listed if name != "Factory"]
 
 
+def different() -> list[str]:
+    """One name of every clock: some have several."""
+    root = resources.files("tzdata").joinpath("zoneinfo")
+    named = {root.joinpath(*name.split("/")).read_bytes(): name for name in zones()}
+    return sorted(named.values())
+
+
 def wall(at: datetime, zone: ZoneInfo) -> datetime:
     """What the clock shows."""
     return at.astimezone(zone).replace(tzinfo=None, fold=0)

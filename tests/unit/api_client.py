@@ -17,6 +17,9 @@ from shared.errors import NotFound
 from shared.explain import Explain
 from shared.lakes import Lakes, Upload, UploadPage
 from shared.members import Members
+from shared.native_orders import NativeOrders
+from shared.native_schedules import NativeSchedules
+from shared.native_states import NativeStates
 from shared.occurrences import Occurrences
 from shared.pauses import Pauses
 from shared.previews import Previews
@@ -28,6 +31,7 @@ from shared.selections import Selections
 from shared.settings import Settings, load
 from shared.sweep_states import SweepStates
 from shared.sweeps import Sweeps
+from tests.fakes import MemoryJobSchedules
 from tests.unit.scene import DEPLOYMENT, PIPELINE, Scene, pipeline, trigger
 from tests.unit.test_bootstrap import ENVIRONMENT
 
@@ -57,7 +61,9 @@ class Api:
     def __init__(self, scene: Scene | None = None, **settings: str) -> None:
         self.scene = scene or Scene()
         self.lakes = MemoryLakes()
-        self.app = _app(self.scene, self.lakes, load({**ENVIRONMENT, **settings}))
+        self.job_schedules = MemoryJobSchedules(self.scene.world)
+        found = load({**ENVIRONMENT, **settings})
+        self.app = _app(self.scene, self.lakes, self.job_schedules, found)
         self._ids = map("made-{}".format, itertools.count())
         self.asgi: FastAPI = create_app(
             lambda: self.app, new_id=lambda: next(self._ids), now=lambda: self.scene.world.now
@@ -107,7 +113,9 @@ def of(
     )
 
 
-def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
+def _app(
+    scene: Scene, lakes: MemoryLakes, job_schedules: MemoryJobSchedules, settings: Settings
+) -> App:
     """The rooms that the API calls; the others are not there."""
     common: dict[str, Any] = {
         "index": scene.index,
@@ -175,6 +183,19 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
             monotonic=lambda: scene.stopwatch,
         ),
         replays=replays,
+        native=NativeSchedules(
+            deployment=DEPLOYMENT,
+            index=scene.index,
+            states=NativeStates(scene.blobs),
+            orders=NativeOrders(
+                deployment=DEPLOYMENT,
+                variables=scene.variables,
+                published=scene.published,
+                labels=scene.workspace,
+            ),
+            schedules=job_schedules,
+            jobs=scene.workspace,
+        ),
         occurrences=occurrences,
         backfills=Backfills(
             occurrences=occurrences,

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from shared.definitions import TriggerDefinition
+from shared.errors import WorkspaceUnavailable
 from tests.unit.api_client import Api
-from tests.unit.scene import Scene, pipeline, trigger
+from tests.unit.scene import Scene, fail, pipeline, trigger
 from tests.unit.test_api import problem
 from tests.unit.test_backfills import schedule
 
@@ -49,7 +51,7 @@ def test_schedules_are_listed_with_their_next_time(api: Api) -> None:
 def test_one_schedule_has_its_definition_and_its_last_times(api: Api) -> None:
     asked = api.post("/schedules/nightly/trigger", headers={"Idempotency-Key": "k"})
     assert asked.status_code == 202
-    run = asked.json()
+    run = asked.json()["run"]
     assert asked.headers["location"] == f"/api/runs/{run['id']}"
     api.post("/backfills", {**FEBRUARY, "limit": 2})
     found = api.get("/schedules/nightly").json()
@@ -57,6 +59,7 @@ def test_one_schedule_has_its_definition_and_its_last_times(api: Api) -> None:
     assert found["definition"]["spec"]["schedule"]["cron"] == ["0 6 * * *"]
     [now, *past] = found["occurrences"]
     assert (now["run"], now["state"], now["replay"]) == (run["id"], "submitted", None)
+    assert [each["prompted"] for each in found["occurrences"]] == [True, False, False, False]
     assert now["local_time"].endswith("+01:00")
     assert [each["scheduled_time"] for each in past] == [
         f"2026-02-0{day}T05:00:00Z" for day in (3, 2, 1)
@@ -94,9 +97,12 @@ def test_a_schedule_is_paused_and_resumed(api: Api) -> None:
 def test_the_same_key_runs_it_once(api: Api) -> None:
     ask = {"headers": {"Idempotency-Key": "k"}}
     first = api.post("/schedules/nightly/trigger", **ask).json()
+    assert (first["engine"], first["job"]) == ("signalbox", first["run"]["job"])
 
-    assert api.post("/schedules/nightly/trigger", {}, **ask).json()["id"] == first["id"]
-    assert api.post("/schedules/nightly/trigger").json()["id"] != first["id"]
+    again = api.post("/schedules/nightly/trigger", {}, **ask).json()
+    assert (again["run"]["id"], again["job"]) == (first["run"]["id"], first["job"])
+    other = api.post("/schedules/nightly/trigger").json()
+    assert other["run"]["id"] != first["run"]["id"]
     told = problem(api.post("/schedules/nightly/trigger", {"inputs": {"data": "x"}}), 422)
     assert [error["place"] for error in told["errors"]] == ["inputs"]
 
@@ -114,6 +120,79 @@ def test_what_is_no_schedule_is_told_with_those_there_are(api: Api, name: str) -
     for answer in answers:
         assert "hourly, nightly, over" in problem(answer, 404)["detail"]
     assert api.get("/triggers/on-upload").json()["paused"] is None
+
+
+@pytest.fixture
+def native() -> Api:
+    """AzureML has its schedule as it was published."""
+    scene = Scene()
+    inputs = {"data": {"type": "uri_file"}, "size": {"type": "integer", "default": 1}}
+    action = {"pipeline": "churn-training", "inputs": {"data": "azureml:rows:1"}}
+    spec = {"schedule": {"cron": "0 6 * * *", "engine": "azureml"}}
+    kept = TriggerDefinition.model_validate({"name": "kept", "spec": spec, "action": action})
+    scene.publish(kept, schedule(), pipelines=[pipeline(inputs=inputs)])
+    made = Api(scene)
+    made.app.native.reconcile()
+    return made
+
+
+def test_what_azureml_keeps_says_how_it_is_there(native: Api) -> None:
+    [kept, nightly] = native.get("/schedules").json()["items"]
+    assert (kept["engine"], nightly["engine"]) == ("azureml", "signalbox")
+    assert kept["in_azureml"] == "is in AzureML as it should be"
+    assert nightly["in_azureml"] is None
+    diff = native.get("/schedules/kept/diff").json()
+    assert (diff["there"], diff["enabled"], diff["drift"], diff["action"]) == (
+        True,
+        True,
+        [],
+        "keep",
+    )
+
+    del native.job_schedules.there["kept"]
+    assert native.get("/schedules/kept/diff").json()["there"] is False
+    assert "will be created" in native.get("/schedules/kept").json()["in_azureml"]
+    problem(native.get("/schedules/nightly/diff"), 409)
+    problem(native.get("/schedules/nowhere/diff"), 404)
+
+
+def test_schedules_are_listed_while_azureml_is_away(native: Api) -> None:
+    fail(native.scene.world, "schedules", WorkspaceUnavailable("It is down"))
+    [kept, _] = native.get("/schedules").json()["items"]
+
+    assert kept["in_azureml"] == "AzureML could not be asked: It is down"
+
+
+@pytest.mark.parametrize("noun", ["schedules", "triggers"])
+def test_pausing_disables_it_in_azureml(native: Api, noun: str) -> None:
+    native.post(f"/{noun}/kept/pause", {"note": "x"})
+    assert native.job_schedules.there["kept"].enabled is False
+    native.post(f"/{noun}/kept/resume")
+
+    assert native.job_schedules.there["kept"].enabled is True
+
+
+def test_what_azureml_keeps_is_run_now_by_it_or_with_inputs_from_here(native: Api) -> None:
+    answer = native.post("/schedules/kept/trigger")
+    assert answer.status_code == 202
+    made = answer.json()
+    assert (made["engine"], made["run"]) == ("azureml", None)
+    assert native.job_schedules.started == ["kept"]
+    assert made["job"] in made["studio_url"]
+
+    ask = {"headers": {"Idempotency-Key": "k"}}
+    given = native.post("/schedules/kept/trigger", {"inputs": {"size": 3}}, **ask).json()
+    assert native.scene.workspace.bodies[given["job"]].inputs["size"] == 3
+    problem(native.post("/schedules/kept/trigger", {"inputs": {"size": 3}}, **ask), 409)
+    problem(native.post("/schedules/kept/trigger", {"inputs": {"sizes": 3}}), 422)
+    native.post("/schedules/kept/pause", {"note": "x"})
+    assert "is paused" in problem(native.post("/schedules/kept/trigger"), 409)["detail"]
+
+
+def test_what_azureml_keeps_is_not_backfilled(native: Api) -> None:
+    told = problem(native.post("/backfills", {**FEBRUARY, "trigger": "kept"}), 422)
+
+    assert "engine: signalbox" in told["errors"][0]["message"]
 
 
 def test_a_backfill_is_tried_asked_for_followed_and_listed(api: Api) -> None:
@@ -187,3 +266,33 @@ def test_a_backfill_of_nothing_known_is_not_found(api: Api) -> None:
     problem(api.post("/backfills", {**FEBRUARY, "trigger": "nowhere"}), 404)
     problem(api.post("/backfill-preview?cursor=x", FEBRUARY), 422)
     problem(api.post("/backfill-preview?cursor=2026-02-09T05:00:00Z", FEBRUARY), 422)
+
+
+def test_a_time_is_explained_by_the_schedule_s_own_clock(api: Api) -> None:
+    for at in ("2026-03-02T06:00", "2026-03-02T05:00:00Z", "2026-03-02T06:00:00%2B01:00"):
+        [item] = api.get(f"/explain?schedule=nightly&at={at}").json()["items"]
+        assert item["decision"] == "to_come"
+    [item] = api.get("/explain?schedule=nightly&at=2026-03-02").json()["items"]
+    assert item["decision"] == "not_due"
+    assert api.get("/explain?schedule=nightly").status_code == 200
+
+    problem(api.get("/explain?schedule=nowhere"), 404)
+    problem(api.get("/explain?at=2026-03-02"), 422)
+    problem(api.get("/explain?schedule=nightly&trigger=nightly"), 422)
+
+
+def test_a_schedule_takes_no_events_and_says_what_to_do(api: Api) -> None:
+    told = problem(api.post("/triggers/nightly/test", {"event": {"data": {}}}), 422)
+
+    assert "signalbox schedules next nightly" in told["errors"][0]["message"]
+
+
+def test_what_was_skipped_or_missed_is_replayed(api: Api) -> None:
+    api.post("/schedules/nightly/trigger")
+    skipped = api.post("/schedules/nightly/trigger").json()["run"]
+    assert skipped["state"] == "skipped"
+    asked = {"trigger": "nightly", "outcomes": ["skipped", "missed"]}
+    [item] = api.post("/replay-preview", asked).json()["items"]
+
+    assert (item["run"], item["preview"]["decision"]) == (skipped["id"], "would_run")
+    assert api.post("/replays", asked).json()["started"] == 1

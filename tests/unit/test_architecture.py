@@ -156,7 +156,7 @@ def test_http_is_one_function_with_a_key_unless_azure_itself_signs_callers_in(
 @pytest.mark.parametrize(
     ("module", "rooms"),
     [
-        ("azure.ai.ml", {"workspace", "targets", "nodes", "sources"}),
+        ("azure.ai.ml", {"workspace", "targets", "job_schedules", "nodes", "sources"}),
         ("azure.storage", {"blob_state", "lakes"}),
         ("azure.identity", {"bootstrap"}),
         ("azure.functions", set()),

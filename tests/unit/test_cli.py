@@ -76,7 +76,7 @@ def test_a_folder_without_definitions_says_what_it_expected(tmp_path: Path) -> N
     told = signalbox("publish", tmp_path)
 
     assert told.exit_code == 1
-    assert "expected pipelines/*.yml, triggers/*.yml or computes/*.yml" in told.stderr
+    assert "expected pipelines/*.yml, triggers/*.yml, schedules/*.yml or computes" in told.stderr
     assert "Nothing was published: 1 problem." in told.stderr
 
 

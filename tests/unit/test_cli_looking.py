@@ -181,6 +181,8 @@ def test_a_trigger_is_tested_with_the_blobs_that_lie_there(
         ["explain", "a/b/c", "--blob", "d/e/f"],
         ["explain", "a/b/c", "--at", "2026-03-01"],
         ["explain", "--trigger", "retrain", "--at", "noon"],
+        ["explain", "--trigger", "retrain", "--schedule", "nightly"],
+        ["explain", "--schedule", "nightly", "--at", "noon"],
     ],
 )
 def test_a_question_that_is_none_asks_nobody(signalbox: FakeApi, words: list[str]) -> None:
@@ -273,6 +275,21 @@ def test_the_question_is_known_by_its_form(
         assert datetime.fromisoformat(at) == datetime.fromisoformat("2026-03-01T10:00:00+00:00")
     assert (at is None) == ("--at" not in words)
     assert query == asked
+
+
+@pytest.mark.parametrize(
+    ("at", "sent"),
+    [
+        ("2026-03-01T06:00", "2026-03-01T06:00:00"),
+        ("2026-03-01T06:00+01:00", "2026-03-01T06:00:00+01:00"),
+    ],
+)
+def test_the_time_of_a_schedule_is_by_its_own_clock(signalbox: FakeApi, at: str, sent: str) -> None:
+    signalbox.at("GET explain", EXPLANATION)
+    assert signalbox("explain", "--schedule", "nightly", "--at", at).exit_code == 0
+
+    query = parse_qs(signalbox.requests[0].url.query.decode())
+    assert query == {"schedule": ["nightly"], "at": [sent]}
 
 
 def test_a_line_that_is_the_summary_is_told_once(signalbox: FakeApi) -> None:

@@ -24,6 +24,7 @@ LAST: dict[str, Any] = {
     "ended_at": "2026-03-28T01:30:01Z",
     "replay": None,
     "replay_of": None,
+    "prompted": False,
 }
 SCHEDULE: dict[str, Any] = {
     "name": "nightly",
@@ -41,7 +42,11 @@ SCHEDULE: dict[str, Any] = {
 DETAIL = {
     **SCHEDULE,
     "definition": {"name": "nightly", "spec": {"schedule": {"cron": ["30 2 * * *"]}}},
-    "occurrences": [LAST, {**LAST, "state": "completed", "reason": None, "replay": ID}],
+    "occurrences": [
+        LAST,
+        {**LAST, "state": "completed", "reason": None, "replay": ID},
+        {**LAST, "state": "failed", "reason": None, "prompted": True},
+    ],
 }
 PAUSED = {
     **DETAIL,
@@ -83,12 +88,13 @@ def test_one_schedule_is_shown_with_its_last_times(signalbox: FakeApi) -> None:
 
     assert "30 2 * * * (Europe/Berlin)" in told.stdout
     assert "cron:" in told.stdout
-    *_, heading, skipped, completed = told.stdout.splitlines()
+    *_, heading, skipped, completed, failed = told.stdout.splitlines()
     assert heading.split() == ["Europe/Berlin", "state", "run", "why"]
     assert " skipped (overlap_skipped) " in skipped
     assert RUN_ID in skipped
     assert skipped.endswith("under way \\x1b[2J.")
     assert f"completed, by {ID}" in completed
+    assert "failed, asked for" in failed
     assert json.loads(signalbox("schedules", "show", "nightly", "--json").stdout) == DETAIL
 
 
@@ -105,6 +111,10 @@ def test_next_times_are_told_by_both_clocks(signalbox: FakeApi) -> None:
     assert first.endswith("stands for 02:30, which clocks skip on that day")
     assert second.endswith("2026-03-29 01:04:07")
 
+    plain = {**answer, "items": [{**NEXT, "note": None}]}
+    signalbox.at("GET schedules/nightly/next", {**plain, "time_zone": "UTC"})
+    told = signalbox("schedules", "next", "nightly")
+    assert told.stdout == "UTC\n2026-03-29 01:00:00\n"
     signalbox.at("GET schedules/nightly/next", {**answer, "items": []})
     assert "no time to come" in signalbox("schedules", "next", "nightly").stdout
     signalbox.at("GET schedules/nightly/next", {**answer, "paused": PAUSED["paused"]})
@@ -126,8 +136,12 @@ def test_a_schedule_is_paused_and_resumed(signalbox: FakeApi) -> None:
     assert signalbox("schedules", "pause", "nightly").exit_code == 2
 
 
+def prompted(run: dict[str, Any]) -> dict[str, Any]:
+    return {"engine": "signalbox", "job": run["job"], "studio_url": run["studio_url"], "run": run}
+
+
 def test_a_schedule_is_run_now(signalbox: FakeApi) -> None:
-    signalbox.at("POST schedules/nightly/trigger", httpx.Response(202, json=run()))
+    signalbox.at("POST schedules/nightly/trigger", httpx.Response(202, json=prompted(run())))
     told = signalbox("schedules", "trigger", "nightly", "--idempotency-key", "k")
 
     assert (told.exit_code, RUN_ID in told.stdout) == (0, True)
@@ -137,9 +151,46 @@ def test_a_schedule_is_run_now(signalbox: FakeApi) -> None:
     assert signalbox.body == {"inputs": {"epochs": 3}}
 
     skipped = run("skipped", reason={"code": "overlap_skipped", "text": "One is under way."})
-    signalbox.at("POST schedules/nightly/trigger", httpx.Response(202, json=skipped))
+    signalbox.at("POST schedules/nightly/trigger", httpx.Response(202, json=prompted(skipped)))
     told = signalbox("schedules", "trigger", "nightly")
     assert (told.exit_code, "One is under way." in told.stdout) == (4, True)
+
+
+def test_what_azureml_runs_now_is_a_job_of_its_own(signalbox: FakeApi) -> None:
+    answer = {"engine": "azureml", "job": "nightly-1", "studio_url": "https://ml/1", "run": None}
+    signalbox.at("POST schedules/nightly/trigger", httpx.Response(202, json=answer))
+    told = signalbox("schedules", "trigger", "nightly")
+
+    assert (told.exit_code, "nightly-1" in told.stdout, "https://ml/1" in told.stdout) == (0, 1, 1)
+    assert json.loads(signalbox("schedules", "trigger", "nightly", "--json").stdout) == answer
+
+
+def test_what_differs_in_azureml_is_told(signalbox: FakeApi) -> None:
+    found = {
+        "there": True,
+        "enabled": False,
+        "state": "Succeeded",
+        "drift": ["enabled is no, and is to be yes \x1b[2J"],
+        "action": "enable",
+        "problem": None,
+    }
+    signalbox.at("GET schedules/nightly/diff", found)
+    told = signalbox("schedules", "diff", "nightly")
+    assert "the timer   enables it" in told.stdout
+    assert "! enabled is no, and is to be yes \\x1b[2J" in told.stdout
+    assert json.loads(signalbox("schedules", "diff", "nightly", "--json").stdout) == found
+
+    gone = {**found, "there": False, "drift": [], "problem": "No role.", "action": "create"}
+    signalbox.at("GET schedules/nightly/diff", gone)
+    assert "! No role." in signalbox("schedules", "diff", "nightly").stdout
+    items = [
+        {**SCHEDULE, "in_azureml": "is in AzureML as it should be"},
+        {**SCHEDULE, "name": "other", "in_azureml": "will be changed in AzureML: cron is 1"},
+    ]
+    signalbox.at("GET schedules", {"items": items, "cursor": None})
+    listed = signalbox("schedules").stdout
+    assert "! other will be changed in AzureML: cron is 1" in listed
+    assert "as it should be" not in listed
 
 
 # Backfills

@@ -80,7 +80,7 @@ def test_a_folder_without_definitions_says_what_it_expected(tmp_path: Path) -> N
     [problem] = problems(tmp_path, {"README.md": ""})
 
     assert str(tmp_path) in problem
-    assert "pipelines/*.yml, triggers/*.yml or computes/*.yml" in problem
+    assert "pipelines/*.yml, triggers/*.yml, schedules/*.yml or computes/*.yml" in problem
 
 
 def test_a_folder_in_the_singular_is_not_passed_over(tmp_path: Path) -> None:

@@ -31,6 +31,18 @@ def test_a_trigger_is_paused_and_goes_on(here: Scene) -> None:
     assert paused(here) is None
 
 
+def test_whoever_wants_to_is_told_of_every_pause_and_its_end(here: Scene) -> None:
+    told: list[bool] = []
+    pauses = Pauses(here.index, lambda trigger: told.append(trigger.paused is not None))
+    pauses.pause(TRIGGER, note="one", by="key")
+    # Said again, it is done again: the first time may have come to nothing.
+    pauses.pause(TRIGGER, note="one", by="key")
+    pauses.resume(TRIGGER)
+    pauses.resume(TRIGGER)
+
+    assert told == [True, True, False, False]
+
+
 def test_pausing_again_changes_nothing_but_the_note(here: Scene) -> None:
     pauses, began = Pauses(here.index), here.world.now
     pauses.pause(TRIGGER, note="one", by="anna")

@@ -14,7 +14,7 @@ from shared.index import Snapshot
 from shared.ledger import Record, State
 from shared.pauses import Pauses
 from shared.schedules import Schedules
-from tests.unit.scene import PIPELINE, Killed, Scene, fail, pipeline, trigger
+from tests.unit.scene import PIPELINE, Killed, Scene, fail, interject, pipeline, trigger
 
 #: When a Scene's triggers are published; its storage time is two minutes later.
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -457,3 +457,33 @@ def test_a_schedule_that_azureml_keeps_is_none_of_the_tick_s(here: Scene) -> Non
     look(here, 3)
 
     assert told(here) == []
+
+
+def test_what_fired_in_a_pause_that_drops_is_skipped_also_once_that_is_over(here: Scene) -> None:
+    begun(here, scheduled(policies=ALL_AT_ONCE | {"while_paused": "hold"}))
+    pauses = Pauses(here.index)
+    pauses.pause("nightly", note="tea", by="key", while_paused="drop")
+    here.world.pass_time(90)
+    pauses.resume("nightly")
+    look(here)
+
+    assert told(here) == [("12:03", State.SKIPPED), ("12:04", State.SUBMITTED)]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_published_while_the_clock_goes_on_is_not_lost(here: Scene, known: bool) -> None:
+    begun(here, *([scheduled(cron="*/2 * * * *")] if known else []))
+    here.world.pass_time(50)
+
+    def meanwhile() -> None:
+        here.world.pass_time(20)
+        here.schedules.run_due(lambda: False)
+
+    # The index was read at 12:02:50, and is written at 12:03:10, when the clock is there already.
+    interject(here.world, "swap index.json", meanwhile)
+    edit(here, scheduled())
+    assert clock(here).last_evaluated == NOON + timedelta(minutes=3, seconds=10)
+    look(here)
+
+    assert [time for time, _ in told(here)] == ["12:03", "12:04"]
+    assert here.index.read().snapshot.triggers["nightly"].former == ()

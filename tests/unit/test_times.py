@@ -112,7 +112,9 @@ def test_a_time_that_was_never_one_says_why(spec: dict[str, Any], at: str, why: 
     answer = here.explain.schedule(NIGHTLY, datetime.fromisoformat(at))
 
     assert decisions(answer) == [(NIGHTLY, "not_due")]
-    assert answer.summary.startswith("Nothing of schedule nightly was due then.")
+    assert answer.summary.startswith(
+        "Nothing of schedule nightly was due at 2026-03-02 06:00:00 CET"
+    )
     assert why in answer.summary
 
 

@@ -1,0 +1,42 @@
+"""Each time of each schedule has one record, and the simulation would notice if it had not."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from tests.simulation.occurrence_traps import OCCURRENCE_TRAPS
+from tests.simulation.occurrences import Occurrences
+
+HISTORIES = 30
+#: A trap that these do not catch needs better weather, not more of them.
+HISTORIES_PER_TRAP = 60
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    logging.getLogger("shared").setLevel(logging.CRITICAL)
+
+
+def test_no_history_of_schedules_breaks_a_promise(counted: Callable[[str], None]) -> None:
+    crashes, seen = 0, Counter[str]()
+    for seed in range(HISTORIES):
+        history = Occurrences(seed)
+        again = f"python -m tests.simulation --schedules --seed {seed}"
+        assert history.run() == [], f"replay it with: {again}"
+        crashes += history.crashes
+        seen += history.seen
+    # What was never met was not tried.
+    met = ("submitting", "queued", "skipped", "missed", "held", "clock moved within a second")
+    assert all(seen[each] for each in met)
+    counted(f"Simulated {HISTORIES} histories of schedules, {crashes} crashes: no violation")
+
+
+@pytest.mark.parametrize("name", OCCURRENCE_TRAPS)
+def test_a_rule_of_schedules_left_out_is_noticed(name: str) -> None:
+    trap = OCCURRENCE_TRAPS[name]
+    found = next((seed for seed in range(HISTORIES_PER_TRAP) if trap.history(seed).run()), None)
+    assert found is not None, f"{name}: not noticed"
+    # It is the rule, and not the weather.
+    assert trap.history(found, laid=False).run() == []
