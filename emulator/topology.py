@@ -157,7 +157,9 @@ class Topology(_Frozen):
     workspace: Workspace = Workspace()
     function_app: str = "signalbox-local"
     storage_accounts: tuple[StorageAccount, ...] = (
-        StorageAccount(name="signalboxstate", containers=("signalbox-state",)),
+        StorageAccount(
+            name="signalboxstate", containers=("signalbox-state", "signalbox-definitions")
+        ),
         StorageAccount(name="contosolake", containers=("landing",)),
         StorageAccount(name="mllocalstore", containers=("azureml-blobstore-local", "azureml")),
     )

@@ -18,7 +18,7 @@ from shared.events import QUEUE, TOPIC
 
 log = logging.getLogger(__name__)
 #: Seconds. functionTimeout ends a call that waits longer.
-_LONGEST_WAIT = 60.0
+LONGEST_WAIT = 60.0
 
 bp = func.Blueprint()  # type: ignore[no-untyped-call]
 
@@ -56,7 +56,7 @@ async def _patiently(message: func.ServiceBusMessage, via: Callable[[], str]) ->
     try:
         await asyncio.to_thread(lambda: _take(message, via()))
     except Exception:
-        await asyncio.sleep(min(2.0 ** (message.delivery_count or 1), _LONGEST_WAIT))
+        await asyncio.sleep(min(2.0 ** (message.delivery_count or 1), LONGEST_WAIT))
         raise
 
 

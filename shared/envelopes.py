@@ -35,7 +35,7 @@ _MAX_MESSAGE = 500
 
 #: The writes that finish a blob. Others (CreateFile, an empty FlushFile) raise the same event
 #: before there is anything to read. Source: Azure Blob Storage as an Event Grid source.
-_FINISHED_WRITES = frozenset({"PutBlob", "PutBlockList", "CopyBlob", "FlushWithClose"})
+FINISHED_WRITES = frozenset({"PutBlob", "PutBlockList", "CopyBlob", "FlushWithClose"})
 
 #: Source: CloudEvents 1.0.2, naming conventions.
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}")
@@ -194,7 +194,7 @@ def _event(item: Any, via: str, now: datetime) -> Event | None:
     data, shown = event.data, _shown(event.id)
     if not isinstance(data, dict) or not isinstance(data.get("eTag"), str) or not event.etag:
         raise EventInvalid(f"Event {shown} has no data.eTag, which tells one upload from the next.")
-    if str(data.get("api")) not in _FINISHED_WRITES:
+    if str(data.get("api")) not in FINISHED_WRITES:
         return None
     try:
         assert event.blob

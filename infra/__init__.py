@@ -1,0 +1,1 @@
+"""The deployment in Azure: Bicep, and the hook that azd runs after it."""

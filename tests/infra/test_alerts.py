@@ -1,0 +1,94 @@
+"""Alerts ask for what the app really logs, and each has its place on the page."""
+
+import ast
+import re
+from typing import Any
+
+from shared.ledger import State
+from tests.infra.bicep import INFRA, ROOT, read
+from tests.unit.pages import codes, page
+from tests.unit.test_architecture import app
+
+_FILE = read(INFRA / "modules/alerts.bicep")
+_RULES: list[dict[str, Any]] = _FILE.tree["variables"]["rules"]["value"]
+
+
+def actions() -> set[str]:
+    """Every `action` that the app logs beside a sentence."""
+    found = set()
+    for folder in ("shared", "functions"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Dict):
+                    said = zip(node.keys, node.values, strict=True)
+                    found |= {_text(value) for key, value in said if _text(key) == "action"}
+                # submission's own: _about(record, "run_submitted")
+                elif isinstance(node, ast.Call) and _text(node.func) == "_about":
+                    found |= {_text(argument) for argument in node.args}
+    return found - {""}
+
+
+def _text(node: ast.expr | None) -> str:
+    if isinstance(node, ast.Name):
+        return node.id
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def test_alerts_ask_for_what_is_logged() -> None:
+    asked = {
+        action
+        for rule in _RULES
+        for said in re.findall(r'action\)? (?:==|in) (\([^)]*\)|"\w+")', rule["query"])
+        for action in re.findall(r'"(\w+)"', said)
+    }
+
+    assert asked == {
+        "event_refused",
+        "message_refused",
+        "run_finished",
+        "waiting",
+        "daily_limit",
+        "tick_item_failed",
+    }
+    assert asked <= actions()
+
+
+def test_alerts_ask_for_states_that_there_are() -> None:
+    states = {
+        state for rule in _RULES for state in re.findall(r'state\) == "(\w+)"', rule["query"])
+    }
+
+    assert states == {State.DEAD_LETTER.value}
+
+
+def test_alerts_ask_for_functions_that_there_are() -> None:
+    named = {name for rule in _RULES for name in re.findall(r'\bname [!=]= "(\w+)"', rule["query"])}
+
+    assert named == {"timer", "http_api"}
+    assert named <= {function["name"] for function in app()["functions"]}
+
+
+def test_each_looks_at_least_as_often_as_its_window() -> None:
+    for rule in _RULES:
+        assert _minutes(rule["frequency"]) <= _minutes(rule["window"]), rule["name"]
+
+
+def test_a_late_timer_is_noticed_by_what_is_missing() -> None:
+    [late] = [rule for rule in _RULES if rule["name"] == "tick-late"]
+
+    assert (late["operator"], late["threshold"]) == ("LessThan", 1)
+    # The timer ticks every minute: a deployment or two may come between.
+    assert _minutes(late["window"]) >= 5
+
+
+def _minutes(duration: str) -> int:
+    found = re.fullmatch(r"PT(?:(\d+)H)?(?:(\d+)M)?", duration)
+    assert found
+    return int(found[1] or 0) * 60 + int(found[2] or 0)
+
+
+def test_every_alert_is_on_the_page() -> None:
+    shown = [codes(row[0])[0] for row in page("docs/deploy.md").table("alert", "fires when")]
+
+    assert shown == [*(rule["name"] for rule in _RULES), "broker-dead-letters"]
+    assert "name: 'signalbox-broker-dead-letters-${token}'" in _FILE.text

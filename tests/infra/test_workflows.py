@@ -1,0 +1,77 @@
+"""The workflows: no secret, nothing that can be swapped under us, every parameter handed over."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.infra.bicep import INFRA, ROOT
+
+FILES = sorted((ROOT / ".github/workflows").glob("*.yml"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(path.read_text())
+    return found
+
+
+def _deploy() -> dict[str, Any]:
+    found: dict[str, Any] = _read(ROOT / ".github/workflows/deploy.yml")["jobs"]["deploy"]
+    return found
+
+
+def test_there_is_one_for_each_thing() -> None:
+    assert [path.stem for path in FILES] == ["deploy", "publish", "test"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_no_workflow_knows_a_secret(path: Path) -> None:
+    assert "secrets." not in path.read_text()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_actions_are_pinned_to_commits(path: Path) -> None:
+    for line in path.read_text().splitlines():
+        if "uses:" in line:
+            assert re.search(r"uses: [\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line), line
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_no_input_is_pasted_into_a_script(path: Path) -> None:
+    for job in _read(path)["jobs"].values():
+        for step in job["steps"]:
+            assert "${{" not in step.get("run", ""), step
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_each_may_only_what_it_needs(path: Path) -> None:
+    signs_in = "azure/login" in path.read_text()
+
+    expected = {"contents": "read"} | ({"id-token": "write"} if signs_in else {})
+    assert _read(path)["permissions"] == expected
+    for job in _read(path)["jobs"].values():
+        assert job["timeout-minutes"] <= 60
+        # Who approves is said there, and the federated credential names it.
+        assert ("environment" in job) == signs_in
+
+
+def test_every_parameter_is_handed_over() -> None:
+    given = json.loads((INFRA / "main.parameters.json").read_text())["parameters"]
+    parameters = {value["value"].strip("${}") for value in given.values()}
+    handed = _deploy()["env"]
+
+    assert {name for name in parameters if name.startswith("INFRA_")} <= set(handed)
+    for name, value in handed.items():
+        if name != "AZURE_ENV_NAME":
+            assert value == f"${{{{ vars.{name} }}}}"
+
+
+def test_dev_test_and_prod_are_environments() -> None:
+    for name in ("deploy", "publish"):
+        # YAML reads the key `on` as true.
+        said: dict[Any, Any] = _read(ROOT / f".github/workflows/{name}.yml")
+        inputs = said[True]["workflow_dispatch"]["inputs"]
+        assert inputs["environment"]["options"] == ["dev", "test", "prod"]
