@@ -43,7 +43,7 @@ types: setup
 	mypy
 
 faults: setup
-	@python -m tests.simulation --minutes 7
+	@python -m tests.simulation --minutes 5
 	@python -m tests.faults --minutes 2
 
 MINUTES = 30
