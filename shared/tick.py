@@ -95,7 +95,7 @@ class Tick:
 
     def _open(self, now: datetime, over: Until) -> None:
         """Take over what was not submitted, observe what runs, finish what is final."""
-        due = [marker for marker in self._ledger.open() if marker.next_check <= now]
+        due = self._but_in_line([each for each in self._ledger.open() if each.next_check <= now])
         # In another order each time: when the time is over, it is not always the same that wait.
         self._shuffle(due)
         for marker in due:
@@ -108,6 +108,20 @@ class Tick:
                 # A marker is put before its record, so a young one may still get it.
                 if there is None and now - marker.last_modified > ABSENT:
                     self._ledger.discard(marker)
+
+    def _but_in_line(self, due: list[Marker]) -> list[Marker]:
+        """Those that are due, but for runs that wait for their turn and are found when it comes.
+
+        Of these may be thousands, and a look at each would find nothing to do.
+        """
+        if not any(marker.fresh and marker.slot for marker in due):
+            return due
+        line = self._slots.in_line()
+        return [
+            marker
+            for marker in due
+            if not marker.fresh or (marker.trigger, marker.slot, marker.key) not in line
+        ]
 
     def _promote(self, now: datetime, over: Until) -> None:
         """Places for those who wait, and none for those who are over."""
