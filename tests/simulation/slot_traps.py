@@ -331,8 +331,8 @@ SLOT_TRAPS: dict[str, Trap] = {
     ),
     "canceled in line": Trap(
         Parts(submission=CanceledInLine),
-        replace(FAIR, cancel=0.1, crash=0.05, storage_answer_lost=0.05),
-        _one_at_a_time(),
+        replace(FAIR, cancel=0.15, crash=0.05),
+        _one_at_a_time(slow="set_metadata open/"),
     ),
     "failed between attempts": Trap(
         Parts(submission=FailedBetweenAttempts),
