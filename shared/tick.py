@@ -25,6 +25,9 @@ OPEN_BUDGET, SLOTS_BUDGET, HELD_BUDGET = 18.0, 8.0, 4.0
 #: A slot that nobody holds or waits for is deleted after so long; also its count of a day.
 _AT_REST = timedelta(days=2)
 
+#: What waits for its turn is looked at after so long, whatever its marker says.
+_IN_LINE = timedelta(hours=1)
+
 #: Says that a part's time is over.
 Until = Callable[[], bool]
 #: Seconds that a part may take, and what it does.
@@ -95,7 +98,8 @@ class Tick:
 
     def _open(self, now: datetime, over: Until) -> None:
         """Take over what was not submitted, observe what runs, finish what is final."""
-        due = self._but_in_line([each for each in self._ledger.open() if each.next_check <= now])
+        due = [each for each in self._ledger.open() if each.next_check <= now]
+        due = self._but_in_line(due, now)
         # In another order each time: when the time is over, it is not always the same that wait.
         self._shuffle(due)
         for marker in due:
@@ -109,10 +113,12 @@ class Tick:
                 if there is None and now - marker.last_modified > ABSENT:
                     self._ledger.discard(marker)
 
-    def _but_in_line(self, due: list[Marker]) -> list[Marker]:
+    def _but_in_line(self, due: list[Marker], now: datetime) -> list[Marker]:
         """Those that are due, but for runs that wait for their turn and are found when it comes.
 
-        Of these may be thousands, and a look at each would find nothing to do.
+        Of these may be thousands, and a look at each would find nothing to do. A delivery that
+        comes again late puts marker and entry of a run that has begun, or is to stop, as if it
+        waited; so none is left alone for long.
         """
         if not any(marker.fresh and marker.slot for marker in due):
             return due
@@ -120,7 +126,9 @@ class Tick:
         return [
             marker
             for marker in due
-            if not marker.fresh or (marker.trigger, marker.slot, marker.key) not in line
+            if not marker.fresh
+            or now - marker.last_modified > _IN_LINE
+            or (marker.trigger, marker.slot, marker.key) not in line
         ]
 
     def _promote(self, now: datetime, over: Until) -> None:

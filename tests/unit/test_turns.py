@@ -241,3 +241,17 @@ def test_the_tick_looks_at_all_who_wait_in_a_slot_that_does_not_know_of_them() -
         here.world.pass_time(61)
         here.tick.run()
     assert [state(here, key) for key in keys] == [State.COMPLETED] * 3
+
+
+def test_what_is_to_stop_and_came_again_is_not_left_in_line() -> None:
+    here = scene()
+    upload(here, "a")
+    key = upload(here, "b")
+    here.submission.request_cancel(TRIGGER, key)
+    # As a delivery puts it that comes again: nobody is told to look.
+    here.ledger.mark_open(TRIGGER, key, event("sales/north/b.csv"), ALL)
+    for _ in range(2):
+        here.world.pass_time(3_601)
+        here.tick.run()
+
+    assert state(here, key) is State.CANCELED
