@@ -14,7 +14,7 @@ help:
 	@echo "make unit    the fast part of the tests"
 	@echo "make faults  what goes wrong, for ten minutes: every promise is kept"
 	@echo "make soak    a storm on real processes for MINUTES (30), and its books"
-	@echo "make bench   what things cost, beside what they are compared with"
+	@echo "make bench   what things cost, beside what they are compared with; UPLOADS (150) a storm"
 	@echo "make format  format the code"
 	@echo "make lock    compile requirements*.txt from pyproject.toml"
 
@@ -51,8 +51,10 @@ MINUTES = 30
 soak: setup
 	@python -m tests.faults --minutes $(MINUTES)
 
+UPLOADS = 150
+
 bench: setup
-	@python -m tests.benchmarks
+	@python -m tests.benchmarks --uploads $(UPLOADS)
 
 format: setup
 	ruff check --fix .

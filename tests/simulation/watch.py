@@ -193,7 +193,8 @@ class Watch:
                     )
                 else:
                     counted.remove(slot["day"])
-        for run in new:
+        # A replay has a limit of its own, and counts for no day.
+        for run in new if slot["own_limit"] is None else ():
             if counted:
                 self._day[run] = counted.pop(0)
             elif self.scenario.policies[trigger].max_runs_per_day is not None:
