@@ -87,9 +87,13 @@ class Tick:
             raise failed[0]
 
     def _part(self, name: str, seconds: float, work: Callable[[Until], None]) -> None:
-        started = self._monotonic()
+        started: float | None = None
 
         def over() -> bool:
+            # From the first item on: listing what there is may take as long as a part has, and then
+            # no tick would ever come to any of it.
+            nonlocal started
+            started = self._monotonic() if started is None else started
             return self._monotonic() - started > seconds
 
         work(over)
