@@ -16,7 +16,7 @@ help:
 	@echo "make azure   the tests that ask Azure itself; its environment variables name what"
 	@echo "make faults  what goes wrong, for ten minutes: every promise is kept"
 	@echo "make soak    a storm on real processes for MINUTES (30), and its books"
-	@echo "make bench   what things cost, beside what they are compared with"
+	@echo "make bench   what things cost, beside what they are compared with; UPLOADS (150) a storm"
 	@echo "make format  format the code"
 	@echo "make lock    compile requirements*.txt from pyproject.toml"
 
@@ -52,7 +52,7 @@ azure: setup
 
 faults: setup
 	@python -m tests.recurrences --zones all --years 50 --minutes 1
-	@python -m tests.simulation --minutes 6
+	@python -m tests.simulation --minutes 5
 	@python -m tests.faults --minutes 2
 
 MINUTES = 30
@@ -60,8 +60,10 @@ MINUTES = 30
 soak: setup
 	@python -m tests.faults --minutes $(MINUTES)
 
+UPLOADS = 150
+
 bench: setup
-	@python -m tests.benchmarks
+	@python -m tests.benchmarks --uploads $(UPLOADS)
 
 format: setup
 	ruff check --fix .

@@ -338,6 +338,8 @@ class Marker:
     about: str = ""
     #: The slot that its run takes.
     slot: str | None = None
+    #: Nobody has said yet when to look; it is as it was put, before its record.
+    fresh: bool = False
 
 
 class Ledger:
@@ -447,6 +449,7 @@ def _marker(blob: Listed) -> Marker:
         next_check=_next_check(blob.metadata.get("next_check"), blob.last_modified),
         about=blob.metadata.get("about", ""),
         slot=blob.metadata.get("slot"),
+        fresh="next_check" not in blob.metadata,
     )
 
 

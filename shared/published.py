@@ -72,6 +72,10 @@ class PublishedPipeline(BaseModel):
         return bound, problems
 
 
+#: Pinned versions that are kept in memory; when there are more, all are read again.
+_PINNED = 100
+
+
 class Published:
     """Finds what was published, and keeps it."""
 
@@ -90,12 +94,12 @@ class Published:
             return latest(snapshot, name)
         if (known := latest(snapshot, name)) and known.version == version:
             return known
-        if reference not in self._pinned:
-            found = self.read(name, version)
-            if found is None:
-                return None
+        found = self._pinned.get(reference)
+        if found is None and (found := self.read(name, version)):
+            if len(self._pinned) >= _PINNED:
+                self._pinned.clear()
             self._pinned[reference] = found
-        return self._pinned[reference]
+        return found
 
     def read(self, name: str, version: str) -> PublishedPipeline | None:
         """One version. Raises StorageUnavailable, RecordUnreadable."""

@@ -145,6 +145,16 @@ class Slots:
                 last_modified=blob.last_modified,
             )
 
+    def in_line(self) -> set[tuple[str, str, str]]:
+        """Trigger, slot and key of all who wait where it is known that somebody waits."""
+        waiting = {(each.trigger, each.slot) for each in self.all() if each.waiting}
+        found = set()
+        for blob in self._blobs.list("queue/") if waiting else ():
+            _, trigger, slot, _ = blob.name.split("/", 3)
+            if (trigger, slot) in waiting:
+                found.add((trigger, slot, _entry(blob).key))
+        return found
+
     def forget(self, listed: ListedSlot) -> None:
         """Delete a slot that nobody holds or waits for, unless somebody changed it since.
 

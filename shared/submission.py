@@ -151,6 +151,8 @@ class Submission:
                 # What is held is not looked at until its trigger is resumed; this is.
                 self._ledger.mark_open(trigger, key, kept.record.event)
             flagged = kept.record.model_copy(update={"cancel_requested": True})
+            # Before as well: at what waits in line nobody looks who was not told to.
+            self._ledger.check_again(flagged, kept.at)
             if self._ledger.swap(kept, flagged):
                 self._ledger.check_again(flagged, kept.at)
                 return True

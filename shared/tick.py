@@ -25,6 +25,9 @@ OPEN_BUDGET, SLOTS_BUDGET, HELD_BUDGET = 14.0, 6.0, 4.0
 #: A slot that nobody holds or waits for is deleted after so long; also its count of a day.
 _AT_REST = timedelta(days=2)
 
+#: What waits for its turn is looked at after so long, whatever its marker says.
+_IN_LINE = timedelta(hours=1)
+
 #: Says that a part's time is over.
 Until = Callable[[], bool]
 #: Seconds that a part may take, and what it does.
@@ -84,9 +87,13 @@ class Tick:
             raise failed[0]
 
     def _part(self, name: str, seconds: float, work: Callable[[Until], None]) -> None:
-        started = self._monotonic()
+        started: float | None = None
 
         def over() -> bool:
+            # From the first item on: listing what there is may take as long as a part has, and then
+            # no tick would ever come to any of it.
+            nonlocal started
+            started = self._monotonic() if started is None else started
             return self._monotonic() - started > seconds
 
         work(over)
@@ -95,7 +102,8 @@ class Tick:
 
     def _open(self, now: datetime, over: Until) -> None:
         """Take over what was not submitted, observe what runs, finish what is final."""
-        due = [marker for marker in self._ledger.open() if marker.next_check <= now]
+        due = [each for each in self._ledger.open() if each.next_check <= now]
+        due = self._but_in_line(due, now)
         # In another order each time: when the time is over, it is not always the same that wait.
         self._shuffle(due)
         for marker in due:
@@ -108,6 +116,24 @@ class Tick:
                 # A marker is put before its record, so a young one may still get it.
                 if there is None and now - marker.last_modified > ABSENT:
                     self._ledger.discard(marker)
+
+    def _but_in_line(self, due: list[Marker], now: datetime) -> list[Marker]:
+        """Those that are due, but for runs that wait for their turn and are found when it comes.
+
+        Of these may be thousands, and a look at each would find nothing to do. A delivery that
+        comes again late puts marker and entry of a run that has begun, or is to stop, as if it
+        waited; so none is left alone for long.
+        """
+        if not any(marker.fresh and marker.slot for marker in due):
+            return due
+        line = self._slots.in_line()
+        return [
+            marker
+            for marker in due
+            if not marker.fresh
+            or now - marker.last_modified > _IN_LINE
+            or (marker.trigger, marker.slot, marker.key) not in line
+        ]
 
     def _promote(self, now: datetime, over: Until) -> None:
         """Places for those who wait, and none for those who are over."""

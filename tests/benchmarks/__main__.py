@@ -1,5 +1,6 @@
 """`make bench`: every benchmark, as a table and in build/bench.json."""
 
+import argparse
 import json
 import sys
 from itertools import chain
@@ -11,14 +12,26 @@ from rich.table import Table
 from tests.benchmarks import cold_start, matching, per_event, recurring, showing, storms, submitting
 
 _RESULTS = Path("build", "bench.json")
-_ROOMS = (matching, recurring, per_event, cold_start, storms)
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    storm = storms.Storms()
+    parser.add_argument(
+        "--uploads", type=int, default=storm.uploads, help=f"of one storm ({storm.uploads})"
+    )
+    storm = storms.Storms(uploads=parser.parse_args().uploads)
     console = Console(highlight=False)
     table = Table("", "ours", "reference", "ratio", box=None, pad_edge=False)
     found = []
-    for figure in chain.from_iterable(room.figures() for room in _ROOMS):
+    rooms = (
+        matching.figures(),
+        recurring.figures(),
+        per_event.figures(),
+        cold_start.figures(),
+        storms.figures(storm),
+    )
+    for figure in chain.from_iterable(rooms):
         found.append(figure)
         table.add_row(
             figure["name"],

@@ -31,23 +31,29 @@ _RESULTS = Path("build", "storms.json")
 
 _UNLIMITED = {"concurrency": {"limit": "unlimited"}, "max_runs_per_day": "unlimited"}
 _LIMITED = {"concurrency": {"limit": 20}, "max_runs_per_day": "unlimited"}
+#: A slot for each, and one that counts the day of all.
+_KEYED = {
+    "concurrency": {"limit": 1, "key": "${{ captures.file }}"},
+    "max_runs_per_day": 1_000_000,
+}
 _BATCH = {
     **_LIMITED,
     "batch": {"wait_after_last_change": "PT5S", "max_wait": "PT10M", "max_events": 5000},
 }
 
 #: What bounds the trigger of a storm.
-Kind = Literal["plain", "limited", "batched"]
+Kind = Literal["plain", "limited", "keyed", "batched"]
 #: How far a storm is watched: each event is answered, or its run has ended as well.
 Until = Literal["taken-in", "over"]
 
 _POLICIES: dict[Kind, Json] = {
     "plain": _UNLIMITED,
     "limited": _LIMITED,
+    "keyed": _KEYED,
     "batched": _BATCH,
 }
 #: Requests to storage that an event may cost until it is taken in.
-_GOALS: dict[Kind, int] = {"plain": 4, "limited": 6, "batched": 5}
+_GOALS: dict[Kind, int] = {"plain": 4, "limited": 6, "keyed": 8, "batched": 5}
 #: Times as long that twice as many may take.
 _TWICE = 2.1
 #: Seconds until a storm must be over.

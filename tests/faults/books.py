@@ -50,20 +50,22 @@ def come_to_rest(
     began = changed = told = time.monotonic()
     pause = 5.0 if patient else 1.5
     before: list[str] = []
-    while left := limbo(world):
-        now = time.monotonic()
+    while True:
+        looking = time.monotonic()
+        left, now = limbo(world), time.monotonic()
         if left != before:
             before, changed = left, now
-        if now - changed > still or now - began > most:
+        if not left or now - changed > still or now - began > most:
             return Rest(left=left, changing=now - changed <= still)
         if not patient:
             world.grow_old()
             world.ticks()
-        time.sleep(pause)  # the timer of the app comes by itself; there is nothing to wait for
         if now - told > 20:
             told = now
             say(f"{len(left)} left, such as {left[0]}")
-    return Rest(left=[], changing=False)
+        # The timer of the app comes by itself; there is nothing to wait for. Storage that has no
+        # time for the looks is left some for the rest.
+        time.sleep(max(pause, 2 * (now - looking)))
 
 
 class Books:

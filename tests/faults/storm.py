@@ -17,6 +17,9 @@ from tests.faults.world import World
 #: Runs of a slot of these triggers that may be under way at once.
 LIMITS = {"again": 5, "two-a-shop": 2, "skipping": 1, "news": 10, "together": 2}
 
+#: Seconds between two looks at what is to do, and how much longer at least than a look takes:
+#: storage that is busy with the looks has no time for what is to do.
+_LOOK, _LONGER = 2.0, 6.0
 #: With more to do than this nothing is sent, so that a storm ends soon after its time.
 _MOST_TO_DO = 150
 
@@ -172,9 +175,12 @@ class _Watch:
     def let_pass(self, seconds: float, name: str, streams: Streams) -> None:
         now = told = time.monotonic()
         deadline = now + seconds
+        pause = _LOOK
         while (left := deadline - now) > 0:
-            time.sleep(min(left, 2))
+            time.sleep(min(left, pause))
+            looking = time.monotonic()
             to_do = streams.keep_within(_MOST_TO_DO)
+            pause = max(_LOOK, _LONGER * (time.monotonic() - looking))
             self.most = max(self.most, to_do)
             before, now = now, time.monotonic()
             if to_do > _MOST_TO_DO:

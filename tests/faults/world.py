@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -62,10 +62,12 @@ class World(RunningSignalbox):
 
     def control(self, method: str, path: str, **options: Any) -> Any:
         """One request to the control of the local Azure, and its answer's JSON."""
-        answer = httpx.request(
-            method, f"{self.azure.control_url}{path}", trust_env=False, timeout=60, **options
-        )
-        answer.raise_for_status()
+        url = f"{self.azure.control_url}{path}"
+
+        def ask() -> httpx.Response:
+            return httpx.request(method, url, trust_env=False, timeout=60, **options)
+
+        answer = _answered(ask)
         return answer.json() if answer.content else None
 
     def storage_faults(self, method: str, fault: Json | None = None) -> Any:
@@ -77,9 +79,7 @@ class World(RunningSignalbox):
             fault = {"host": self.azure.topology.account(STATE).host, **fault}
         url = f"{self.azure.topology.account('contosolake').url}/.faults"
         with storage_http(self.azure) as http:
-            answer = http.request(method, url, json=fault, timeout=60)
-        answer.raise_for_status()
-        return answer.json()
+            return _answered(lambda: http.request(method, url, json=fault, timeout=60)).json()
 
     def ask(self, path: str, body: Json | None = None) -> httpx.Response:
         """POST to the HTTP API, by whichever host."""
@@ -155,6 +155,14 @@ class World(RunningSignalbox):
         found = hints.get_blob_properties().metadata
         if hint := found.get("next_check"):
             hints.set_blob_metadata({**found, "next_check": _earlier(hint)})
+
+
+def _answered(ask: Callable[[], httpx.Response]) -> httpx.Response:
+    """The local Azure's own answer, although the machine may have no time for it just now."""
+    for _ in range(4):
+        with suppress(httpx.TransportError):
+            return ask().raise_for_status()
+    return ask().raise_for_status()
 
 
 def _earlier(time: str) -> str:

@@ -65,13 +65,10 @@ def foreground(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
         process.kill()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_the_foreground_process_ends_in_order(
-    foreground: "subprocess.Popen[str]", how: signal.Signals
-) -> None:
+def test_the_foreground_process_ends_in_order(foreground: "subprocess.Popen[str]") -> None:
     children = descendants(foreground.pid)
     assert len(children) == 3
-    foreground.send_signal(how)
+    foreground.send_signal(signal.SIGINT)
     assert foreground.wait(15) == 0
     assert not any(is_alive(pid) for pid in children)
 
@@ -84,7 +81,7 @@ def test_children_notice_that_their_parent_was_killed(foreground: "subprocess.Po
     eventually(lambda: not any(is_alive(pid) for pid in children))
 
 
-def test_other_shells_find_the_environment_in_a_file(
+def test_other_shells_find_the_environment_in_a_file_until_it_is_told_to_end(
     foreground: "subprocess.Popen[str]", tmp_path: Path
 ) -> None:
     assert foreground.poll() is None
@@ -95,13 +92,20 @@ def test_other_shells_find_the_environment_in_a_file(
     command = f'set -a; . {tmp_path}/s/env; set +a; "{sys.executable}" -c "{program}"'
     answer = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert answer.stdout == "come in\n"
+    foreground.send_signal(signal.SIGTERM)
+    assert foreground.wait(15) == 0
 
 
-def test_two_run_side_by_side() -> None:
-    with LocalAzure() as one, LocalAzure() as other:
+def test_two_run_side_by_side_but_not_in_one_folder(tmp_path: Path) -> None:
+    with LocalAzure(state=tmp_path / "one") as one, LocalAzure() as other:
         assert one.control_url != other.control_url
         for azure in (one, other):
             assert httpx.get(f"{azure.control_url}/ready", trust_env=False).is_success
+        with (
+            pytest.raises(StartupError, match="another local Azure runs in"),
+            LocalAzure(state=tmp_path / "one"),
+        ):
+            pytest.fail("it started")
 
 
 def app_with(folder: Path, code: str, *, settings: str = "") -> Path:
@@ -203,12 +207,3 @@ def test_encrypted_settings_are_refused(tmp_path: Path) -> None:
     app = app_with(tmp_path, "", settings='{"IsEncrypted": true}')
     with pytest.raises(StartupError, match="is encrypted"):
         local_settings(app)
-
-
-def test_a_state_folder_has_one_local_azure_at_a_time(tmp_path: Path) -> None:
-    with (
-        LocalAzure(state=tmp_path / "shared"),
-        pytest.raises(StartupError, match="another local Azure runs in"),
-        LocalAzure(state=tmp_path / "shared"),
-    ):
-        pytest.fail("it started")

@@ -223,7 +223,8 @@ class FickleWorkspace:
         for put in [put for put in self.late if put.due <= self.world.now]:
             self.late.remove(put)
             if put.name not in self.jobs:
-                self._apply(put.name, put.body)
+                # Noticed only now, as after a leap of time, it came when it was due.
+                self._apply(put.name, put.body, put.due)
         for name, job in list(self.jobs.items()):
             if self.rng.random() > self.odds.progress:
                 continue
@@ -235,9 +236,9 @@ class FickleWorkspace:
                 failed = self.rng.random() < self.odds.job_fails
                 self.set_status(name, "Failed" if failed else "Completed")
 
-    def _apply(self, name: str, body: JobBody) -> None:
+    def _apply(self, name: str, body: JobBody, at: datetime | None = None) -> None:
         self.jobs[name] = Job(name=name, status="NotStarted", tags=dict(body.tags))
-        self.born[name] = self.world.now
+        self.born[name] = at or self.world.now
         self.bodies[name] = body
         trigger = body.tags[RUN_TAG].partition(".")[0]
         if trigger in self.patient and self.rng.random() < self.odds.job_hangs:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.simulation.invariants import violations
+from tests.simulation.kinds import KINDS, Kind, kind_of
 from tests.simulation.simulation import Simulation
 
 
@@ -14,13 +14,14 @@ from tests.simulation.simulation import Simulation
 class Tally:
     """What was simulated."""
 
-    histories: int = 0
+    #: Of each kind.
+    histories: Counter[str] = field(default_factory=Counter)
     requests: int = 0
     crashes: int = 0
     #: States that records reached, and what else came about.
     seen: Counter[str] = field(default_factory=Counter)
-    #: Seed -> the promises that its history broke.
-    broken: dict[int, list[str]] = field(default_factory=dict)
+    #: Kind and seed -> the promises that its history broke.
+    broken: dict[tuple[str, int], list[str]] = field(default_factory=dict)
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(
@@ -32,25 +33,26 @@ class Tally:
         )
 
 
-def broken(simulation: Simulation) -> list[str]:
+def broken(simulation: Simulation, kind: Kind) -> list[str]:
     """The promises that a history breaks."""
     try:
         simulation.run()
     except AssertionError as error:
         return [*simulation.watch.broken, f"undeclared transition: {error}"]
-    return violations(simulation)
+    return kind.violations(simulation)
 
 
-def simulate(seeds: Iterator[int], seconds: float) -> Tally:
-    """Histories of these seeds, until the time is over."""
+def simulate(seeds: Iterator[int], seconds: float, only: str | None = None) -> Tally:
+    """Histories of these seeds, of one kind or of any, until the time is over."""
     logging.getLogger("shared").setLevel(logging.CRITICAL)
     tally, ends = Tally(), time.monotonic() + seconds
     for seed in seeds:
-        simulation = Simulation(seed)
-        if found := broken(simulation):
-            tally.broken[seed] = found
+        name = only or kind_of(seed)
+        simulation = KINDS[name].simulation(seed)
+        if found := broken(simulation, KINDS[name]):
+            tally.broken[name, seed] = found
         tally += Tally(
-            histories=1,
+            histories=Counter({name: 1}),
             requests=len(simulation.world.calls),
             crashes=simulation.crashes,
             seen=simulation.watch.seen,

@@ -12,24 +12,29 @@ from tests.simulation.simulation import Simulation, Source
 
 def violations(simulation: Simulation) -> list[str]:
     """Every promise that this history broke."""
-    records = _records(simulation)
-    found = [*simulation.watch.broken, *_leaks(simulation)]
+    records = records_of(simulation)
+    found = [*simulation.watch.broken, *leaks(simulation)]
     found += _events(simulation, records)
-    history = _history(simulation)
+    history = history_of(simulation)
     for record in records:
         found += broken_by(
             record, simulation, [e for e in history if e.get("run") == record.run_id]
         )
-        found += _told(simulation, record)
+        found += told(simulation, record)
     if simulation.scenario.chains:
         found += _chains(records)
     found += _order(simulation, records)
+    return found + unknown_jobs(simulation, records)
+
+
+def unknown_jobs(simulation: Simulation, records: list[Record]) -> list[str]:
+    """Jobs that no record has."""
     known = {attempt.job_name for record in records for attempt in record.attempts}
-    found += [f"job nobody knows of: {name}" for name in simulation.workspace.jobs.keys() - known]
-    return found
+    return [f"job nobody knows of: {name}" for name in simulation.workspace.jobs.keys() - known]
 
 
-def _records(simulation: Simulation) -> list[Record]:
+def records_of(simulation: Simulation) -> list[Record]:
+    """All that was recorded."""
     return [
         Record.model_validate_json(blob.data)
         for name, blob in simulation.blobs.stored.items()
@@ -37,9 +42,9 @@ def _records(simulation: Simulation) -> list[Record]:
     ]
 
 
-def _leaks(simulation: Simulation) -> list[str]:
+def leaks(simulation: Simulation) -> list[str]:
     """Nothing is kept of what is over but its record and its history."""
-    kept = ("open/", "held/", "queue/", "slots/")
+    kept = ("open/", "held/", "queue/", "slots/", "inbox/")
     return [
         f"left: {name} {blob.data.decode()}"
         for name, blob in simulation.blobs.stored.items()
@@ -52,6 +57,7 @@ def _runs_of(source: Source, trigger: str, records: list[Record]) -> list[Record
         record
         for record in records
         if record.trigger == trigger
+        and record.replay_of is None
         and record.event.subject == source.event.subject
         and record.event.data == source.event.data
     ]
@@ -60,9 +66,9 @@ def _runs_of(source: Source, trigger: str, records: list[Record]) -> list[Record
 def _events(simulation: Simulation, records: list[Record]) -> list[str]:
     """No event lost, none in two runs, every candidate that said no is in history."""
     found = []
-    history = _history(simulation)
+    history = history_of(simulation)
     for source in simulation.sources:
-        if source.answered is None:
+        if source.awaits_answer:
             found.append(f"never answered: {source.event.id}")
         found += [
             f"{source.event.id} has {runs} runs of {trigger}"
@@ -85,7 +91,8 @@ def _triggers_for(source: Source) -> list[str]:
     return ["all", "north"] if source.event.subject.endswith("north/a.csv") else ["all"]
 
 
-def _history(simulation: Simulation) -> list[dict[str, Any]]:
+def history_of(simulation: Simulation) -> list[dict[str, Any]]:
+    """All that was decided."""
     return [
         {**json.loads(blob.data), "written": blob.at}
         for name, blob in simulation.blobs.stored.items()
@@ -145,7 +152,7 @@ def reached(record: Record) -> set[State]:
     return {transition.state for transition in record.transitions}
 
 
-def _told(simulation: Simulation, record: Record) -> list[str]:
+def told(simulation: Simulation, record: Record) -> list[str]:
     """Whoever listens to outcomes was told of each state, at least once."""
     told = {tuple(id.rsplit(".", 2)[::2]) for id in simulation.outcomes.told}
     expected = {(record.run_id, str(state)) for state in reached(record) & set(outcomes.TOLD)}

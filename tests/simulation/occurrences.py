@@ -524,9 +524,9 @@ def simulate(seeds: Iterator[int], seconds: float) -> Tally:
     for seed in seeds:
         history = Occurrences(seed)
         if found := history.run():
-            tally.broken[seed] = found
+            tally.broken["schedules", seed] = found
         tally += Tally(
-            histories=1,
+            histories=Counter({"schedules": 1}),
             requests=len(history.world.calls),
             crashes=history.crashes,
             seen=history.seen,

@@ -91,7 +91,7 @@ class Scenario:
             steps=rng.randint(20, 200 + 60 * number) if steps is None else steps,
             chains=chains,
             late_compute=late,
-            policies={name: _policies(rng, name, policies or {}) for name in SPECS},
+            policies={name: policies_of(rng, name, policies or {}) for name in SPECS},
             labels=rng.random() < 0.2 if labels is None else labels,
             slow=slow,
         )
@@ -105,6 +105,24 @@ class Scenario:
     @property
     def triggers(self) -> list[str]:
         return ["all", "north", *(["after"] if self.chains else [])]
+
+    def upload(self, rng: Random, number: int, at: datetime) -> Event:
+        """A file that somebody wrote."""
+        path = rng.choice(PATHS)
+        return Event(
+            id=f"upload-{number}",
+            source="/accounts/lake",
+            type=BLOB_CREATED,
+            subject=f"/blobServices/default/containers/landing/blobs/{path}",
+            time=at,
+            data={
+                "api": "PutBlob",
+                # The same path again is another upload.
+                "eTag": f"0x{number}",
+                "url": f"https://lake.blob.core.windows.net/landing/{path}",
+                **({"contentType": "text/csv"} if rng.random() < 0.8 else {}),
+            },
+        )
 
     def indexed(self, name: str, at: datetime) -> IndexedTrigger:
         """A trigger as it is published."""
@@ -121,7 +139,8 @@ class Scenario:
         )
 
 
-def _policies(rng: Random, trigger: str, fixed: Mapping[str, Any]) -> Policies:
+def policies_of(rng: Random, trigger: str, fixed: Mapping[str, Any]) -> Policies:
+    """What bounds a trigger's runs, by chance, but for what is given."""
     concurrency: dict[str, Any] = {"limit": rng.choice([1, 1, 2, "unlimited"])}
     if trigger == "all" and rng.random() < 0.3:
         concurrency["key"] = "${{ captures.site }}"
@@ -135,22 +154,3 @@ def _policies(rng: Random, trigger: str, fixed: Mapping[str, Any]) -> Policies:
         "max_depth": MAX_DEPTH,
     }
     return Policies.model_validate(drawn | dict(fixed))
-
-
-def upload(rng: Random, number: int, at: datetime) -> Event:
-    """A file that somebody wrote."""
-    path = rng.choice(PATHS)
-    return Event(
-        id=f"upload-{number}",
-        source="/accounts/lake",
-        type=BLOB_CREATED,
-        subject=f"/blobServices/default/containers/landing/blobs/{path}",
-        time=at,
-        data={
-            "api": "PutBlob",
-            # The same path again is another upload.
-            "eTag": f"0x{number}",
-            "url": f"https://lake.blob.core.windows.net/landing/{path}",
-            **({"contentType": "text/csv"} if rng.random() < 0.8 else {}),
-        },
-    )

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
+from typing import ClassVar
 
 from greenlet import getcurrent, greenlet
 
@@ -26,7 +27,7 @@ from tests.simulation.fickle import (
     FickleWorkspace,
     Odds,
 )
-from tests.simulation.scenario import COMPUTE, Scenario, upload
+from tests.simulation.scenario import COMPUTE, Scenario
 from tests.simulation.watch import Caller, Watch
 from tests.simulation.workers import Parts, Worker, worker
 
@@ -63,10 +64,26 @@ class Source:
     #: Steps at which it was first delivered, and first answered.
     first_delivery: int | None = None
     answered: int | None = None
+    #: Nobody delivers it any more, or ever did.
+    lost: bool = False
+
+    @property
+    def awaits_answer(self) -> bool:
+        return self.answered is None and not self.lost
 
 
 class Simulation:
-    """Runs one history from a seed and leaves its end for inspection."""
+    """Runs one history from a seed and leaves its end for inspection.
+
+    Kinds of histories override what is marked as theirs; see `kinds`.
+    """
+
+    #: What scenarios are drawn of.
+    scenarios: ClassVar[type[Scenario]] = Scenario
+    #: Names of blobs that begin so are left while there is something to do.
+    left: ClassVar[tuple[str, ...]] = ("open/", "held/", "inbox/")
+    #: What a tick does beside runs and slots.
+    parts_of_tick: ClassVar[tuple[str, ...]] = ("the batches",)
 
     def __init__(
         self,
@@ -74,14 +91,14 @@ class Simulation:
         *,
         parts: Parts | None = None,
         odds: Odds | None = None,
-        scenario: Callable[[Random], Scenario] = Scenario.drawn,
+        scenario: Callable[[Random], Scenario] | None = None,
     ) -> None:
         self.rng = Random(seed)
         self.parts = parts or Parts()
         self.odds = odds or Odds.of_the_day(self.rng)
-        self.scenario = scenario(self.rng)
+        self.scenario = (scenario or self.scenarios.drawn)(self.rng)
         self.world = World(before=self._before, after=self._after)
-        self.watch = Watch(self.scenario, jobs=lambda: self.workspace.jobs)
+        self.watch = self._watch()
         self.blobs = FickleBlobs(self.world, self.rng, self.odds, self.watch.wrote)
         timed = {name for name, each in self.scenario.policies.items() if each.run_timeout}
         self.workspace = FickleWorkspace(
@@ -95,13 +112,13 @@ class Simulation:
             self.odds,
             ready_at=None if never else self.world.now + LATEST * self.rng.random(),
         )
-        self.lakes = MemoryLakes(self.world)
+        self.lakes = self._lakes()
         self.activities: list[Activity] = []
         self.sources: list[Source] = []
         self.canceled: set[tuple[str, str]] = set()
         self.crashes = 0
         self._calm = True
-        self._publish(["all"])
+        self._publish(self.scenario.triggers[:1])
         self.workers = [self._worker() for _ in range(self.rng.randint(2, MOST_WORKERS))]
         if self.rng.random() < 0.5:
             # Their copy of the index will be behind the next publish.
@@ -114,10 +131,8 @@ class Simulation:
 
     def run(self) -> None:
         """Trouble first, then calm until nothing is left to do, and then for days."""
-        for number in range(self.scenario.uploads):
-            self.world.pass_time(1)
-            event = upload(self.rng, number, self.world.now)
-            self.sources.append(Source(event=event, uploaded=self.world.now))
+        for _ in range(self.scenario.uploads):
+            self._upload()
         self._calm = False
         for _ in range(self.scenario.steps):
             self._step()
@@ -126,6 +141,22 @@ class Simulation:
         self.targets.odds = self.odds
         for trigger in list(self.watch.paused):
             self._pause(trigger)
+        self._come_to_rest()
+        for _ in range(2):
+            # What is kept for a while only goes as well.
+            self.world.pass_time(timedelta(days=2, seconds=1).total_seconds())
+            self._calm_round()
+
+    def at_rest(self) -> bool:
+        """Whether all is answered and nothing is marked as left to do."""
+        return (
+            not any(source.awaits_answer for source in self.sources)
+            and not self.workspace.late
+            and not any(name.startswith(self.left) for name in self.blobs.stored)
+        )
+
+    def _come_to_rest(self) -> None:
+        """Nothing goes wrong any more, until nothing is left to do. For kinds to add to."""
         for number in range(TICKS):
             if self.targets.ready_at is None and number in (0, 10):
                 # What waits for it waits in vain; also what is delivered only now.
@@ -135,23 +166,10 @@ class Simulation:
             self._calm_round()
             if number > 1 and self.at_rest():
                 break
-        for _ in range(2):
-            # What is kept for a while only goes as well.
-            self.world.pass_time(timedelta(days=2, seconds=1).total_seconds())
-            self._calm_round()
-
-    def at_rest(self) -> bool:
-        """Whether all is answered and nothing is marked as left to do."""
-        left = ("open/", "held/")
-        return (
-            all(source.answered is not None for source in self.sources)
-            and not self.workspace.late
-            and not any(name.startswith(left) for name in self.blobs.stored)
-        )
 
     def _calm_round(self) -> None:
         for source in self.sources:
-            if source.answered is None:
+            if source.awaits_answer:
                 self._deliver(source)
         self._tick()
         while self.activities:
@@ -185,14 +203,26 @@ class Simulation:
             self._pause(self.rng.choice(self.scenario.triggers))
         elif self.rng.random() < self.odds.crash:
             self._crash(self.rng.randrange(len(self.workers)))
-        else:
+        elif not self._other():
             self._resume_one()
+
+    def _other(self) -> bool:
+        """Whether something happened that only some kinds of histories know. For kinds."""
+        return False
+
+    def _upload(self) -> None:
+        """Somebody writes a file. For kinds."""
+        self.world.pass_time(1)
+        event = self.scenario.upload(self.rng, len(self.sources), self.world.now)
+        self.sources.append(Source(event=event, uploaded=self.world.now))
 
     def _end_day(self) -> None:
         tomorrow = (self.world.now + timedelta(days=1)).replace(hour=0, minute=0, second=0)
         self.world.now = tomorrow - timedelta(seconds=self.rng.choice([-1, 0, 1, 2]))
 
     def _deliver(self, source: Source) -> None:
+        if source.lost:
+            return
         self.watch.step += 1
         source.deliveries += 1
         if source.first_delivery is None:
@@ -307,7 +337,16 @@ class Simulation:
             targets=self.targets,
             lakes=self.lakes,
             clock=lambda: (self.world.now + skew).timestamp(),
+            parts_of_tick=self.parts_of_tick,
         )
+
+    def _watch(self) -> Watch:
+        """Who sees what happens. For kinds."""
+        return Watch(self.scenario, jobs=lambda: self.workspace.jobs, now=lambda: self.world.now)
+
+    def _lakes(self) -> MemoryLakes:
+        """Where the data is. For kinds."""
+        return MemoryLakes(self.world)
 
     def _before(self, call: str) -> None:
         if self._yield() and self._unlucky(call, self.odds.storage_fails):

@@ -100,6 +100,26 @@ class NumberWithoutSwap(Turns):
         return Turn(why=turn.why, number=number)
 
 
+class RoomIsAnybodys(Turns):
+    """Who finds room begins though others wait (F7): it overtakes them."""
+
+    def _given(self, now: Slot, *given: Any) -> Any:
+        given_now, answers = super()._given(now.model_copy(update={"waiting": 0}), *given)
+        waiting = now.waiting + given_now.waiting
+        return given_now.model_copy(update={"waiting": waiting}), answers
+
+
+class NobodyWaitsInAnyCase(Slots):
+    """That nobody waits is written over a slot that has changed since (F7): whoever took a number
+    meanwhile is not known of."""
+
+    def swap(self, trigger: str, name: str, kept: KeptSlot, slot: Slot) -> bool:
+        if kept.slot.waiting and not slot.waiting:
+            kept = self.read(trigger, name, kept.at)
+            slot = kept.slot.model_copy(update={"waiting": 0})
+        return super().swap(trigger, name, kept, slot)
+
+
 class CountedAfterwards(Turns):
     """The day's runs are counted when the place is taken, where another slot counts them."""
 
@@ -189,6 +209,21 @@ class CanceledWhileHeld(Submission):
         return False
 
 
+class CanceledInLine(Submission):
+    """What waits in line is canceled, and only then is the tick told to look at it: nobody looks
+    when whoever canceled it dies in between."""
+
+    def request_cancel(self, trigger: str, key: str) -> bool:
+        kept = self._ledger.read(trigger, key)
+        if kept is None or kept.record.state is not State.QUEUED:
+            return super().request_cancel(trigger, key)
+        flagged = kept.record.model_copy(update={"cancel_requested": True})
+        if self._ledger.swap(kept, flagged):
+            self._ledger.check_again(flagged, kept.at)
+            return True
+        return super().request_cancel(trigger, key)
+
+
 class FailedBetweenAttempts(Submission):
     """A failed job ends its run, which is then taken up again: its place is another's by then."""
 
@@ -262,6 +297,14 @@ SLOT_TRAPS: dict[str, Trap] = {
         Parts(turns=NoRecordNobodyWaits), _QUICK, _one_at_a_time(slow=_SLOW_RECORDS)
     ),
     "F7 number without swap": Trap(Parts(turns=NumberWithoutSwap), FAIR, _one_at_a_time()),
+    "F7 room is anybody's": Trap(
+        Parts(turns=RoomIsAnybodys), _QUICK, _one_at_a_time(slow=_SLOW_RECORDS)
+    ),
+    "F7 nobody waits in any case": Trap(
+        Parts(turns=NotLookedForAgain, slots=NobodyWaitsInAnyCase),
+        _QUICK,
+        _one_at_a_time(slow="list open/"),
+    ),
     "F8 skipped at once": Trap(
         Parts(dispatcher=SkippedAtOnce), _CRASHES, _one_at_a_time(overlap="skip")
     ),
@@ -293,6 +336,11 @@ SLOT_TRAPS: dict[str, Trap] = {
         replace(_QUICK, pause=0.05, cancel=0.1, crash=0.05),
         _one_at_a_time(while_paused="hold"),
     ),
+    "canceled in line": Trap(
+        Parts(submission=CanceledInLine),
+        replace(FAIR, cancel=0.15, crash=0.05),
+        _one_at_a_time(slow="set_metadata open/"),
+    ),
     "failed between attempts": Trap(
         Parts(submission=FailedBetweenAttempts),
         replace(_QUICK, job_fails=0.7),
@@ -306,7 +354,7 @@ SLOT_TRAPS: dict[str, Trap] = {
 }
 
 #: What looks like a trap and is none: another rule makes up for it.
-HARMLESS: dict[str, Trap] = {
+HARMLESS_OF_SLOTS: dict[str, Trap] = {
     # Its place is swapped in before, and whoever has a place is found without an entry.
     "entry deleted first": Trap(Parts(turns=EntryDeletedFirst), _CRASHES, _one_at_a_time()),
 }

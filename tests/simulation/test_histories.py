@@ -7,10 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tests.simulation.histories import broken
-from tests.simulation.simulation import Simulation
-from tests.simulation.slot_traps import HARMLESS
-from tests.simulation.trap import Trap
-from tests.simulation.traps import TRAPS
+from tests.simulation.kinds import KINDS
+from tests.simulation.traps import HARMLESS, TRAPS
 from tests.simulation.workers import Parts
 
 #: `make faults` runs as many as its time allows, with seeds of its own.
@@ -27,36 +25,36 @@ def _quiet() -> None:
     logging.getLogger("shared").setLevel(logging.CRITICAL)
 
 
-def test_no_history_breaks_a_promise(counted: Callable[[str], None]) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_history_breaks_a_promise(kind: str, counted: Callable[[str], None]) -> None:
     crashes = requests = 0
-    for seed in range(HISTORIES):
-        simulation = Simulation(seed)
-        found = broken(simulation)
-        assert found == [], f"replay it with: python -m tests.simulation --seed {seed}"
+    number = HISTORIES * KINDS[kind].share // sum(each.share for each in KINDS.values())
+    for seed in range(number):
+        simulation = KINDS[kind].simulation(seed)
+        found = broken(simulation, KINDS[kind])
+        again = f"python -m tests.simulation --kind {kind} --seed {seed}"
+        assert found == [], f"replay it with: {again}"
         crashes += simulation.crashes
         requests += len(simulation.world.calls)
     counted(
-        f"Simulated {HISTORIES} histories, {requests} requests, {crashes} crashes: no violation"
+        f"Simulated {number} histories of {kind}, {requests} requests, {crashes} crashes: "
+        "no violation"
     )
 
 
 @pytest.mark.parametrize("name", TRAPS)
 def test_a_rule_left_out_is_noticed(name: str) -> None:
     trap = TRAPS[name]
-    assert any(_broken(seed, trap) for seed in range(HISTORIES_PER_TRAP)), f"{name}: not noticed"
+    assert any(trap.broken(seed) for seed in range(HISTORIES_PER_TRAP)), f"{name}: not noticed"
 
 
 @pytest.mark.parametrize("name", [name for name, trap in TRAPS.items() if trap.odds])
 def test_the_same_weather_breaks_nothing_else(name: str) -> None:
     for seed in range(HISTORIES_PER_WEATHER):
-        assert _broken(seed, replace(TRAPS[name], parts=Parts())) == [], f"seed {seed}"
+        assert replace(TRAPS[name], parts=Parts()).broken(seed) == [], f"seed {seed}"
 
 
 @pytest.mark.parametrize("name", HARMLESS)
 def test_what_another_rule_makes_up_for_breaks_nothing(name: str) -> None:
     for seed in range(HISTORIES_PER_WEATHER):
-        assert _broken(seed, HARMLESS[name]) == [], f"seed {seed}"
-
-
-def _broken(seed: int, trap: Trap) -> list[str]:
-    return broken(Simulation(seed, parts=trap.parts, odds=trap.odds, scenario=trap.drawn))
+        assert HARMLESS[name].broken(seed) == [], f"seed {seed}"

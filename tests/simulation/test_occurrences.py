@@ -23,7 +23,7 @@ def test_no_history_of_schedules_breaks_a_promise(counted: Callable[[str], None]
     crashes, seen = 0, Counter[str]()
     for seed in range(HISTORIES):
         history = Occurrences(seed)
-        again = f"python -m tests.simulation --schedules --seed {seed}"
+        again = f"python -m tests.simulation --kind schedules --seed {seed}"
         assert history.run() == [], f"replay it with: {again}"
         crashes += history.crashes
         seen += history.seen

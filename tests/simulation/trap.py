@@ -6,6 +6,8 @@ from random import Random
 from typing import Any
 
 from tests.simulation.fickle import Odds
+from tests.simulation.histories import broken
+from tests.simulation.kinds import KINDS
 from tests.simulation.scenario import Scenario
 from tests.simulation.workers import Parts
 
@@ -19,10 +21,17 @@ class Trap:
     odds: Odds | None = None
     #: What is not left to chance of the scenario; see `Scenario.drawn`.
     scenario: Mapping[str, Any] = field(default_factory=dict)
+    #: Of the histories in which it shows.
+    kind: str = "events"
 
-    def drawn(self, rng: Random) -> Scenario:
-        """A scenario in which the trap shows."""
-        return Scenario.drawn(rng, **self.scenario)
+    def broken(self, seed: int) -> list[str]:
+        """The promises that a history breaks in which the trap shows."""
+        kind = KINDS[self.kind]
+
+        def drawn(rng: Random) -> Scenario:
+            return kind.simulation.scenarios.drawn(rng, **self.scenario)
+
+        return broken(kind.simulation(seed, parts=self.parts, odds=self.odds, scenario=drawn), kind)
 
 
 #: Nothing goes wrong but what is named.

@@ -4,6 +4,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from shared.binding import RUN_TAG
@@ -34,6 +35,8 @@ class Watch:
     scenario: Scenario
     #: AzureML's jobs by name, as they are now.
     jobs: Callable[[], Mapping[str, Job]]
+    #: The services' time.
+    now: Callable[[], datetime]
     #: Steps of the scheduler so far.
     step: int = 0
     caller: Caller = field(default_factory=lambda: Caller(0))
@@ -42,6 +45,8 @@ class Watch:
     paused: dict[str, int] = field(default_factory=dict)
     #: Run -> the step at which its first job came to be.
     first_job: dict[str, int] = field(default_factory=dict)
+    #: Run -> the step at which it last got a place.
+    placed_at: dict[str, int] = field(default_factory=dict)
     #: What was planted or met, for whoever counts.
     seen: Counter[str] = field(default_factory=Counter)
     _records: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -52,6 +57,8 @@ class Watch:
     _placed: dict[_Place, set[str]] = field(default_factory=lambda: defaultdict(set))
     #: Run -> the day on which its place was counted.
     _day: dict[str, str] = field(default_factory=dict)
+    #: Replay -> how many of its runs may be under way at once.
+    _limits: dict[str, int] = field(default_factory=dict)
     _begun: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def wrote(self, name: str, data: bytes) -> None:
@@ -62,6 +69,8 @@ class Watch:
         elif kind == "slots":
             trigger, slot = rest
             self._slot((trigger, slot.removesuffix(".json")), json.loads(data))
+        elif kind == "replays":
+            self._limits[rest[0].removesuffix(".json")] = json.loads(data)["limit"]
 
     def came(self, name: str) -> None:
         """A job came to be in AzureML."""
@@ -77,13 +86,15 @@ class Watch:
             self.broken.append(f"{run} has {others} beside {name}")
         if run not in self.first_job:
             self.first_job[run] = self.step
-            self._count(run, record["trigger"])
+            if not record["replay"]:
+                self._count(run, record["trigger"])
         self._bounded(record)
 
     def _bounded(self, record: dict[str, Any]) -> None:
         """Never more jobs at once than may be."""
         trigger, slot = record["trigger"], record["slot"]
-        limit = self.scenario.policies[trigger].concurrency.limit
+        own = self._limits[record["replay"]] if record["replay"] else None
+        limit = own or self.scenario.policies[trigger].concurrency.limit
         if limit is None:
             return
         running = [
@@ -136,7 +147,7 @@ class Watch:
         since = self.paused.get(record["trigger"])
         new = was is None and record["state"] in ("submitting", "queued", "waiting_compute")
         begins = record["state"] == "submitting" and was in ("queued", "held", "waiting_compute")
-        if since is None or not (new or begins) or self.caller.began <= since:
+        if since is None or not (new or begins) or self.caller.began <= since or record["replay"]:
             return
         if self.caller.reads_the_index:
             self.broken.append(f"{run} is {record['state']} while its trigger is paused")
@@ -169,6 +180,7 @@ class Watch:
         self._slots[place] = slot
         new = [f"{trigger}.{key}" for key in slot["holders"] if key not in before["holders"]]
         self._placed[place].update(new)
+        self.placed_at |= dict.fromkeys(new, self.step)
         counted = self.caller.counted[trigger]
         if name == ALL:
             same_day = before["day"] == slot["day"]
@@ -181,7 +193,8 @@ class Watch:
                     )
                 else:
                     counted.remove(slot["day"])
-        for run in new:
+        # A replay has a limit of its own, and counts for no day.
+        for run in new if slot["own_limit"] is None else ():
             if counted:
                 self._day[run] = counted.pop(0)
             elif self.scenario.policies[trigger].max_runs_per_day is not None:

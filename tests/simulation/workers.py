@@ -1,11 +1,12 @@
 """One process of the app: the real rooms over services that fail."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from random import Random
 
-from shared.batches import BUDGET, Batches
+from shared.batches import BUDGET as BATCHES_BUDGET
+from shared.batches import Batches
 from shared.compute import Computes
 from shared.dispatcher import Dispatcher, in_turn
 from shared.history import History
@@ -14,10 +15,19 @@ from shared.index import Index
 from shared.ledger import Ledger
 from shared.manifests import Manifests
 from shared.orders import Orders
+from shared.previews import Previews
 from shared.published import Published
+from shared.replay_states import ReplayStates
+from shared.replays import BUDGET as REPLAYS_BUDGET
+from shared.replays import Replays
+from shared.searches import Searches
+from shared.selections import Selections
 from shared.slots import Slots
 from shared.submission import Submission
-from shared.tick import Tick
+from shared.sweep_states import SweepStates
+from shared.sweeps import BUDGET as SWEEPS_BUDGET
+from shared.sweeps import Sweeps
+from shared.tick import Part, Tick
 from shared.turns import Turns
 from shared.turnstiles import Turnstiles
 from tests.fakes import MemoryLakes
@@ -44,6 +54,12 @@ class Parts:
     batches: type[Batches] = Batches
     dispatcher: type[Dispatcher] = Dispatcher
     tick: type[Tick] = Tick
+    orders: type[Orders] = Orders
+    manifests: type[Manifests] = Manifests
+    searches: type[Searches] = Searches
+    sweeps: type[Sweeps] = Sweeps
+    selections: type[Selections] = Selections
+    replays: type[Replays] = Replays
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +70,8 @@ class Worker:
     dispatcher: Dispatcher
     tick: Tick
     submission: Submission
+    sweeps: Sweeps
+    replays: Replays
     #: See `watch.Caller`.
     counted: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
@@ -68,6 +86,7 @@ def worker(
     targets: FickleTargets,
     lakes: MemoryLakes,
     clock: Callable[[], float],
+    parts_of_tick: Collection[str],
 ) -> Worker:
     """Put together as `bootstrap` does it."""
     index, ledger = parts.index(blobs), parts.ledger(blobs)
@@ -87,7 +106,7 @@ def worker(
         chain=lambda event: dispatcher.handle(event),
         outcomes=outcomes,
     )
-    orders = Orders(deployment=DEPLOYMENT, variables={}, published=Published(blobs))
+    orders = parts.orders(deployment=DEPLOYMENT, variables={}, published=Published(blobs))
     batches = parts.batches(
         deployment=DEPLOYMENT,
         index=index,
@@ -95,7 +114,7 @@ def worker(
         ledger=ledger,
         inbox=parts.inbox(blobs),
         slots=slots,
-        manifests=Manifests(deployment=DEPLOYMENT, lakes=lakes, workspace=workspace),
+        manifests=parts.manifests(deployment=DEPLOYMENT, lakes=lakes, workspace=workspace),
         begin=lambda order, binding, snapshot: dispatcher.begin(order, binding, snapshot),
         submit=submission.submit,
         new_id=lambda: f"{rng.getrandbits(64):x}",
@@ -115,6 +134,30 @@ def worker(
         batches=batches,
         monotonic=clock,
     )
+    sweeps = parts.sweeps(
+        states=SweepStates(blobs),
+        index=index,
+        searches=parts.searches(
+            orders=orders, ledger=ledger, lakes=lakes, dispatcher=dispatcher, variables={}
+        ),
+        monotonic=clock,
+    )
+    replays = parts.replays(
+        deployment=DEPLOYMENT,
+        states=ReplayStates(blobs),
+        selections=parts.selections(index=index, ledger=ledger, history=history),
+        index=index,
+        ledger=ledger,
+        dispatcher=dispatcher,
+        submission=submission,
+        previews=Previews(index=index, orders=orders, ledger=ledger, lakes=lakes, variables={}),
+        monotonic=clock,
+    )
+    others: dict[str, Part] = {
+        "the batches": (BATCHES_BUDGET, batches.seal_due),
+        "the sweeps": (SWEEPS_BUDGET, sweeps.run_due),
+        "the replays": (REPLAYS_BUDGET, replays.run_due),
+    }
     tick = parts.tick(
         index=index,
         ledger=ledger,
@@ -124,6 +167,13 @@ def worker(
         dispatcher=dispatcher,
         monotonic=clock,
         shuffle=rng.shuffle,
-        others={"the batches": (BUDGET, batches.seal_due)},
+        others={name: others[name] for name in parts_of_tick},
     )
-    return Worker(index=index, dispatcher=dispatcher, tick=tick, submission=submission)
+    return Worker(
+        index=index,
+        dispatcher=dispatcher,
+        tick=tick,
+        submission=submission,
+        sweeps=sweeps,
+        replays=replays,
+    )

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared import published as rooms
 from shared.errors import RecordUnreadable
 from shared.index import Snapshot
 from shared.published import Published, latest
@@ -44,6 +45,19 @@ def test_a_pinned_version_is_found_whatever_the_latest_is_and_read_once() -> Non
     for _ in range(3):
         assert published.resolve(INDEXED, "churn-training@v0") == old
     assert blobs.world.calls == ["get published/churn-training/v0.json"]
+
+
+def test_not_every_version_that_was_ever_asked_for_is_kept_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rooms, "_PINNED", 3)
+    published = Published(MemoryBlobs())
+    for number in range(10):
+        published.write(pipeline(version=f"v{number}"))
+        found = published.resolve(INDEXED, f"churn-training@v{number}")
+        assert found is not None
+        assert found.version == f"v{number}"
+        assert len(published._pinned) <= 3
 
 
 def test_a_pinned_version_that_is_the_latest_costs_nothing() -> None:

@@ -168,6 +168,22 @@ def test_not_even_a_bug_for_one_run_is_another_s_trouble(here: Scene) -> None:
     assert here.record("b-second").state is State.COMPLETED
 
 
+def test_listing_what_there_is_takes_no_time_of_what_it_lists(here: Scene) -> None:
+    here.dispatcher.handle(event())
+    job = here.record().attempt.job_name
+    here.workspace.end(job, "Completed")
+
+    def slowly(call: str) -> None:
+        if call.startswith("list "):
+            here.stopwatch += OPEN_BUDGET * 2
+
+    here.world.after = slowly
+    here.world.pass_time(61)
+    here.tick.run()
+
+    assert here.record().state is State.COMPLETED
+
+
 def test_a_tick_ends_with_its_budget_and_the_next_one_goes_on(here: Scene) -> None:
     names = ["a-first", "b-second", "c-third"]
     here.publish(*(trigger(name) for name in names))

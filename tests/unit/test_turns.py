@@ -208,3 +208,50 @@ def test_a_host_killed_at_any_call_leaves_every_run_one_job_and_no_place_taken(
         assert (slot(here).holders, slot(here).waiting) == ({}, 0), call
         assert not any(name.startswith(("queue/", "open/")) for name in here.blobs.stored), call
         call += 1
+
+
+def test_the_tick_does_not_look_at_each_who_waits() -> None:
+    here = scene()
+    keys = [upload(here, str(number)) for number in range(30)]
+    here.calls()
+    here.tick.run()
+
+    calls = here.calls()
+    # The one that runs, by the look at what is open and at its place; the first in line.
+    assert calls.count("get ledger") == 3
+    assert len(calls) < 20
+    # What somebody wants to stop is looked at, and what is not found when its turn comes.
+    here.submission.request_cancel(TRIGGER, keys[5])
+    [entry] = [name for name in here.blobs.stored if name.startswith("queue/") and keys[7] in name]
+    del here.blobs.stored[entry]
+    here.tick.run()
+    assert state(here, keys[5]) is State.CANCELED
+    assert entry in here.blobs.stored
+
+
+def test_the_tick_looks_at_all_who_wait_in_a_slot_that_does_not_know_of_them() -> None:
+    here = scene()
+    keys = [upload(here, name) for name in "abc"]
+    put(here, slot(here).model_copy(update={"waiting": 0}))
+    here.tick.run()
+    assert slot(here).waiting
+
+    for key in keys:
+        end(here, key)
+        here.world.pass_time(61)
+        here.tick.run()
+    assert [state(here, key) for key in keys] == [State.COMPLETED] * 3
+
+
+def test_what_is_to_stop_and_came_again_is_not_left_in_line() -> None:
+    here = scene()
+    upload(here, "a")
+    key = upload(here, "b")
+    here.submission.request_cancel(TRIGGER, key)
+    # As a delivery puts it that comes again: nobody is told to look.
+    here.ledger.mark_open(TRIGGER, key, event("sales/north/b.csv"), ALL)
+    for _ in range(2):
+        here.world.pass_time(3_601)
+        here.tick.run()
+
+    assert state(here, key) is State.CANCELED
