@@ -15,7 +15,7 @@ from functools import partial
 from itertools import batched, takewhile
 
 from shared.clocks import Clock, Clocks
-from shared.dispatcher import Dispatcher, in_turn
+from shared.dispatcher import Dispatcher, in_turn, undecided
 from shared.durations import in_iso
 from shared.errors import SignalboxError, Transient
 from shared.index import Index, Reading, Snapshot
@@ -147,9 +147,8 @@ class Schedules:
         except Exception:
             why = "Signalbox made a mistake; its log tells more."
             log.exception("A time of trigger %s", due.trigger, extra=about)
-        reason = Reason(code="occurrence_failed", text=f"It could not be decided: {why}")
         order = self._orders.occurrence(due.indexed, due.scheduled)
-        return self._begin(replace(order, instead=(State.DEAD_LETTER, reason)), reading)
+        return self._begin(replace(order, instead=(State.DEAD_LETTER, undecided(why))), reading)
 
     def _decide(self, due: Due, reading: Reading) -> Kept | None:
         # Of a pause that is over, too, counts what whoever paused it said.
@@ -167,11 +166,16 @@ class Schedules:
             )
             reason = Reason(code="missed_catchup_window", text=text)
             return self._begin(replace(order, instead=(State.MISSED, reason)), reading)
+        try:
+            order = self._dispatcher.completed(order, due.indexed)
+        except Transient as error:
+            # It is tried again with what is held; no other waits for that.
+            why = f"New uploads could not be listed yet: {redacted(str(error))}"
+            order = replace(order, instead=(State.HELD, Reason(code="held_for_blobs", text=why)))
         return self._begin(order, reading)
 
     def _begin(self, order: Order, reading: Reading) -> Kept | None:
         snapshot = reading.snapshot
-        order = self._dispatcher.completed(order, snapshot)
         binding: Binding
         if order.instead is None:
             binding = self._orders.bind(order, snapshot)

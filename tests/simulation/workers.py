@@ -12,6 +12,7 @@ from shared.inbox import Inbox
 from shared.index import Index
 from shared.ledger import Ledger
 from shared.manifests import Manifests
+from shared.new_blobs import NewBlobs
 from shared.orders import Orders
 from shared.published import Published
 from shared.slots import Slots
@@ -81,6 +82,7 @@ def worker(
         outcomes=outcomes,
     )
     orders = Orders(deployment=DEPLOYMENT, variables={}, published=Published(blobs))
+    manifests = Manifests(deployment=DEPLOYMENT, lakes=lakes, workspace=workspace)
     batches = parts.batches(
         deployment=DEPLOYMENT,
         index=index,
@@ -88,7 +90,7 @@ def worker(
         ledger=ledger,
         inbox=parts.inbox(blobs),
         slots=slots,
-        manifests=Manifests(deployment=DEPLOYMENT, lakes=lakes, workspace=workspace),
+        manifests=manifests,
         begin=lambda order, binding, snapshot: dispatcher.begin(order, binding, snapshot),
         submit=submission.submit,
         new_id=lambda: f"{rng.getrandbits(64):x}",
@@ -105,6 +107,9 @@ def worker(
         submission=submission,
         turns=turns,
         batches=batches,
+        new_blobs=NewBlobs(
+            blobs=blobs, ledger=ledger, lakes=lakes, manifests=manifests, monotonic=clock
+        ),
         monotonic=clock,
     )
     tick = parts.tick(

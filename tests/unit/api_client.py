@@ -52,7 +52,7 @@ class MemoryLakes:
 
     def page(self, account: str, container: str, prefix: str, marker: str | None) -> UploadPage:
         assert marker is None
-        return UploadPage(uploads=self.list(account, container, prefix, 1_000), marker=None)
+        return UploadPage(uploads=self.list(account, container, prefix, 1_000), marker=None, at=World().now)
 
 
 class Api:
