@@ -10,10 +10,10 @@ import yaml
 from shared import definitions, time_zones
 from shared.definitions import TriggerDefinition
 from shared.index import IndexedTrigger
-from shared.triggers import OF_A_TIME
 from shared.occurrences import MOST
 from shared.specs import ScheduleSpec
 from shared.timetables import Timetable
+from shared.triggers import OF_A_TIME
 from tests.unit.pages import ROOT, codes, page
 
 SCHEDULES, BACKFILL = "docs/schedules.md", "docs/backfill.md"
