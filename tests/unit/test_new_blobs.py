@@ -46,7 +46,7 @@ def here() -> Scene:
 def upload(here: Scene, path: str, minute: float, etag: str = "1", **where: str) -> None:
     """A file that is written at 12:00 and so many minutes."""
     at = NOON + timedelta(minutes=minute)
-    place = {"account": "contosolake", "container": "landing", **where}
+    place: dict[str, Any] = {"account": "contosolake", "container": "landing", **where}
     one = Upload(path=path, etag=etag, size=1, last_modified=at, **place)
     here.lakes.uploads = [each for each in here.lakes.uploads if each.path != path] + [one]
 
