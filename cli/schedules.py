@@ -88,7 +88,7 @@ def show(surroundings: Surroundings, name: str, as_json: bool) -> None:
 @schedules.command("next")
 @click.argument("name")
 @click.option(
-    "--count", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many."
+    "--count", type=click.IntRange(1, 200), default=10, show_default=True, help="How many."
 )
 @as_json
 @pass_surroundings
