@@ -19,7 +19,7 @@ from shared.native_schedules import NativeSchedules
 from shared.native_states import NativeStates
 from shared.published import Published
 from tests.fakes import MemoryBlobs, MemoryJobSchedules, MemoryWorkspace, World
-from tests.unit.scene import Killed, fail, interject, pipeline
+from tests.unit.scene import Killed, fail, indexed, interject, pipeline
 
 DEPLOYMENT = "test"
 FOREIGN = FoundSchedule(name="theirs", enabled=True, tags={"team": "blue"})
@@ -313,6 +313,26 @@ def test_no_timer_enables_what_is_about_to_leave(desk: Desk) -> None:
     )
     desk.publish(schedule(engine="signalbox"))
     assert seen == [False]
+
+
+def test_a_timer_that_began_before_does_not_enable_it_either(desk: Desk) -> None:
+    desk.publish(schedule())
+    desk.azure.there["nightly"] = replace(desk.nightly, enabled=False)
+    after = Snapshot(triggers=indexed(schedule(engine="signalbox")))
+    interject(desk.world, "schedules", lambda: desk.native.release(after))
+    desk.calls()
+    desk.tick(3600)
+    assert desk.calls() == ["schedules", "schedule GET nightly"]
+    assert not desk.nightly.enabled
+
+
+def test_who_disables_it_while_it_is_changed_is_not_taken_for_azureml(desk: Desk) -> None:
+    desk.publish(schedule())
+    interject(desk.world, "schedule GET", lambda: _outside(desk, "toggle"))
+    desk.publish(schedule(spec={"cron": "0 7 * * *"}))
+    assert not desk.nightly.enabled
+    desk.tick(3600)
+    assert desk.nightly.enabled
 
 
 def test_a_schedule_of_the_same_name_is_left_alone_and_told(desk: Desk) -> None:
