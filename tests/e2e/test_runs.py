@@ -220,3 +220,47 @@ def test_forty_uploads_and_their_success_are_one_run(
     assert len([*app.state.list_blob_names(name_starts_with="ledger/report-on-a-day/")]) == 42
     [job] = [job for job in app.ml.jobs.list() if job.tags.get("signalbox_run", "").endswith(key)]
     assert job.status == "Completed"
+
+
+def test_times_that_have_come_are_written_down_by_one_tick_and_one_of_them_runs(
+    signalbox: RunningSignalbox, tmp_path: Path
+) -> None:
+    for kind, text in (
+        ("pipelines", (APP / "tests/e2e/sources/pipelines/note-down.yml").read_text()),
+        (
+            "triggers",
+            "name: note-down\n"
+            "spec: {schedule: {cron: '* * * * *'}}\n"
+            "action: {pipeline: note-down, inputs: {text: '${{ window_start }}'}}\n",
+        ),
+    ):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "note-down.yml").write_text(text)
+    signalbox.tick()
+    published = signalbox.publish(tmp_path)
+    assert published.returncode == 0, published.stderr
+    # As if that had been three minutes ago, and no tick had come since.
+    signalbox.put_back("index.json", "triggers", "note-down", "effective_from", "spec_since")
+    signalbox.put_back("clock.json", "last_evaluated")
+    signalbox.tick()
+
+    names = list(signalbox.state.list_blob_names(name_starts_with="ledger/note-down/"))
+    found = sorted((signalbox.read(name) for name in names), key=lambda each: each["event"]["time"])
+    assert len(found) in (3, 4)
+    first, *others = found
+    assert {each["reason"]["code"] for each in others} == {"overlap_skipped"}
+    assert [each["event"]["data"]["window_start"] for each in others] == [
+        each["event"]["data"]["scheduled_time"] for each in found[:-1]
+    ]
+    signalbox.command("schedules", "pause", "note-down", "--note", "seen")
+
+    def completed() -> Json | None:
+        signalbox.tick()
+        now = signalbox.read(f"ledger/note-down/{first['key']}.json")
+        return now if now["state"] == "completed" else None
+
+    done = eventually(completed, seconds=60)
+    assert done is not None
+    assert done["body"]["inputs"]["text"] == first["event"]["data"]["window_start"]
+    told = signalbox.command("explain", "--trigger", "note-down")
+    assert any("was skipped" in line for line in told["lines"])
