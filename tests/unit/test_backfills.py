@@ -353,3 +353,7 @@ def test_each_time_is_given_the_uploads_of_its_own_window() -> None:
     assert {run.reason.code for run in runs if run.reason} == {"no_new_blobs"}
     over = here.finish(replay)
     assert over.ended == {State.SKIPPED: 2, State.COMPLETED: 1}
+    assert (
+        "It was given the uploads from 2026-02-28T06:00:00+00:00 until "
+        "2026-03-01T06:00:00+00:00: 1."
+    ) in here.explain.run(runs[2].run_id).lines
