@@ -315,6 +315,8 @@ class NativeSchedules:
         state = begun.model_copy(
             update={
                 "done": not (left or failed),
+                # What was not come to, the next timer goes on with.
+                "of": "" if left else begun.of,
                 "schedules": {
                     name: each.model_copy(update={"problem": told.get(name)})
                     for name, each in kept.items()
