@@ -59,6 +59,8 @@ class Schedules:
         #: What comes next, as long as the index stays the same.
         self._upcoming: tuple[Snapshot, Upcoming] | None = None
         self._lock = threading.Lock()
+        #: The triggers of a snapshot that keep what was.
+        self._with_past: tuple[Snapshot | None, list[str]] = (None, [])
 
     def run_due(self, until: Callable[[], bool]) -> None:
         """Write down what has fired since the last look, oldest first, as far as the time goes;
@@ -217,12 +219,20 @@ class Schedules:
 
     def _forget(self, snapshot: Snapshot, clock: Clock) -> None:
         """Take what the clock has passed out of the index: former schedules, and pauses."""
+        # Hardly any has a past; none is looked for again.
+        names = self._with_past[1] if self._with_past[0] is snapshot else _with_past(snapshot)
+        self._with_past = (snapshot, names)
 
         def change(before: Snapshot, _at: datetime) -> Snapshot:
-            triggers = {name: without_past(one, clock) for name, one in before.triggers.items()}
-            if all(triggers[name] is one for name, one in before.triggers.items()):
+            there = {name: one for name in names if (one := before.triggers.get(name))}
+            changed = {name: without_past(one, clock) for name, one in there.items()}
+            if changed == there:
                 return before
-            return before.model_copy(update={"triggers": triggers})
+            return before.model_copy(update={"triggers": {**before.triggers, **changed}})
 
-        if change(snapshot, clock.last_evaluated) is not snapshot:
+        if names and change(snapshot, clock.last_evaluated) is not snapshot:
             self._index.change(change)
+
+
+def _with_past(snapshot: Snapshot) -> list[str]:
+    return [name for name, one in snapshot.triggers.items() if one.former or one.pauses]

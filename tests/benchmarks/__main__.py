@@ -8,10 +8,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import cold_start, matching, per_event, recurring, showing, storms, submitting
+from tests.benchmarks import (
+    cold_start,
+    matching,
+    per_event,
+    recurring,
+    showing,
+    storms,
+    submitting,
+    ticking,
+)
 
 _RESULTS = Path("build", "bench.json")
-_ROOMS = (matching, recurring, per_event, cold_start, storms)
+_ROOMS = (matching, recurring, ticking, per_event, cold_start, storms)
 
 
 def main() -> int:
