@@ -485,7 +485,7 @@ _ACTION = st.one_of(
 _TROUBLE = st.one_of(
     st.none(),
     st.tuples(
-        st.integers(0, 12),
+        st.integers(0, 24),
         st.sampled_from(["killed before", "killed after", "503", "503 applied", "toggle", "edit"]),
     ),
 )
