@@ -2,12 +2,14 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.e2e.running_signalbox import APP, Json, RunningSignalbox, subject_of
 from tests.integration.waiting import eventually
 
 DAY_REPORT = APP / "examples" / "day-report"
+RETRAINING = APP / "examples" / "nightly-retraining"
 
 
 def test_an_upload_becomes_a_completed_run(signalbox: RunningSignalbox, tmp_path: Path) -> None:
@@ -264,3 +266,52 @@ def test_times_that_have_come_are_written_down_by_one_tick_and_one_of_them_runs(
     assert done["body"]["inputs"]["text"] == first["event"]["data"]["window_start"]
     told = signalbox.command("explain", "--trigger", "note-down")
     assert any("was skipped" in line for line in told["lines"])
+
+
+def test_a_schedule_retrains_on_what_is_new_and_its_past_is_filled_in(
+    signalbox: RunningSignalbox, tmp_path: Path
+) -> None:
+    published = signalbox.publish(RETRAINING)
+    assert published.returncode == 0, published.stderr
+    name = "retrain-nightly"
+    [coming, *_] = signalbox.command("schedules", "next", name, "--count", "2")["items"]
+    assert coming["local_time"].split("T")[1].startswith("02:00:00")
+    signalbox.upload("labels/aix/monday.csv", "a,b\n")
+    # What is written in the very second of a time is the next one's.
+    blob = signalbox.landing.get_blob_client("labels/aix/monday.csv")
+    written = blob.get_blob_properties().last_modified
+    eventually(lambda: datetime.now(UTC) >= written + timedelta(seconds=1))
+    run = signalbox.command("schedules", "trigger", name)["run"]
+
+    def over() -> Json | None:
+        signalbox.tick()
+        found = signalbox.command("runs", "show", run["id"])
+        assert found["state"] in ("submitting", "submitted", "running", "completed"), found
+        return found if found["state"] == "completed" else None
+
+    found = eventually(over, seconds=120)
+    assert found
+    signalbox.ml.jobs.download(found["job"], download_path=tmp_path, output_name="model")
+    model = json.loads((tmp_path / "named-outputs" / "model" / "model.json").read_text())
+    assert model["files"] == [
+        "https://contosolake.blob.core.windows.net/landing/labels/aix/monday.csv"
+    ]
+    assert model["window"][1] == found["event"]["data"]["scheduled_time"]
+
+    since = (datetime.now(UTC) - timedelta(days=2)).isoformat()
+    outlook = signalbox.command("backfill", name, "--since", since, "--dry-run")
+    begun = signalbox.command("backfill", name, "--since", since, "--yes", "--limit", "2")
+    assert begun["total"] == outlook["total"] == 2
+
+    def filled() -> Json | None:
+        signalbox.tick()
+        replay = signalbox.command("replays", "show", begun["id"])
+        return replay if replay["state"] == "done" else None
+
+    # Nothing was uploaded in those nights.
+    replay = eventually(filled, seconds=60)
+    assert replay
+    assert replay["ended"] == {"skipped": 2}
+    first = outlook["items"][0]["scheduled_time"]
+    told = signalbox.command("explain", "--schedule", name, "--at", first)
+    assert [item["reason"]["code"] for item in told["items"]] == ["no_new_blobs"]
