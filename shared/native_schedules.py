@@ -35,6 +35,8 @@ BUDGET = 1.5
 
 #: How often AzureML is looked at when nothing was changed here; and when something went wrong.
 EVERY, AGAIN = timedelta(hours=1), timedelta(minutes=5)
+#: The same when nothing is wanted of it any more: what was on its way then may have come late.
+EVERY_LEFT = timedelta(days=1)
 
 #: How often one's own look is begun when others begin theirs in the same moment.
 _TRIES = 5
@@ -209,9 +211,12 @@ class NativeSchedules:
         name = trigger.definition.name
         try:
             reading = self._index.read()
-            wanted = self._orders.one(reading.snapshot, trigger, reading.at)
             found = self._schedules.find(name)
-            plan = native_plans.plan([wanted], [found] if found else [], self._deployment)
+            if found is None:
+                # Making it is begun by who can tell later that it was.
+                return None
+            wanted = self._orders.one(reading.snapshot, trigger, reading.at)
+            plan = native_plans.plan([wanted], [found], self._deployment)
             for step in plan.changes:
                 self._do(step, wanted)
             return plan.conflicts.get(name)
@@ -381,7 +386,7 @@ def _due(state: NativeState | None, snapshot: Snapshot, of: str) -> datetime | N
         return _AT_ONCE
     if not state.done:
         return state.looked_at + AGAIN
-    return state.looked_at + EVERY if natives(snapshot) else None
+    return state.looked_at + (EVERY if natives(snapshot) else EVERY_LEFT)
 
 
 def _begun(state: NativeState | None, now: datetime, of: str) -> NativeState:

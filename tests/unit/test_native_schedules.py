@@ -251,6 +251,15 @@ def test_a_failed_pause_is_made_up_for_by_the_next_tick(desk: Desk) -> None:
     assert not desk.nightly.enabled
 
 
+def test_pausing_makes_none(desk: Desk) -> None:
+    desk.publish(schedule())
+    desk.azure.there.pop("nightly")
+    assert desk.pause() is None
+    assert "nightly" not in desk.azure.there
+    desk.tick()
+    assert not desk.nightly.enabled
+
+
 def test_it_is_disabled_before_it_is_deleted(desk: Desk) -> None:
     desk.publish(schedule())
     desk.calls()
@@ -264,6 +273,12 @@ def test_it_is_disabled_before_it_is_deleted(desk: Desk) -> None:
     assert sorted(desk.azure.there) == ["of-staging", "theirs"]
     desk.tick(7200)
     assert desk.calls() == []
+    # What was on its way may come late, and is found by a look a day.
+    desk.azure.there["nightly"] = FoundSchedule(
+        name="nightly", enabled=True, tags={"signalbox_deployment": DEPLOYMENT}
+    )
+    desk.tick(86_400)
+    assert sorted(desk.azure.there) == ["of-staging", "theirs"]
 
 
 def test_what_takes_azureml_long_is_gone_on_with_later(desk: Desk) -> None:
