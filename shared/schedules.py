@@ -17,7 +17,7 @@ from itertools import batched, takewhile
 from shared.clocks import Clock, Clocks
 from shared.dispatcher import Dispatcher, in_turn, undecided
 from shared.durations import in_iso
-from shared.errors import SignalboxError, Transient
+from shared.errors import SignalboxError, StorageUnavailable, Transient
 from shared.index import Index, Reading, Snapshot
 from shared.inputs import redacted
 from shared.ledger import Kept, Reason, State
@@ -119,7 +119,7 @@ class Schedules:
                 try:
                     # Of one schedule the earlier first: so they begin.
                     for one in mine:
-                        written[one] = self._record(one, reading)
+                        written[one] = self._record(one, reading, until)
                 except Transient as error:
                     trouble.append(error)
 
@@ -133,14 +133,14 @@ class Schedules:
                 return done, begun, trouble[0]
         return done, begun, None
 
-    def _record(self, due: Due, reading: Reading) -> Kept | None:
+    def _record(self, due: Due, reading: Reading, until: Callable[[], bool]) -> Kept | None:
         """Write down one time, unless it is; the record if it is to be submitted now.
 
         What cannot be decided is a dead letter, so that it is found. Raises Transient.
         """
         about = {"action": "occurrence_failed", "trigger": due.trigger}
         try:
-            return self._decide(due, reading)
+            return self._decide(due, reading, until)
         except Transient:
             raise
         except SignalboxError as error:
@@ -152,7 +152,7 @@ class Schedules:
         order = self._orders.occurrence(due.indexed, due.scheduled)
         return self._begin(replace(order, instead=(State.DEAD_LETTER, undecided(why))), reading)
 
-    def _decide(self, due: Due, reading: Reading) -> Kept | None:
+    def _decide(self, due: Due, reading: Reading, until: Callable[[], bool]) -> Kept | None:
         # Of a pause that is over, too, counts what whoever paused it said.
         then = due.indexed.model_copy(update={"paused": paused_when(due)})
         order = self._orders.occurrence(then, due.scheduled)
@@ -169,6 +169,8 @@ class Schedules:
             reason = Reason(code="missed_catchup_window", text=text)
             return self._begin(replace(order, instead=(State.MISSED, reason)), reading)
         try:
+            if window.only_if is not None and until():
+                raise StorageUnavailable("this tick's time was over")
             order = self._dispatcher.completed(order, due.indexed)
         except Transient as error:
             # It is tried again with what is held; no other waits for that.

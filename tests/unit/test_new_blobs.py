@@ -377,3 +377,14 @@ def test_a_dry_run_lists_nothing(here: Scene) -> None:
     assert told.decision == "would_run"
     assert str((told.inputs or {})["data"]).endswith("not-yet.jsonl")
     assert here.lakes.looks == []
+
+
+def test_a_tick_whose_time_is_over_leaves_the_listing_to_the_next(here: Scene) -> None:
+    upload(here, "sales/north/a.csv", 3)
+    here.world.now = NOON + timedelta(minutes=10)
+    here.schedules.run_due(lambda: True)
+    assert codes(here) == ["held_for_blobs"]
+    assert here.lakes.looks == []
+
+    here.tick.run()
+    assert given(here, records(here)[0]) == ["sales/north/a.csv"]
