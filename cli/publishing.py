@@ -98,7 +98,8 @@ def publish(
     try:
         with _interruptible():
             found = bootstrap.build(os.environ).publishing
-            plan = found.plan(folder, owner=owner, prune=pruning)
+            with _said_aside():
+                plan = found.plan(folder, owner=owner, prune=pruning)
             _show_notes(errors, plan)
             if dry_run:
                 _finish(plan, list(plan.changes), dry_run=True, as_json=as_json)
@@ -128,8 +129,13 @@ def _apply(
     if plan.differs:
         _show_plan(errors, list(plan.changes))
         errors.line()
-    with contextlib.redirect_stderr(_WithoutBlankLines(sys.stderr)):
+    with _said_aside(), contextlib.redirect_stderr(_WithoutBlankLines(sys.stderr)):
         return found.apply(plan, progress)
+
+
+def _said_aside() -> contextlib.AbstractContextManager[object]:
+    """What the SDK prints of its own goes where it spoils no output."""
+    return contextlib.redirect_stdout(sys.stderr)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from cli import values
 from cli.client import Surroundings, pass_surroundings
 from cli.groups import NounGroup, as_json, page, say_more
 from cli.output import Output, print_json
-from cli.running import post_once, report
+from cli.running import leave, post_once, report
 from cli.text import Json, clock, reason_of, utc, when
 from cli.triggers import paused_words, show_pause, show_problems
 
@@ -88,7 +88,7 @@ def show(surroundings: Surroundings, name: str, as_json: bool) -> None:
 @schedules.command("next")
 @click.argument("name")
 @click.option(
-    "--count", type=click.IntRange(1, 1000), default=10, show_default=True, help="How many."
+    "--count", type=click.IntRange(1, 200), default=10, show_default=True, help="How many."
 )
 @as_json
 @pass_surroundings
@@ -180,10 +180,11 @@ def trigger(
     api = surroundings.api()
     found = post_once(api, idempotency_key, "schedules", name, "trigger", body=body)
     run = found.get("run")
-    if isinstance(run, dict):
+    if isinstance(run, dict) and (wait or not as_json):
         report(surroundings, api, run, wait=wait, as_json=as_json)
     elif as_json:
         print_json(found)
+        leave(run or {})
     else:
         output = Output()
         output.facts({"job": found.get("job"), "studio": found.get("studio_url")})

@@ -200,8 +200,8 @@ def paused_words(trigger: Json) -> str | None:
     paused = trigger.get("paused")
     if not isinstance(paused, dict):
         return None
-    events = {"hold": "events are held", "drop": "events are dropped"}
-    meanwhile = events.get(str(paused.get("while_paused")))
+    comes = {"hold": "what comes is held", "drop": "what comes is dropped"}
+    meanwhile = comes.get(str(paused.get("while_paused")))
     said = [f"since {when(paused.get('at'))}", f"by {paused.get('by')}", meanwhile]
     return f"{', '.join(text for text in said if text)}: {paused.get('note')}"
 

@@ -12,7 +12,7 @@ from shared.dispatcher import in_turn
 from shared.errors import RequestInvalid
 from shared.ledger import Ledger, State
 from shared.occurrences import Occurrences, Range
-from shared.orders import NOT_YET, Orders
+from shared.orders import Orders
 from shared.previews import Preview, Previews
 from shared.replay_states import Replay, Selection
 from shared.replays import Replays
@@ -77,12 +77,9 @@ class Backfills:
             begin = names.index(cursor) + 1
         page = times[begin : begin + limit]
         table, items = Timetable(indexed), dict[datetime, Outlook]()
-        spec = indexed.definition.spec.schedule
-        # Whether there are new uploads is looked at when it is run.
-        manifest = NOT_YET if spec and spec.only_if else None
 
         def look(at: datetime) -> None:
-            own = self._orders.occurrence(indexed, at, manifest=manifest)
+            own = self._orders.occurrence(indexed, at)
             kept = self._ledger.read(own.trigger, own.key)
             order = self._orders.backfilled(own, replay="preview", limit=1)
             items[at] = Outlook(

@@ -38,6 +38,7 @@ from shared.native_orders import NativeOrders
 from shared.native_schedules import BUDGET as NATIVE_BUDGET
 from shared.native_schedules import NativeSchedules
 from shared.native_states import NativeStates
+from shared.new_blobs import NewBlobs
 from shared.occurrences import Occurrences
 from shared.orders import Orders
 from shared.outcomes import Outcomes, ServiceBusOutcomes
@@ -134,6 +135,7 @@ def build(environment: Mapping[str, str]) -> App:
         datastores=found.datastores,
     )
     lakes = AzureLakes(credential)
+    manifests = Manifests(deployment=found.deployment, lakes=lakes, workspace=workspace)
     batches = Batches(
         deployment=found.deployment,
         index=index,
@@ -141,7 +143,7 @@ def build(environment: Mapping[str, str]) -> App:
         ledger=ledger,
         inbox=inbox,
         slots=slots,
-        manifests=Manifests(deployment=found.deployment, lakes=lakes, workspace=workspace),
+        manifests=manifests,
         begin=lambda order, binding, snapshot: dispatcher.begin(order, binding, snapshot),
         submit=submission.submit,
         new_id=lambda: uuid4().hex,
@@ -159,6 +161,9 @@ def build(environment: Mapping[str, str]) -> App:
         submission=submission,
         turns=turns,
         batches=batches,
+        new_blobs=NewBlobs(
+            blobs=blobs, ledger=ledger, lakes=lakes, manifests=manifests, monotonic=time.monotonic
+        ),
         monotonic=time.monotonic,
         side_by_side=_side_by_side,
     )

@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -24,12 +24,14 @@ from shared.errors import (
     RequestInvalid,
     SignalboxError,
     StorageUnavailable,
+    Transient,
 )
 from shared.events import BATCH, Event
 from shared.history import History
-from shared.index import Index, Reading, Snapshot
+from shared.index import Index, IndexedTrigger, Reading, Snapshot
 from shared.inputs import redacted
 from shared.ledger import (
+    PATIENCE,
     Kept,
     Ledger,
     Reason,
@@ -38,6 +40,7 @@ from shared.ledger import (
     Transition,
     run_key,
 )
+from shared.new_blobs import NewBlobs
 from shared.openings import Binding, Openings, first_in, place_of, policies_of, slot_of_order
 from shared.orders import Order, Orders
 from shared.submission import Submission
@@ -92,6 +95,7 @@ class Dispatcher:
         submission: Submission,
         turns: Turns,
         batches: Batches,
+        new_blobs: NewBlobs,
         monotonic: Callable[[], float],
         side_by_side: Callable[[Sequence[Callable[[], None]]], None] = in_turn,
     ) -> None:
@@ -105,6 +109,7 @@ class Dispatcher:
         self._submission = submission
         self._turns = turns
         self._batches = batches
+        self._new_blobs = new_blobs
         self._monotonic = monotonic
         #: Makes calls that do not need one another; raises what any of them raises.
         self._side_by_side = side_by_side
@@ -171,15 +176,19 @@ class Dispatcher:
 
         Raises StorageUnavailable.
         """
-        order = self.completed(order, snapshot)
+        order = self.completed(order, snapshot.triggers.get(order.trigger))
         decision, kept = self._ordered(order, self._orders.bind(order, snapshot), snapshot)
         self.submit(kept)
         return decision
 
-    def completed(self, order: Order, snapshot: Snapshot) -> Order:
-        """An order with what is looked up only when it is placed."""
-        del snapshot
-        return order
+    def completed(self, order: Order, indexed: IndexedTrigger | None) -> Order:
+        """An order with what is looked up only when it is placed: new uploads, if it is for these.
+
+        Raises StorageUnavailable, and Permanent for what can never be looked up.
+        """
+        if indexed is None or order.instead is not None or order.paused is not None:
+            return order
+        return self._new_blobs.given(order, indexed)
 
     def retry(self, trigger: str, key: str) -> Decision:
         """Run once more what failed, was canceled or is a dead letter, with what is published now.
@@ -196,7 +205,8 @@ class Dispatcher:
                 f"Run {record.run_id} is {record.state}; only what failed, was canceled or is a "
                 "dead letter can be retried."
             )
-        order = self._again(record, reading)
+        indexed = reading.snapshot.triggers.get(record.trigger)
+        order = self.completed(self._again(record, reading), indexed)
         decision, new = self._ordered(
             order, self._orders.bind(order, reading.snapshot), reading.snapshot
         )
@@ -211,6 +221,7 @@ class Dispatcher:
         """
         reading = self._index.read()
         order = self._orders.replayed(record, self._again(record, reading), replay, limit)
+        order = self.completed(order, reading.snapshot.triggers.get(record.trigger))
         decision, new = self._ordered(
             order, self._orders.bind(order, reading.snapshot), reading.snapshot
         )
@@ -261,6 +272,7 @@ class Dispatcher:
                 self._ledger.unhold(trigger, key)
                 return
             order = self._orders.matched(record.event, verdict)
+            order = self._completed_late(order, kept, indexed)
         binding = self._orders.bind(order, reading.snapshot)
         slot = slot_of_order(order, binding)
         at = self._ledger.mark_open(trigger, key, record.event, slot)
@@ -277,6 +289,16 @@ class Dispatcher:
         took it in may have died before its marker. Raises StorageUnavailable."""
         self._batches.enter(record)
         self._ledger.close(record.trigger, record.key)
+
+    def _completed_late(self, order: Order, kept: Kept, indexed: IndexedTrigger) -> Order:
+        """An order of what was held; for ever it is not tried."""
+        try:
+            return self.completed(order, indexed)
+        except SignalboxError as error:
+            tried = kept.at - kept.record.transitions[0].at
+            if isinstance(error, Transient) and tried < PATIENCE:
+                raise
+            return replace(order, instead=(State.DEAD_LETTER, undecided(str(error))))
 
     def _pass_over(self, kept: Kept, reason: Reason) -> None:
         """Nothing comes of what was held."""
@@ -438,7 +460,9 @@ class Dispatcher:
         """Write down what was decided, before anything is done about it."""
         slot = slot_of_order(order, binding)
         holds = order.paused is not None and policies_of(order).while_paused == "hold"
-        if holds and order.instead is None:
+        if order.instead is not None:
+            holds = order.instead[0] is State.HELD
+        if holds:
             at = self._ledger.mark_held(order.trigger, order.key, order.event)
         else:
             at = self._ledger.mark_open(order.trigger, order.key, order.event, slot)
@@ -544,6 +568,11 @@ class Dispatcher:
             log.warning("Run %s goes on with the timer: %s", run, error, extra=about)
         except Exception:
             log.exception("Run %s goes on with the timer", run, extra=about)
+
+
+def undecided(why: str) -> Reason:
+    """Why a time of a schedule is a dead letter though it could not even be decided."""
+    return Reason(code="occurrence_failed", text=f"It could not be decided: {redacted(why)}")
 
 
 def _members(record: Record) -> dict[str, str]:

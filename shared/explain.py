@@ -288,6 +288,10 @@ def _beginning(found: RunDetail) -> list[str]:
     if found.event.via.startswith(SCHEDULE) and isinstance(found.event.data, dict):
         start, end = (found.event.data.get(name) for name in ("window_start", "window_end"))
         lines.append(f"Its window is from {shown(str(start))} to {shown(str(end))}.")
+        if isinstance(new := found.event.data.get("new_blobs"), dict):
+            since, until = (shown(str(new.get(name))) for name in ("since", "until"))
+            number = shown(str(new.get("blobs")))
+            lines.append(f"It was given the uploads from {since} until {until}: {number}.")
     if found.pipeline:
         lines.append(f"It runs pipeline {found.pipeline}.")
     return lines

@@ -1,6 +1,7 @@
 """The workspace's schedules as AzureML has them, through the client of `workspace`."""
 
 import io
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
@@ -18,6 +19,8 @@ from shared.native_plans import (
 )
 from shared.native_triggers import NativeTrigger
 from shared.workspace import job_of, require_workspace, translated
+
+log = logging.getLogger(__name__)
 
 #: Everything, not only what is enabled.
 _ALL = "All"
@@ -126,11 +129,7 @@ def _trigger(trigger: NativeTrigger) -> Any:
 def _found(schedule: Any) -> FoundSchedule:
     """A schedule as the SDK read it; of those that Signalbox did not make only the name."""
     tags = {str(key): str(value) for key, value in (schedule.tags or {}).items()}
-    content: dict[str, Any] = {}
-    if DEPLOYMENT_TAG in tags:
-        text = io.StringIO()
-        schedule.dump(text)
-        content = yaml.safe_load(text.getvalue()) or {}
+    content = _content(schedule) if DEPLOYMENT_TAG in tags else {}
     return FoundSchedule(
         name=schedule.name,
         enabled=bool(schedule.is_enabled),
@@ -139,6 +138,19 @@ def _found(schedule: Any) -> FoundSchedule:
         tags=tags,
         fields=dict(_fields(content)),
     )
+
+
+def _content(schedule: Any) -> dict[str, Any]:
+    """A schedule as YAML; empty when the SDK cannot write it: then everything of it differs."""
+    text = io.StringIO()
+    try:
+        schedule.dump(text)
+        content = yaml.safe_load(text.getvalue())
+    except Exception:
+        # One that somebody changed into what the SDK does not know must not hide the others.
+        log.warning("The schedule %s in AzureML cannot be read", schedule.name, exc_info=True)
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _fields(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

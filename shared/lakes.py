@@ -8,7 +8,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -91,6 +92,8 @@ class UploadPage:
     uploads: Sequence[Upload]
     #: Hand it back for what follows; None when nothing does.
     marker: str | None
+    #: When it was listed, by that storage account's clock.
+    at: datetime
 
 
 class Lakes(Protocol):
@@ -153,21 +156,30 @@ class AzureLakes:
 
     def page(self, account: str, container: str, prefix: str, marker: str | None) -> UploadPage:
         _require_plain(account, container, prefix)
+        dates: list[str] = []
         with _translated(account, container):
             # What the SDK declares is a plain iterator.
             pages: Any = (
                 self._client(account)
                 .get_container_client(container)
                 .list_blobs(
-                    name_starts_with=prefix, include=["metadata"], results_per_page=self._page
+                    name_starts_with=prefix,
+                    include=["metadata"],
+                    results_per_page=self._page,
+                    raw_response_hook=lambda answer: dates.append(
+                        answer.http_response.headers["Date"]
+                    ),
                 )
                 .by_page(continuation_token=marker)
             )
             found = [_upload(account, container, item) for item in next(pages, ())]
+            if not dates:
+                raise StorageUnavailable(f"Blob storage did not say when it listed {account}")
             return UploadPage(
                 uploads=[upload for upload in found if upload is not None],
                 # The service's own words for "nothing" are an empty text.
                 marker=pages.continuation_token or None,
+                at=parsedate_to_datetime(dates[-1]).astimezone(UTC),
             )
 
     def keep(self, account: str, container: str, path: str, data: bytes) -> None:

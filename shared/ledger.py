@@ -258,8 +258,9 @@ class Record(_Stored):
 
     def decided(self, first: "Record", at: datetime) -> Self:
         """The record, held until now, as it would be if it were made now."""
-        fields = ("pipeline", "body", "attempts", "slot", "number", "warnings", "max_attempts")
-        update = {name: getattr(first, name) for name in (*fields, "run_timeout")}
+        fields = ("event", "pipeline", "body", "attempts", "slot", "number", "warnings")
+        more = ("max_attempts", "run_timeout")
+        update = {name: getattr(first, name) for name in (*fields, *more)}
         return self.moved(first.state, at, first.reason).model_copy(update=update)
 
     def again(self, at: datetime, job_name: str, failure: Reason) -> Self:

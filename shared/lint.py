@@ -15,6 +15,7 @@ from shared.errors import Problem, listed
 from shared.events import Event
 from shared.inputs import DATA_TYPES, DataInput, PipelineInput, secret
 from shared.paths import PathPattern
+from shared.specs import BlobSpec, NewBlobs, Spec
 from shared.triggers import OF_A_TIME
 
 #: What a pipeline takes, and what it writes.
@@ -73,15 +74,31 @@ _Problems = Iterator[tuple[tuple[str, ...], str]]
 
 def _pattern(trigger: TriggerDefinition) -> _Problems:
     spec = trigger.spec
-    if spec.pattern is None:
+    if (watched := _watched(spec)) is not None:
+        place, pattern = (*_WATCHED[spec.source], "path"), watched.path
+    elif spec.pattern is not None:
+        place, pattern = ("spec", "event", "subject"), spec.pattern
+    else:
         return
-    place = ("spec", "blob", "path") if spec.blob else ("spec", "event", "subject")
     try:
-        PathPattern.parse(spec.pattern)
+        PathPattern.parse(pattern)
     except ValueError as error:
         yield place, f"{place[-1]} {error}"
-    if spec.blob and spec.pattern.startswith("/"):
+    if watched is not None and pattern.startswith("/"):
         yield place, "path begins with '/'; paths start inside the container"
+
+
+#: Where a document says which uploads are watched, by source.
+_WATCHED = {
+    "blob": ("spec", "blob"),
+    "schedule": ("spec", "schedule", "only_if", "new_blobs"),
+}
+
+
+def _watched(spec: Spec) -> BlobSpec | NewBlobs | None:
+    """The uploads that something is started for."""
+    only_if = spec.schedule.only_if if spec.schedule else None
+    return spec.blob or (only_if.new_blobs if only_if else None)
 
 
 def _entity(trigger: TriggerDefinition, listens: Collection[str]) -> _Problems:
@@ -258,15 +275,16 @@ def _loops(trigger: TriggerDefinition, pipelines: Pipelines, datastores: Datasto
                 f"the runs it starts would start it again, {trigger.policies.max_depth} times over "
                 "(policies.max_depth); name another pipeline, or say in `where` when to go on",
             )
-    if spec.blob:
+    if (watched := _watched(spec)) is not None:
+        then = "each run would start the next" if spec.blob else "each run would be new to the next"
         for reference in action.pipelines:
             _, outputs = pipelines.get(reference) or ({}, {})
             for name, output in outputs.items():
-                if _within(output.path, trigger, datastores):
+                if _within(output.path, watched, datastores):
                     yield (
-                        ("spec", "blob", "path"),
+                        (*_WATCHED[spec.source], "path"),
                         f"{reference} writes its output {name!r} to {output.path}, where this "
-                        "trigger watches: each run would start the next; write it elsewhere",
+                        f"trigger watches: {then}; write it elsewhere",
                     )
 
 
@@ -325,10 +343,8 @@ _WASBS = re.compile(r"(?:wasbs|abfss)://([^@/]+)@([a-z0-9]+)\.[^/]+(?:/(.*))?")
 _DATASTORE = re.compile(r"azureml://datastores/([^/]+)/paths(?:/(.*))?")
 
 
-def _within(path: str | None, trigger: TriggerDefinition, datastores: Datastores) -> bool:
-    """Whether what is written to an output's path may be what the trigger watches."""
-    blob = trigger.spec.blob
-    assert blob
+def _within(path: str | None, blob: BlobSpec | NewBlobs, datastores: Datastores) -> bool:
+    """Whether what is written to an output's path may be what is watched."""
     watched_place = f"{blob.account}/{blob.container}"
     if found := _HTTPS.fullmatch(path or ""):
         account, container, written = found.groups()

@@ -33,12 +33,19 @@ class Manifests:
         NotFound, WorkspaceUnavailable.
         """
         path = address(self._deployment, trigger, batch, lines)
-        if self._datastore is None:
-            self._datastore = self._workspace.datastore(DATASTORE)
         content = "".join(f"{line}\n" for line in lines.values())
-        store = self._datastore
+        store = self._store()
         self._lakes.keep(store.account, store.container, path, content.encode())
         return f"azureml://datastores/{DATASTORE}/paths/{path}"
+
+    def account(self) -> str:
+        """The storage account of the workspace's own datastore. Raises WorkspaceUnavailable."""
+        return self._store().account
+
+    def _store(self) -> Datastore:
+        if self._datastore is None:
+            self._datastore = self._workspace.datastore(DATASTORE)
+        return self._datastore
 
 
 def address(deployment: str, trigger: str, batch: str, keys: Iterable[str]) -> str:

@@ -35,6 +35,11 @@ BUDGET = 1.5
 
 #: How often AzureML is looked at when nothing was changed here; and when something went wrong.
 EVERY, AGAIN = timedelta(hours=1), timedelta(minutes=5)
+#: The same when nothing is wanted of it any more: what was on its way then may have come late.
+EVERY_LEFT = timedelta(days=1)
+
+#: How often one's own look is begun when others begin theirs in the same moment.
+_TRIES = 5
 
 _AT_ONCE = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -121,10 +126,11 @@ class NativeSchedules:
             self._idle = (of, due or now + EVERY)
             return
         begun = _begun(state, now, of)
-        if not self._states.write(begun, etag):
+        mine = self._states.write(begun, etag)
+        if mine is None:
             return
         try:
-            self._apply(snapshot, begun, over)
+            self._apply(snapshot, begun, mine, over)
         except (WorkspaceUnavailable, JobRejected) as error:
             log.warning(
                 "The schedules in AzureML could not be looked at: %s",
@@ -138,14 +144,16 @@ class NativeSchedules:
         Raises StorageUnavailable, WorkspaceUnavailable, JobRejected, RecordUnreadable when nothing
         could be looked at; what goes wrong with one schedule is told, and done again by the timer.
         """
-        reading = self._index.read()
-        state, etag = self._states.read()
-        if state is None and not natives(reading.snapshot):
-            return Applied()
-        begun = _begun(state, reading.at, digest(reading.snapshot))
-        # Two at once do the same; who began first leaves the changes to the other.
-        self._states.write(begun, etag)
-        return self._apply(reading.snapshot, begun, lambda: False)
+        for _ in range(_TRIES):
+            reading = self._index.read()
+            state, etag = self._states.read()
+            if state is None and not natives(reading.snapshot):
+                break
+            begun = _begun(state, reading.at, digest(reading.snapshot))
+            if mine := self._states.write(begun, etag):
+                return self._apply(reading.snapshot, begun, mine, lambda: False)
+        # Nothing is to be done, or others are at it.
+        return Applied()
 
     def foresee(self, snapshot: Snapshot, now: datetime) -> Foreseen:
         """What making an index true would do; changes nothing.
@@ -180,8 +188,10 @@ class NativeSchedules:
         ]
         if not leaving:
             return []
-        state, etag = self._states.read()
-        self._states.write(_begun(state, reading.at, digest(reading.snapshot)), etag)
+        for _ in range(_TRIES):
+            state, etag = self._states.read()
+            if self._states.write(_begun(state, reading.at, digest(reading.snapshot)), etag):
+                break
         self._idle = None
         disabled = []
         for name in leaving:
@@ -201,9 +211,12 @@ class NativeSchedules:
         name = trigger.definition.name
         try:
             reading = self._index.read()
-            wanted = self._orders.one(reading.snapshot, trigger, reading.at)
             found = self._schedules.find(name)
-            plan = native_plans.plan([wanted], [found] if found else [], self._deployment)
+            if found is None:
+                # Making it is begun by who can tell later that it was.
+                return None
+            wanted = self._orders.one(reading.snapshot, trigger, reading.at)
+            plan = native_plans.plan([wanted], [found], self._deployment)
             for step in plan.changes:
                 self._do(step, wanted)
             return plan.conflicts.get(name)
@@ -276,7 +289,10 @@ class NativeSchedules:
             )
         return self._schedules.trigger(trigger)
 
-    def _apply(self, snapshot: Snapshot, begun: NativeState, over: Callable[[], bool]) -> Applied:
+    def _apply(
+        self, snapshot: Snapshot, begun: NativeState, mine: str, over: Callable[[], bool]
+    ) -> Applied:
+        """One look, as long as nobody begins another: `mine` is the ETag of what says so."""
         now = begun.looked_at
         wanted, problems = self._orders.all(snapshot, now)
         plan = self._plan(wanted, problems, begun, now)
@@ -285,7 +301,7 @@ class NativeSchedules:
         kept = {name: begun.schedules.get(name, Kept()) for name in natives(snapshot)}
         done, failed, left = list[Step](), dict[str, str](), False
         for step in plan.changes:
-            if over() or not self._states.is_latest(begun):
+            if over() or not self._states.is_latest(mine):
                 left = True
                 break
             try:
@@ -304,13 +320,16 @@ class NativeSchedules:
         state = begun.model_copy(
             update={
                 "done": not (left or failed),
+                # What was not come to, the next timer goes on with.
+                "of": "" if left else begun.of,
                 "schedules": {
                     name: each.model_copy(update={"problem": told.get(name)})
                     for name, each in kept.items()
                 },
             }
         )
-        self._states.note(state)
+        # Another look that was begun meanwhile knows more.
+        self._states.write(state, mine)
         return Applied(tuple(done), told)
 
     def _do(self, step: Step, wanted: WantedSchedule | None) -> bool:
@@ -367,7 +386,7 @@ def _due(state: NativeState | None, snapshot: Snapshot, of: str) -> datetime | N
         return _AT_ONCE
     if not state.done:
         return state.looked_at + AGAIN
-    return state.looked_at + EVERY if natives(snapshot) else None
+    return state.looked_at + (EVERY if natives(snapshot) else EVERY_LEFT)
 
 
 def _begun(state: NativeState | None, now: datetime, of: str) -> NativeState:

@@ -1,7 +1,6 @@
 """What is known of AzureML's schedules: `native-schedules.json`, whose swap lets one timer go."""
 
 from datetime import datetime, timedelta
-from typing import Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -58,9 +57,6 @@ class NativeState(BaseModel):
     done: bool = False
     schedules: dict[str, Kept] = Field(default_factory=dict)
 
-    def same_look(self, other: Self) -> bool:
-        return (self.looked_at, self.of) == (other.looked_at, other.of)
-
 
 class NativeStates:
     """Reads and swaps it. All raise StorageUnavailable."""
@@ -81,20 +77,16 @@ class NativeStates:
                 "the version of Signalbox that runs."
             ) from None
 
-    def write(self, state: NativeState, etag: str | None) -> bool:
-        """False when somebody else wrote first; no ETag: when there was none."""
+    def write(self, state: NativeState, etag: str | None) -> str | None:
+        """Its new ETag; None when somebody else wrote first. No ETag: when there was none."""
         data = state.model_dump_json(by_alias=True).encode()
-        if etag is None:
-            return self._blobs.create(_NAME, data) is not None
-        return self._blobs.swap(_NAME, data, etag=etag) is not None
+        written = (
+            self._blobs.create(_NAME, data)
+            if etag is None
+            else self._blobs.swap(_NAME, data, etag=etag)
+        )
+        return written.etag if written else None
 
-    def note(self, state: NativeState) -> None:
-        """Write down what came of a look, unless somebody else began another meanwhile."""
-        there, etag = self.read()
-        if there and there.same_look(state):
-            self.write(state, etag)
-
-    def is_latest(self, state: NativeState) -> bool:
-        """Whether nobody began another look meanwhile."""
-        there, _ = self.read()
-        return there is not None and there.same_look(state)
+    def is_latest(self, etag: str) -> bool:
+        """Whether nobody wrote since."""
+        return self.read()[1] == etag

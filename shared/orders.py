@@ -287,6 +287,23 @@ def due(indexed: IndexedTrigger, scheduled: datetime, *, manifest: str | None = 
     )
 
 
+def listed_in(
+    order: Order, manifest: str, *, since: datetime, until: datetime, blobs: int
+) -> Order:
+    """An order of a schedule with the address of its list of new uploads, and what that is of."""
+    told = {"since": since.isoformat(), "until": until.isoformat(), "blobs": blobs}
+    data = {**order.event.data, "manifest": manifest, "new_blobs": told}
+    return replace(order, event=order.event.model_copy(update={"data": data}))
+
+
+def supposed(order: Order) -> Order:
+    """An order as a dry run takes it, in which nothing is listed."""
+    if not order.event.via.startswith(SCHEDULE) or "manifest" in order.event.data:
+        return order
+    data = {**order.event.data, "manifest": NOT_YET}
+    return replace(order, event=order.event.model_copy(update={"data": data}))
+
+
 def _window_start(spec: ScheduleSpec, anchor: datetime, scheduled: datetime) -> datetime:
     """The time of the schedule before; before the first one, the one there would have been."""
     before = next(Recurrence(spec, anchor).before(scheduled), None)

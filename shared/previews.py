@@ -14,7 +14,7 @@ from shared.events import HTTP, MESSAGE, RUN, Event
 from shared.index import Index, IndexedTrigger, Snapshot
 from shared.lakes import Lakes
 from shared.ledger import Ledger, Reason
-from shared.orders import Order, Orders
+from shared.orders import Order, Orders, supposed
 from shared.paths import PathPattern
 from shared.summaries import EventBrief, Shown, brief, shown, values
 from shared.triggers import Matcher, Near
@@ -152,7 +152,7 @@ class Previews:
 
     def _bound(self, told: Preview, order: Order, snapshot: Snapshot) -> Preview:
         """With the job that an order would become, or what is wrong with it."""
-        pipeline, bound = self._orders.bind(order, snapshot)
+        pipeline, bound = self._orders.bind(supposed(order), snapshot)
         version = f"{pipeline.name}@{pipeline.version}" if pipeline else None
         told = told.model_copy(update={"pipeline": version})
         if isinstance(bound, Reason):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shared import changes, compiler, definitions, lint, native_triggers
-from shared.changes import COMPUTE, Change, Did, Key, Prune, Wanted
+from shared.changes import COMPUTE, TRIGGER, Change, Did, Key, Prune, Wanted
 from shared.compiler import CompiledPipeline
 from shared.compute import Computes
 from shared.datastores import Datastores
@@ -120,7 +120,7 @@ class Publishing:
             *found.warnings,
             *loose,
             *(warning for each in compiled for warning in each.warnings),
-            *_hints(found, at or _NEVER),
+            *_hints(found, made, at or _NEVER),
         ]
         return Plan(
             changes=made,
@@ -129,7 +129,7 @@ class Publishing:
             warnings=(
                 *map(str, warnings),
                 *_takeovers(snapshot, wanted),
-                *_elsewhere(native, found),
+                *_beside(native, found),
             ),
             computes=self._computes.foresee(found.computes) if self._computes else {},
             native=native,
@@ -386,15 +386,18 @@ class Publishing:
         return Piece("switched over", "the index", swap)
 
 
-def _hints(found: Definitions, now: datetime) -> list[Problem]:
+def _hints(found: Definitions, made: Sequence[Change], now: datetime) -> list[Problem]:
+    """What AzureML does with schedules that come or change; told once, not with every publish."""
+    new = {each.name for each in made if each.kind == TRIGGER and each.did is not Did.UNCHANGED}
     return [
         file.document.problem(place, hint)
         for file in found.triggers
+        if file.trigger.name in new
         for place, hint in native_triggers.hints(file.trigger, now)
     ]
 
 
-def _elsewhere(native: Foreseen, found: Definitions) -> list[str]:
+def _beside(native: Foreseen, found: Definitions) -> list[str]:
     """What is wrong with schedules that are not among the definitions."""
     here = {file.trigger.name for file in found.triggers}
     return [f"schedule {name}: {why}" for name, why in native.problems.items() if name not in here]

@@ -3,7 +3,7 @@
 Every time of every schedule has a key of its own, so whoever writes one down again meets the
 record that is there. The clock is one blob for all schedules and is moved under its ETag only when
 everything up to there has its record: a tick may come late, twice, or die anywhere. Time is the
-storage service's. See docs/decisions/0017-occurrences.md.
+storage service's. See docs/decisions/0019-occurrences.md.
 """
 
 import logging
@@ -15,9 +15,9 @@ from functools import partial
 from itertools import batched, takewhile
 
 from shared.clocks import Clock, Clocks
-from shared.dispatcher import Dispatcher, in_turn
+from shared.dispatcher import Dispatcher, in_turn, undecided
 from shared.durations import in_iso
-from shared.errors import SignalboxError, Transient
+from shared.errors import SignalboxError, StorageUnavailable, Transient
 from shared.index import Index, Reading, Snapshot
 from shared.inputs import redacted
 from shared.ledger import Kept, Reason, State
@@ -59,6 +59,8 @@ class Schedules:
         #: What comes next, as long as the index stays the same.
         self._upcoming: tuple[Snapshot, Upcoming] | None = None
         self._lock = threading.Lock()
+        #: The triggers of a snapshot that keep what was.
+        self._with_past: tuple[Snapshot | None, list[str]] = (None, [])
 
     def run_due(self, until: Callable[[], bool]) -> None:
         """Write down what has fired since the last look, oldest first, as far as the time goes;
@@ -117,7 +119,7 @@ class Schedules:
                 try:
                     # Of one schedule the earlier first: so they begin.
                     for one in mine:
-                        written[one] = self._record(one, reading)
+                        written[one] = self._record(one, reading, until)
                 except Transient as error:
                     trouble.append(error)
 
@@ -131,14 +133,14 @@ class Schedules:
                 return done, begun, trouble[0]
         return done, begun, None
 
-    def _record(self, due: Due, reading: Reading) -> Kept | None:
+    def _record(self, due: Due, reading: Reading, until: Callable[[], bool]) -> Kept | None:
         """Write down one time, unless it is; the record if it is to be submitted now.
 
         What cannot be decided is a dead letter, so that it is found. Raises Transient.
         """
         about = {"action": "occurrence_failed", "trigger": due.trigger}
         try:
-            return self._decide(due, reading)
+            return self._decide(due, reading, until)
         except Transient:
             raise
         except SignalboxError as error:
@@ -147,11 +149,10 @@ class Schedules:
         except Exception:
             why = "Signalbox made a mistake; its log tells more."
             log.exception("A time of trigger %s", due.trigger, extra=about)
-        reason = Reason(code="occurrence_failed", text=f"It could not be decided: {why}")
         order = self._orders.occurrence(due.indexed, due.scheduled)
-        return self._begin(replace(order, instead=(State.DEAD_LETTER, reason)), reading)
+        return self._begin(replace(order, instead=(State.DEAD_LETTER, undecided(why))), reading)
 
-    def _decide(self, due: Due, reading: Reading) -> Kept | None:
+    def _decide(self, due: Due, reading: Reading, until: Callable[[], bool]) -> Kept | None:
         # Of a pause that is over, too, counts what whoever paused it said.
         then = due.indexed.model_copy(update={"paused": paused_when(due)})
         order = self._orders.occurrence(then, due.scheduled)
@@ -167,11 +168,18 @@ class Schedules:
             )
             reason = Reason(code="missed_catchup_window", text=text)
             return self._begin(replace(order, instead=(State.MISSED, reason)), reading)
+        try:
+            if window.only_if is not None and until():
+                raise StorageUnavailable("this tick's time was over")
+            order = self._dispatcher.completed(order, due.indexed)
+        except Transient as error:
+            # It is tried again with what is held; no other waits for that.
+            why = f"New uploads could not be listed yet: {redacted(str(error))}"
+            order = replace(order, instead=(State.HELD, Reason(code="held_for_blobs", text=why)))
         return self._begin(order, reading)
 
     def _begin(self, order: Order, reading: Reading) -> Kept | None:
         snapshot = reading.snapshot
-        order = self._dispatcher.completed(order, snapshot)
         binding: Binding
         if order.instead is None:
             binding = self._orders.bind(order, snapshot)
@@ -213,12 +221,20 @@ class Schedules:
 
     def _forget(self, snapshot: Snapshot, clock: Clock) -> None:
         """Take what the clock has passed out of the index: former schedules, and pauses."""
+        # Hardly any has a past; none is looked for again.
+        names = self._with_past[1] if self._with_past[0] is snapshot else _with_past(snapshot)
+        self._with_past = (snapshot, names)
 
         def change(before: Snapshot, _at: datetime) -> Snapshot:
-            triggers = {name: without_past(one, clock) for name, one in before.triggers.items()}
-            if all(triggers[name] is one for name, one in before.triggers.items()):
+            there = {name: one for name in names if (one := before.triggers.get(name))}
+            changed = {name: without_past(one, clock) for name, one in there.items()}
+            if changed == there:
                 return before
-            return before.model_copy(update={"triggers": triggers})
+            return before.model_copy(update={"triggers": {**before.triggers, **changed}})
 
-        if change(snapshot, clock.last_evaluated) is not snapshot:
+        if names and change(snapshot, clock.last_evaluated) is not snapshot:
             self._index.change(change)
+
+
+def _with_past(snapshot: Snapshot) -> list[str]:
+    return [name for name, one in snapshot.triggers.items() if one.former or one.pauses]

@@ -151,11 +151,6 @@ def paused_when(due: Due) -> Paused | None:
     return None
 
 
-def has_past(indexed: IndexedTrigger, clock: Clock) -> bool:
-    """Whether a trigger keeps what the clock has passed."""
-    return without_past(indexed, clock) is not indexed
-
-
 def without_past(indexed: IndexedTrigger, clock: Clock) -> IndexedTrigger:
     """A trigger without what the clock has passed; the same one when there is none."""
     at = clock.last_evaluated

@@ -383,5 +383,7 @@ class MemoryLakes:
         ]
         page = rest[: self.page_size]
         return UploadPage(
-            uploads=page, marker=page[-1].path if len(rest) > self.page_size else None
+            uploads=page,
+            marker=page[-1].path if len(rest) > self.page_size else None,
+            at=self.world.now,
         )

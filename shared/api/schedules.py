@@ -190,7 +190,7 @@ def get_schedule(call: Called, name: NamePath) -> ScheduleDetail:
 def next_times(
     call: Called,
     name: NamePath,
-    count: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 10,
+    count: Annotated[int, Query(ge=1, le=200, description="How many.")] = 10,
 ) -> ComingList:
     """Exclusions are left out. A note says what a change of the clocks makes of a time."""
     reading = call.app.index.read()

@@ -9,7 +9,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import cold_start, matching, per_event, recurring, showing, storms, submitting
+from tests.benchmarks import (
+    cold_start,
+    matching,
+    per_event,
+    recurring,
+    showing,
+    storms,
+    submitting,
+    ticking,
+)
 
 _RESULTS = Path("build", "bench.json")
 
@@ -27,6 +36,7 @@ def main() -> int:
     rooms = (
         matching.figures(),
         recurring.figures(),
+        ticking.figures(),
         per_event.figures(),
         cold_start.figures(),
         storms.figures(storm),

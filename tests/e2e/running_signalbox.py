@@ -253,6 +253,19 @@ class RunningSignalbox:
         if hint := marker.get_blob_properties().metadata.get("next_check"):
             marker.set_blob_metadata({"next_check": _earlier(hint)})
 
+    def put_back(self, name: str, *path: str) -> None:
+        """Make times in a blob of state three minutes earlier: those below the last of a path that
+        is there, by name."""
+        blob = self.state.get_blob_client(name)
+        content = json.loads(blob.download_blob().readall())
+        part = content
+        for each in path:
+            if isinstance(part[each], dict):
+                part = part[each]
+            else:
+                part[each] = _earlier(part[each], minutes=3)
+        blob.upload_blob(json.dumps(content), overwrite=True)
+
     @contextmanager
     def state_lost(self) -> Iterator[None]:
         """While it lasts, the state container is not there."""
@@ -282,5 +295,5 @@ def problem_lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if re.match(r"\S+\.yml:\d+: ", line)]
 
 
-def _earlier(time: str) -> str:
-    return (datetime.fromisoformat(time) - timedelta(minutes=2)).isoformat()
+def _earlier(time: str, minutes: float = 2) -> str:
+    return (datetime.fromisoformat(time) - timedelta(minutes=minutes)).isoformat()

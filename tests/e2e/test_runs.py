@@ -2,12 +2,14 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.e2e.running_signalbox import APP, Json, RunningSignalbox, subject_of
 from tests.integration.waiting import eventually
 
 DAY_REPORT = APP / "examples" / "day-report"
+RETRAINING = APP / "examples" / "nightly-retraining"
 
 
 def test_an_upload_becomes_a_completed_run(signalbox: RunningSignalbox, tmp_path: Path) -> None:
@@ -220,3 +222,96 @@ def test_forty_uploads_and_their_success_are_one_run(
     assert len([*app.state.list_blob_names(name_starts_with="ledger/report-on-a-day/")]) == 42
     [job] = [job for job in app.ml.jobs.list() if job.tags.get("signalbox_run", "").endswith(key)]
     assert job.status == "Completed"
+
+
+def test_times_that_have_come_are_written_down_by_one_tick_and_one_of_them_runs(
+    signalbox: RunningSignalbox, tmp_path: Path
+) -> None:
+    for kind, text in (
+        ("pipelines", (APP / "tests/e2e/sources/pipelines/note-down.yml").read_text()),
+        (
+            "triggers",
+            "name: note-down\n"
+            "spec: {schedule: {cron: '* * * * *'}}\n"
+            "action: {pipeline: note-down, inputs: {text: '${{ window_start }}'}}\n",
+        ),
+    ):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "note-down.yml").write_text(text)
+    signalbox.tick()
+    published = signalbox.publish(tmp_path)
+    assert published.returncode == 0, published.stderr
+    # As if that had been three minutes ago, and no tick had come since.
+    signalbox.put_back("index.json", "triggers", "note-down", "effective_from", "spec_since")
+    signalbox.put_back("clock.json", "last_evaluated")
+    signalbox.tick()
+
+    names = list(signalbox.state.list_blob_names(name_starts_with="ledger/note-down/"))
+    found = sorted((signalbox.read(name) for name in names), key=lambda each: each["event"]["time"])
+    assert len(found) in (3, 4)
+    first, *others = found
+    assert {each["reason"]["code"] for each in others} == {"overlap_skipped"}
+    assert [each["event"]["data"]["window_start"] for each in others] == [
+        each["event"]["data"]["scheduled_time"] for each in found[:-1]
+    ]
+    signalbox.command("schedules", "pause", "note-down", "--note", "seen")
+
+    def completed() -> Json | None:
+        signalbox.tick()
+        now = signalbox.read(f"ledger/note-down/{first['key']}.json")
+        return now if now["state"] == "completed" else None
+
+    done = eventually(completed, seconds=60)
+    assert done is not None
+    assert done["body"]["inputs"]["text"] == first["event"]["data"]["window_start"]
+    told = signalbox.command("explain", "--trigger", "note-down")
+    assert any("was skipped" in line for line in told["lines"])
+
+
+def test_a_schedule_retrains_on_what_is_new_and_its_past_is_filled_in(
+    signalbox: RunningSignalbox, tmp_path: Path
+) -> None:
+    published = signalbox.publish(RETRAINING)
+    assert published.returncode == 0, published.stderr
+    name = "retrain-nightly"
+    [coming, *_] = signalbox.command("schedules", "next", name, "--count", "2")["items"]
+    assert coming["local_time"].split("T")[1].startswith("02:00:00")
+    signalbox.upload("labels/aix/monday.csv", "a,b\n")
+    # What is written in the very second of a time is the next one's.
+    blob = signalbox.landing.get_blob_client("labels/aix/monday.csv")
+    written = blob.get_blob_properties().last_modified
+    eventually(lambda: datetime.now(UTC) >= written + timedelta(seconds=1))
+    run = signalbox.command("schedules", "trigger", name)["run"]
+
+    def over() -> Json | None:
+        signalbox.tick()
+        found = signalbox.command("runs", "show", run["id"])
+        assert found["state"] in ("submitting", "submitted", "running", "completed"), found
+        return found if found["state"] == "completed" else None
+
+    found = eventually(over, seconds=120)
+    assert found
+    signalbox.ml.jobs.download(found["job"], download_path=tmp_path, output_name="model")
+    model = json.loads((tmp_path / "named-outputs" / "model" / "model.json").read_text())
+    assert model["files"] == [
+        "https://contosolake.blob.core.windows.net/landing/labels/aix/monday.csv"
+    ]
+    assert model["window"][1] == found["event"]["data"]["scheduled_time"]
+
+    since = (datetime.now(UTC) - timedelta(days=2)).isoformat()
+    outlook = signalbox.command("backfill", name, "--since", since, "--dry-run")
+    begun = signalbox.command("backfill", name, "--since", since, "--yes", "--limit", "2")
+    assert begun["total"] == outlook["total"] == 2
+
+    def filled() -> Json | None:
+        signalbox.tick()
+        replay = signalbox.command("replays", "show", begun["id"])
+        return replay if replay["state"] == "done" else None
+
+    # Nothing was uploaded in those nights.
+    replay = eventually(filled, seconds=60)
+    assert replay
+    assert replay["ended"] == {"skipped": 2}
+    first = outlook["items"][0]["scheduled_time"]
+    told = signalbox.command("explain", "--schedule", name, "--at", first)
+    assert [item["reason"]["code"] for item in told["items"]] == ["no_new_blobs"]

@@ -175,6 +175,7 @@ def test_a_listing_is_told_page_by_page_and_goes_on_from_its_marker(
             ACCOUNT, CONTAINER, "paged/", marker
         )
         assert len(page.uploads) <= 2
+        assert abs(datetime.now(UTC) - page.at) < timedelta(seconds=60)
         assert all(upload.created is not None for upload in page.uploads)
         found += [upload.path for upload in page.uploads]
         marker, pages = page.marker, pages + 1

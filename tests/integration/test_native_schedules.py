@@ -207,6 +207,34 @@ def test_it_is_paused_resumed_triggered_and_taken_off(desk: Desk) -> None:
         desk.ml.schedules.get(desk.name)
 
 
+@pytest.mark.parametrize(
+    ("action", "said", "there"),
+    [
+        ({"status": 429, "headers": {"Retry-After": "60"}}, "429", False),
+        ({"status": 500}, "500", False),
+        ({"drop": True}, "could not be reached", False),
+        # It took effect, and nobody heard of it.
+        ({"apply_then_drop": True}, "could not be reached", True),
+    ],
+)
+def test_what_azureml_does_not_do_now_is_told_at_once_and_done_later(
+    desk: Desk, action: dict[str, Any], said: str, there: bool
+) -> None:
+    desk.write()
+    control = f"{desk.azure.control_url}/faults"
+    fault = {"method": "PUT", "path_contains": f"/schedules/{desk.name}", "action": action}
+    httpx.post(control, json=fault).raise_for_status()
+    try:
+        told = desk.publish()
+    finally:
+        httpx.delete(control).raise_for_status()
+    assert any(said in line for line in told), told
+    assert desk.native.look(desk.name).there is there
+    done = desk.native.reconcile()
+    assert [step.action.value for step in done.steps] == ([] if there else ["create"])
+    assert desk.native.look(desk.name).problem is None
+
+
 def test_a_schedule_without_a_start_begins_with_its_next_time_not_at_once(desk: Desk) -> None:
     desk.write(**{'  start_time: "2022-07-10T10:00:00"\n': ""})
     desk.publish()

@@ -26,9 +26,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--base", type=int, help="the first seed; by chance if left out")
     parser.add_argument("--seed", type=int, help="run this history alone")
-    parser.add_argument(
-        "--kind", choices=[*KINDS, _SCHEDULES], help="histories of this kind alone"
-    )
+    parser.add_argument("--kind", choices=[*KINDS, _SCHEDULES], help="histories of this kind alone")
     given = parser.parse_args()
     if given.seed is not None:
         return _again(given.seed, given.kind or "events")

@@ -14,6 +14,8 @@ from shared.inbox import Inbox
 from shared.index import Index
 from shared.ledger import Ledger
 from shared.manifests import Manifests
+from shared.new_blobs import NewBlobs
+from shared.occurrences import Occurrences
 from shared.orders import Orders
 from shared.previews import Previews
 from shared.published import Published
@@ -86,7 +88,7 @@ def worker(
     targets: FickleTargets,
     lakes: MemoryLakes,
     clock: Callable[[], float],
-    parts_of_tick: Collection[str],
+    parts_of_tick: Collection[str] = (),
 ) -> Worker:
     """Put together as `bootstrap` does it."""
     index, ledger = parts.index(blobs), parts.ledger(blobs)
@@ -107,6 +109,7 @@ def worker(
         outcomes=outcomes,
     )
     orders = parts.orders(deployment=DEPLOYMENT, variables={}, published=Published(blobs))
+    manifests = parts.manifests(deployment=DEPLOYMENT, lakes=lakes, workspace=workspace)
     batches = parts.batches(
         deployment=DEPLOYMENT,
         index=index,
@@ -114,7 +117,7 @@ def worker(
         ledger=ledger,
         inbox=parts.inbox(blobs),
         slots=slots,
-        manifests=parts.manifests(deployment=DEPLOYMENT, lakes=lakes, workspace=workspace),
+        manifests=manifests,
         begin=lambda order, binding, snapshot: dispatcher.begin(order, binding, snapshot),
         submit=submission.submit,
         new_id=lambda: f"{rng.getrandbits(64):x}",
@@ -132,6 +135,9 @@ def worker(
         submission=submission,
         turns=turns,
         batches=batches,
+        new_blobs=NewBlobs(
+            blobs=blobs, ledger=ledger, lakes=lakes, manifests=manifests, monotonic=clock
+        ),
         monotonic=clock,
     )
     sweeps = parts.sweeps(
@@ -146,6 +152,7 @@ def worker(
         deployment=DEPLOYMENT,
         states=ReplayStates(blobs),
         selections=parts.selections(index=index, ledger=ledger, history=history),
+        occurrences=Occurrences(index=index, orders=orders, dispatcher=dispatcher),
         index=index,
         ledger=ledger,
         dispatcher=dispatcher,

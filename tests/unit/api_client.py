@@ -31,7 +31,7 @@ from shared.selections import Selections
 from shared.settings import Settings, load
 from shared.sweep_states import SweepStates
 from shared.sweeps import Sweeps
-from tests.fakes import MemoryJobSchedules
+from tests.fakes import MemoryJobSchedules, World
 from tests.unit.scene import DEPLOYMENT, PIPELINE, Scene, pipeline, trigger
 from tests.unit.test_bootstrap import ENVIRONMENT
 
@@ -52,7 +52,9 @@ class MemoryLakes:
 
     def page(self, account: str, container: str, prefix: str, marker: str | None) -> UploadPage:
         assert marker is None
-        return UploadPage(uploads=self.list(account, container, prefix, 1_000), marker=None)
+        return UploadPage(
+            uploads=self.list(account, container, prefix, 1_000), marker=None, at=World().now
+        )
 
 
 class Api:

@@ -21,6 +21,7 @@ from shared.inbox import Inbox
 from shared.index import Index, IndexedTrigger, Snapshot
 from shared.ledger import Kept, Ledger, Marker, Record
 from shared.manifests import Manifests
+from shared.new_blobs import NewBlobs
 from shared.orders import Orders
 from shared.outcomes import Outcomes
 from shared.published import Published, PublishedPipeline
@@ -168,6 +169,7 @@ class Scene:
             deployment=DEPLOYMENT, variables=self.variables, published=self.published
         )
         self.inbox = Inbox(blobs)
+        manifests = Manifests(deployment=DEPLOYMENT, lakes=self.lakes, workspace=self.workspace)
         self.batches = Batches(
             deployment=DEPLOYMENT,
             index=self.index,
@@ -175,7 +177,7 @@ class Scene:
             ledger=self.ledger,
             inbox=self.inbox,
             slots=self.slots,
-            manifests=Manifests(deployment=DEPLOYMENT, lakes=self.lakes, workspace=self.workspace),
+            manifests=manifests,
             begin=lambda order, binding, snapshot: self.dispatcher.begin(order, binding, snapshot),
             submit=self.submission.submit,
             new_id=lambda: f"{self.ids.getrandbits(64):016x}",
@@ -193,6 +195,13 @@ class Scene:
             submission=self.submission,
             turns=self.turns,
             batches=self.batches,
+            new_blobs=NewBlobs(
+                blobs=blobs,
+                ledger=self.ledger,
+                lakes=self.lakes,
+                manifests=manifests,
+                monotonic=lambda: self.stopwatch,
+            ),
             monotonic=lambda: self.stopwatch,
         )
         self.schedules = Schedules(

@@ -336,3 +336,24 @@ def test_what_is_published_now_counts(here: Backfilling) -> None:
     here.begin(here.days(1))
 
     assert [run.pipeline for run in here.recorded()] == [f"{PIPELINE}@v2"]
+
+
+def test_each_time_is_given_the_uploads_of_its_own_window() -> None:
+    blobs = {"account": "contosolake", "container": "landing", "path": "labels/{file}.csv"}
+    new = schedule(cron="0 6 * * *", only_if={"new_blobs": blobs})
+    action = new.action.model_copy(update={"inputs": {"data": "${{ manifest }}"}})
+    here = Backfilling(new.model_copy(update={"action": action}))
+    here.put("labels/a.csv", last_modified=here.world.now - timedelta(days=1))
+    shown = here.backfills.preview(here.days(3)).items
+    assert {item.preview.decision for item in shown} == {"would_run"}
+    replay = here.begin(here.days(3), limit=3)
+
+    runs = here.recorded()
+    assert [run.state for run in runs] == [State.SKIPPED, State.SKIPPED, State.SUBMITTED]
+    assert {run.reason.code for run in runs if run.reason} == {"no_new_blobs"}
+    over = here.finish(replay)
+    assert over.ended == {State.SKIPPED: 2, State.COMPLETED: 1}
+    assert (
+        "It was given the uploads from 2026-02-28T06:00:00+00:00 until "
+        "2026-03-01T06:00:00+00:00: 1."
+    ) in here.explain.run(runs[2].run_id).lines

@@ -134,7 +134,7 @@ def test_that_a_trigger_is_paused_is_told_wherever_it_is_shown(signalbox: FakeAp
 
     assert "! retrain is paused" not in listed.stdout
     for told in (listed, shown):
-        assert "by anna, events are dropped: hostile \\x1b[2J" in told.stdout
+        assert "by anna, what comes is dropped: hostile \\x1b[2J" in told.stdout
 
 
 def test_a_trigger_is_tested_with_an_event(signalbox: FakeApi, tmp_path: Path) -> None:

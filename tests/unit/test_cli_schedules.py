@@ -147,6 +147,8 @@ def test_a_schedule_is_run_now(signalbox: FakeApi) -> None:
     assert (told.exit_code, RUN_ID in told.stdout) == (0, True)
     assert signalbox.body == {}
     assert signalbox.requests[-1].headers["idempotency-key"] == "k"
+    told = signalbox("schedules", "trigger", "nightly", "--json")
+    assert json.loads(told.stdout) == prompted(run())
     signalbox("schedules", "trigger", "nightly", "--input", "epochs=3")
     assert signalbox.body == {"inputs": {"epochs": 3}}
 
@@ -154,6 +156,7 @@ def test_a_schedule_is_run_now(signalbox: FakeApi) -> None:
     signalbox.at("POST schedules/nightly/trigger", httpx.Response(202, json=prompted(skipped)))
     told = signalbox("schedules", "trigger", "nightly")
     assert (told.exit_code, "One is under way." in told.stdout) == (4, True)
+    assert signalbox("schedules", "trigger", "nightly", "--json").exit_code == 4
 
 
 def test_what_azureml_runs_now_is_a_job_of_its_own(signalbox: FakeApi) -> None:

@@ -3,8 +3,11 @@
 from datetime import date, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from shared import crons
+from tests.recurrences import clock
 
 
 @pytest.mark.parametrize(
@@ -84,6 +87,31 @@ def test_what_is_no_expression_is_told_with_what_to_write(written: str, said: st
         crons.expression(written)
 
     assert said in str(caught.value)
+
+
+#: What looks like a term, and mostly is one.
+_TERMS = st.one_of(
+    st.text("0123456789*/,-#LW?~H", min_size=1, max_size=6),
+    st.sampled_from(
+        ["*", "0", "7", "L", "LW", "1-5", "*/2", "MON-FRI", "JAN/3", "5L", "0#1", "6-7"]
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(_TERMS, min_size=5, max_size=5).map(" ".join), st.dates(date(1999, 1, 1)))
+def test_what_is_taken_is_what_is_written_and_all_else_is_told(written: str, day: date) -> None:
+    try:
+        read = crons.expression(written)
+    except ValueError as error:
+        never = "never comes" in str(error)
+        assert not never or int(written.split()[2].split(",")[0].split("-")[0][:2]) >= 30
+        return
+    cron = crons.read(read)
+
+    minutes = [datetime(day.year, day.month, day.day, n // 60, n % 60) for n in range(0, 1440, 7)]
+    found = [cron.on(day) and bool(cron.minutes >> n & 1) for n in range(0, 1440, 7)]
+    assert found == [clock.fits(read, minute) for minute in minutes]
 
 
 def days(expression: str, year: int) -> list[str]:

@@ -14,6 +14,7 @@ import pytest
 
 from cli.main import main
 from shared.settings import Settings
+from tests.simulation.occurrence_traps import OCCURRENCE_TRAPS
 from tests.simulation.traps import TRAPS
 from tests.unit.pages import ROOT, codes, page, pages
 
@@ -139,6 +140,8 @@ def test_every_test_and_trap_that_is_named_exists() -> None:
             )
     named = page(GUARANTEES).keys("trap", "the rule left out")
     assert sorted(named) == sorted(TRAPS)
+    of_schedules = page(GUARANTEES).keys("trap of schedules", "the rule left out")
+    assert sorted(of_schedules) == sorted(OCCURRENCE_TRAPS)
 
 
 # Links and names of files

@@ -30,6 +30,7 @@ TRIGGERS = "docs/triggers.md"
 SCHEMA = ROOT / "docs/schemas/trigger.schema.json"
 EXAMPLE = ROOT / "examples/tumour-screening"
 BATCHES = ROOT / "examples/day-report"
+RETRAINING = ROOT / "examples/nightly-retraining"
 
 #: What messages come from in the examples.
 LISTENS = ("queue/signalbox-events", "topic/company-news/signalbox")
@@ -127,10 +128,11 @@ def _written(folder: Path) -> Definitions:
     (folder / "triggers").mkdir()
     (folder / "pipelines").mkdir()
     (folder / "computes").mkdir()
+    (folder / "schedules").mkdir()
     for _, block in _yaml_blocks():
         content = yaml.safe_load(block.text)
-        if "type" in content:
-            found = re.match(r"# ((?:pipelines|computes)/\S+)", block.text)
+        if "spec" not in content:
+            found = re.match(r"# ((?:pipelines|computes|schedules)/\S+)", block.text)
             assert found, f"the example begins with its file's name: {block.text}"
             (folder / found[1]).write_text(block.text)
         else:
@@ -154,6 +156,7 @@ def compiled(written: Definitions) -> dict[str, CompiledPipeline]:
     found = [
         _example(),
         _example(BATCHES),
+        _example(RETRAINING),
         *(compiler.compile(pipeline) for pipeline in written.pipelines),
     ]
     return {pipeline.name: pipeline for pipeline in found}

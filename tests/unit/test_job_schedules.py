@@ -108,6 +108,20 @@ def test_of_others_only_the_name_is_read(
     assert operations.made == ["list All"]
 
 
+def test_one_that_the_sdk_cannot_write_hides_no_other_and_differs(
+    schedules: AzureJobSchedules, operations: Operations
+) -> None:
+    schedules.put(wanted())
+
+    def fail(_text: Any) -> None:
+        raise TypeError("no such schema")
+
+    operations.kept.dump = fail
+    [found] = schedules.all()
+    assert (found.name, found.deployment, found.fields) == ("nightly", "prod", {})
+    assert drift(wanted(), found)
+
+
 def test_what_is_not_there_is_no_failure(
     schedules: AzureJobSchedules, operations: Operations
 ) -> None:

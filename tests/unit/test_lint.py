@@ -127,6 +127,26 @@ def test_a_condition_that_negates_too_little_has_its_line_and_remedy() -> None:
     assert found.endswith("write '!(event.data.x)'")
 
 
+def watching(path: str, **action: Any) -> TriggerFile:
+    new_blobs = {"account": "contosolake", "container": "landing", "path": path}
+    return made({"schedule": {"every": "P1D", "only_if": {"new_blobs": new_blobs}}}, **action)
+
+
+def test_the_uploads_that_a_schedule_waits_for_are_looked_at_like_those_of_a_trigger() -> None:
+    assert not check(watching("sales/{day}.csv", inputs={"data": "${{ manifest }}"}))
+    assert messages(watching("sales/{day")) == [
+        "2: path has a '{' or '}' without its partner",
+    ]
+    assert messages(watching("/sales/{day}.csv")) == [
+        "2: path begins with '/'; paths start inside the container",
+    ]
+    writes = ports({}, {"out": "azureml://datastores/lake/paths/sales/"})
+    [loop] = messages(watching("sales/{day}.csv"), {scene.PIPELINE: writes})
+    assert "where this trigger watches: each run would be new to the next" in loop
+    elsewhere = ports({}, {"out": "azureml://datastores/results/paths/sales/"})
+    assert not check(watching("sales/{day}.csv"), {scene.PIPELINE: elsewhere})
+
+
 def test_a_schedule_knows_its_time_and_no_event() -> None:
     schedule = {"schedule": {"cron": "0 6 * * *"}}
     known = {"data": "${{ window_start }}", "note": "${{ window_end }}${{ scheduled_time }}"}

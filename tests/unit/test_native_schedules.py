@@ -19,7 +19,7 @@ from shared.native_schedules import NativeSchedules
 from shared.native_states import NativeStates
 from shared.published import Published
 from tests.fakes import MemoryBlobs, MemoryJobSchedules, MemoryWorkspace, World
-from tests.unit.scene import Killed, fail, interject, pipeline
+from tests.unit.scene import Killed, fail, indexed, interject, pipeline
 
 DEPLOYMENT = "test"
 FOREIGN = FoundSchedule(name="theirs", enabled=True, tags={"team": "blue"})
@@ -251,6 +251,15 @@ def test_a_failed_pause_is_made_up_for_by_the_next_tick(desk: Desk) -> None:
     assert not desk.nightly.enabled
 
 
+def test_pausing_makes_none(desk: Desk) -> None:
+    desk.publish(schedule())
+    desk.azure.there.pop("nightly")
+    assert desk.pause() is None
+    assert "nightly" not in desk.azure.there
+    desk.tick()
+    assert not desk.nightly.enabled
+
+
 def test_it_is_disabled_before_it_is_deleted(desk: Desk) -> None:
     desk.publish(schedule())
     desk.calls()
@@ -264,6 +273,12 @@ def test_it_is_disabled_before_it_is_deleted(desk: Desk) -> None:
     assert sorted(desk.azure.there) == ["of-staging", "theirs"]
     desk.tick(7200)
     assert desk.calls() == []
+    # What was on its way may come late, and is found by a look a day.
+    desk.azure.there["nightly"] = FoundSchedule(
+        name="nightly", enabled=True, tags={"signalbox_deployment": DEPLOYMENT}
+    )
+    desk.tick(86_400)
+    assert sorted(desk.azure.there) == ["of-staging", "theirs"]
 
 
 def test_what_takes_azureml_long_is_gone_on_with_later(desk: Desk) -> None:
@@ -313,6 +328,26 @@ def test_no_timer_enables_what_is_about_to_leave(desk: Desk) -> None:
     )
     desk.publish(schedule(engine="signalbox"))
     assert seen == [False]
+
+
+def test_a_timer_that_began_before_does_not_enable_it_either(desk: Desk) -> None:
+    desk.publish(schedule())
+    desk.azure.there["nightly"] = replace(desk.nightly, enabled=False)
+    after = Snapshot(triggers=indexed(schedule(engine="signalbox")))
+    interject(desk.world, "schedules", lambda: desk.native.release(after))
+    desk.calls()
+    desk.tick(3600)
+    assert desk.calls() == ["schedules", "schedule GET nightly"]
+    assert not desk.nightly.enabled
+
+
+def test_who_disables_it_while_it_is_changed_is_not_taken_for_azureml(desk: Desk) -> None:
+    desk.publish(schedule())
+    interject(desk.world, "schedule GET", lambda: _outside(desk, "toggle"))
+    desk.publish(schedule(spec={"cron": "0 7 * * *"}))
+    assert not desk.nightly.enabled
+    desk.tick(3600)
+    assert desk.nightly.enabled
 
 
 def test_a_schedule_of_the_same_name_is_left_alone_and_told(desk: Desk) -> None:
@@ -465,7 +500,7 @@ _ACTION = st.one_of(
 _TROUBLE = st.one_of(
     st.none(),
     st.tuples(
-        st.integers(0, 12),
+        st.integers(0, 24),
         st.sampled_from(["killed before", "killed after", "503", "503 applied", "toggle", "edit"]),
     ),
 )

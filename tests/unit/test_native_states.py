@@ -16,20 +16,16 @@ def test_whoever_swaps_first_goes_on() -> None:
     states = NativeStates(MemoryBlobs())
     assert states.read() == (None, None)
     mine = NativeState(looked_at=NOW, of="a")
-    assert states.write(mine, None)
-    assert not states.write(NativeState(looked_at=NOW, of="b"), None)
-    kept, etag = states.read()
-    assert kept == mine
-    later = NativeState(looked_at=NOW + timedelta(hours=1), of="a")
-    assert states.write(later, etag)
-    assert not states.write(later, etag)
-    # What came of a look is not written over another look.
-    states.note(mine.model_copy(update={"done": True}))
-    assert states.read()[0] == later
-    assert not states.is_latest(mine)
-    states.note(later.model_copy(update={"done": True}))
-    assert states.is_latest(later)
-    assert states.read()[0] == later.model_copy(update={"done": True})
+    first = states.write(mine, None)
+    assert first
+    assert states.write(NativeState(looked_at=NOW, of="b"), None) is None
+    assert states.read() == (mine, first)
+    # The same look begun again in the same second is another one.
+    second = states.write(mine, first)
+    assert second
+    assert states.write(mine, first) is None
+    assert not states.is_latest(first)
+    assert states.is_latest(second)
 
 
 def test_a_newer_version_s_fields_survive_and_nonsense_is_told() -> None:

@@ -134,6 +134,13 @@ def test_months_end_on_other_days_and_leap_days_are_rare() -> None:
     assert told(leap.before(utc("2104-02-29T00:00")), 1) == ["2096-02-29 00:00"]
     fifth = recurrence(cron="0 0 * 2 MON#5")
     assert told(fifth.after(utc("2026-01-01T00:00")), 2) == ["2044-02-29 00:00", "2072-02-29 00:00"]
+    # Forty years, as 2100 is none; and a year with months between.
+    longest = recurrence(cron="0 0 * 2 MON#5")
+    assert told(longest.after(utc("2072-03-01T00:00")), 1) == ["2112-02-29 00:00"]
+    assert told(longest.before(utc("2112-02-29T00:00")), 1) == ["2072-02-29 00:00"]
+    assert told(recurrence(cron="0 0 * 2 *").after(utc("2026-01-30T00:00")), 1) == [
+        "2026-02-01 00:00"
+    ]
     assert told(recurrence(cron="0 0 31 * *").after(utc("2026-03-31T00:00")), 2) == [
         "2026-05-31 00:00",
         "2026-07-31 00:00",
@@ -229,23 +236,52 @@ def test_elapsed_time_is_excluded_by_the_minute_that_the_clock_shows() -> None:
 
 
 def test_what_is_free_when_the_clock_is_put_back_is_not_passed_over() -> None:
-    # 02:30 to 03:00 is left out, and 02:00 to 02:30 comes again after the first of these.
-    found = recurrence(
-        every="PT10M", exclude="30-59 2 * * *", start_time="2026-10-24T22:00Z", **BERLIN
-    )
+    # 02:30 to 03:15 is left out, and 02:00 to 02:30 comes again after the first of these.
+    excluded = ["30-59 2 * * *", "0-14 3 * * *"]
+    found = recurrence(every="PT10M", exclude=excluded, start_time="2026-10-24T22:00Z", **BERLIN)
 
     assert told(found.after(utc("2026-10-25T00:15")), 5) == [
         "2026-10-25 00:20",
         "2026-10-25 01:00",
         "2026-10-25 01:10",
         "2026-10-25 01:20",
-        "2026-10-25 02:00",
+        "2026-10-25 02:20",
     ]
-    assert told(found.before(utc("2026-10-25T02:00")), 4) == [
+    assert told(found.before(utc("2026-10-25T02:20")), 4) == [
         "2026-10-25 01:20",
         "2026-10-25 01:10",
         "2026-10-25 01:00",
         "2026-10-25 00:20",
+    ]
+
+
+def test_nor_is_what_was_free_before_the_clock_was_put_back() -> None:
+    # From 02:10, shown again, back past what is left out by the clock.
+    excluded = ["45-59 1 * * *", "0-14 2 * * *"]
+    found = recurrence(every="PT10M", exclude=excluded, start_time="2026-10-24T22:00Z", **BERLIN)
+
+    assert told(found.before(utc("2026-10-25T01:20")), 2) == [
+        "2026-10-25 00:50",
+        "2026-10-25 00:40",
+    ]
+
+
+def test_the_last_free_minute_and_the_first_are_free() -> None:
+    found = recurrence(every="PT1M", exclude="30-59 6 * * *")
+
+    assert told(found.after(utc("2026-05-01T06:29")), 2) == ["2026-05-01 06:29", "2026-05-01 07:00"]
+    assert told(found.before(utc("2026-05-01T07:00")), 1) == ["2026-05-01 06:29"]
+
+
+def test_ranges_of_days_may_hold_and_touch_each_other() -> None:
+    ranges = ["2026-05-01/2026-05-10", "2026-05-03", "2026-05-11/2026-05-12", "2026-05-12"]
+    found = recurrence(cron="0 6 * * *", exclude=[*ranges, "2026-05-15"])
+
+    assert told(found.after(utc("2026-04-30T00:00")), 4) == [
+        "2026-04-30 06:00",
+        "2026-05-13 06:00",
+        "2026-05-14 06:00",
+        "2026-05-16 06:00",
     ]
 
 

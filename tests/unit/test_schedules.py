@@ -487,3 +487,49 @@ def test_what_is_published_while_the_clock_goes_on_is_not_lost(here: Scene, know
 
     assert [time for time, _ in told(here)] == ["12:03", "12:04"]
     assert here.index.read().snapshot.triggers["nightly"].former == ()
+
+
+def test_a_month_has_each_of_its_hours_and_days_once_also_where_clocks_go_forward() -> None:
+    """March 2026, minute by minute; in Berlin its 29th has no time from 02:00 to 03:00."""
+    here = Scene()
+    berlin: dict[str, Any] = {"time_zone": "Europe/Berlin"}
+    begun(
+        here,
+        scheduled("hourly", cron="0 * * * *"),
+        scheduled("hours-in-berlin", cron="0 * * * *", **berlin),
+        scheduled("days-in-berlin", cron="30 2 * * *", **berlin),
+        scheduled("working-days", cron="15 6 * * MON-FRI", exclude="2026-03-16", jitter="PT30M"),
+    )
+    end = datetime(2026, 3, 31, 22, tzinfo=UTC)
+    while here.world.now < end:
+        look(here)
+        if here.world.now.minute == 50:
+            for name in [
+                job.name for job in here.workspace.jobs.values() if job.status == "NotStarted"
+            ]:
+                here.workspace.end(name, "Completed")
+            here.tick.run()
+
+    first = datetime(2026, 3, 1, 13, tzinfo=UTC)
+    hours = [first + timedelta(hours=number) for number in range(30 * 24 + 9)]
+    # Half past two is an hour earlier in UTC after that; on that day it is three o'clock.
+    days = [datetime(2026, 3, day, 1, 30, tzinfo=UTC) for day in range(2, 29)]
+    days += [datetime(2026, 3, 29, 1, tzinfo=UTC)]
+    days += [datetime(2026, 3, day, 0, 30, tzinfo=UTC) for day in (30, 31)]
+    working = [datetime(2026, 3, day, 6, 15, tzinfo=UTC) for day in range(2, 32)]
+    expected: dict[str, list[datetime]] = {
+        "hourly": hours,
+        "hours-in-berlin": hours,
+        "days-in-berlin": days,
+        "working-days": [at for at in working if at.weekday() < 5 and at.day != 16],
+    }
+    for name, times in expected.items():
+        found = records(here, name)
+        assert [record.event.time for record in found if record.event.time < end] == times
+        assert {record.state for record in found[:-1]} == {State.COMPLETED}, name
+        windows = [record.event.data for record in found]
+        # One after the other, with nothing between them.
+        assert [one["window_end"] for one in windows[:-1]] == [
+            one["window_start"] for one in windows[1:]
+        ]
+    assert len(here.workspace.jobs) == sum(len(records(here, name)) for name in expected)
