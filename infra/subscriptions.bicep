@@ -39,7 +39,7 @@ var given = map(filter(split(uploads, ','), one => !empty(one)), one => {
 // and cost as much as others'.
 var own = ['signalbox-state', 'signalbox-definitions', 'signalbox-dead-letters', 'azure-webjobs-hosts', 'azure-webjobs-secrets', 'app-package', 'azureml']
 
-module blobUploads 'modules/subscription.bicep' = [for one in filter(given, one => !contains(own, one.container)): {
+module blobUploads 'modules/subscription.bicep' = [for one in filter(given, each => !contains(own, each.container)): {
   name: 'subscribe-${uniqueString(one.topicId, one.container, deploymentName)}'
   scope: resourceGroup(split(one.topicId, '/')[2], split(one.topicId, '/')[4])
   params: {
