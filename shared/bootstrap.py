@@ -18,12 +18,14 @@ from shared import settings
 from shared.batches import BUDGET as BATCHES_BUDGET
 from shared.batches import Batches
 from shared.blob_state import AzureBlobState
+from shared.broker import Broker
 from shared.compute import Computes
 from shared.dispatcher import Dispatcher, in_turn
 from shared.drops import BUDGET as DROPS_BUDGET
 from shared.drops import Drops
 from shared.events import QUEUE, TOPIC
 from shared.explain import Explain
+from shared.heartbeat import Heartbeat
 from shared.history import History
 from shared.inbox import Inbox
 from shared.index import Index
@@ -78,6 +80,8 @@ class App:
     previews: Previews
     sweeps: Sweeps
     replays: Replays
+    broker: Broker
+    heartbeat: Heartbeat
 
 
 def build(environment: Mapping[str, str]) -> App:
@@ -196,6 +200,7 @@ def build(environment: Mapping[str, str]) -> App:
         monotonic=time.monotonic,
         side_by_side=_side_by_side,
     )
+    heartbeat = Heartbeat(blobs)
     tick = Tick(
         index=index,
         ledger=ledger,
@@ -203,6 +208,7 @@ def build(environment: Mapping[str, str]) -> App:
         computes=computes,
         submission=submission,
         dispatcher=dispatcher,
+        heartbeat=heartbeat,
         monotonic=time.monotonic,
         shuffle=random.shuffle,
         others={
@@ -246,6 +252,8 @@ def build(environment: Mapping[str, str]) -> App:
         previews=previews,
         sweeps=sweeps,
         replays=replays,
+        broker=Broker(found, credential),
+        heartbeat=heartbeat,
     )
 
 

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from shared.api.application import create_app
 from shared.bootstrap import App
+from shared.broker import Broker
 from shared.definitions import TriggerDefinition
 from shared.errors import NotFound
 from shared.explain import Explain
@@ -120,6 +121,7 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
     previews = Previews(**common)
     sweep_states = SweepStates(scene.blobs)
     nobody: Any = None
+    broker = Broker(settings, nobody)
     return App(
         settings=settings,
         dispatcher=scene.dispatcher,
@@ -168,4 +170,6 @@ def _app(scene: Scene, lakes: MemoryLakes, settings: Settings) -> App:
             previews=previews,
             monotonic=lambda: scene.stopwatch,
         ),
+        broker=broker,
+        heartbeat=scene.heartbeat,
     )
