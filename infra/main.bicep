@@ -183,8 +183,9 @@ var datastores = map(places, place => {
 })
 var datastoreSetting = join(map(datastores, one => '${one.account}/${one.container}=${one.name}'), ',')
 
-// What the hook after deployment subscribes to: <system topic>=<container>.
-var uploads = map(places, place => '${topicIds[?place.account] ?? '${place.group}/providers/Microsoft.EventGrid/systemTopics/evgt-${place.account}'}=${place.container}')
+// What the hook after deployment subscribes to: <system topic>=<container>. A topic's name has our token:
+// where another deployment made one for the same source, ours fails aloud instead of taking it over.
+var uploads = map(places, place => '${topicIds[?place.account] ?? '${place.group}/providers/Microsoft.EventGrid/systemTopics/evgt-${place.account}-${token}'}=${place.container}')
 
 var publishers = union(empty(principalId) ? [] : [
   {
@@ -368,7 +369,7 @@ module uploadTopics 'modules/system-topic.bicep' = [for accountId in accountIds:
   scope: resourceGroup(split(accountId, '/')[2], split(accountId, '/')[4])
   params: {
     existingId: topicIds[?last(split(accountId, '/'))] ?? ''
-    name: 'evgt-${last(split(accountId, '/'))}'
+    name: 'evgt-${last(split(accountId, '/'))}-${token}'
     location: accountId == landingId ? location : sourcesLocation
     tags: tags
     sourceId: accountId
@@ -385,7 +386,7 @@ module runTopic 'modules/system-topic.bicep' = {
   scope: resourceGroup(workspaceSubscription, workspaceGroup)
   params: {
     existingId: topicIds[?workspaceName] ?? ''
-    name: 'evgt-${workspaceName}'
+    name: 'evgt-${take(workspaceName, 30)}-${token}'
     location: createWorkspace ? location : workspaceLocation
     tags: tags
     sourceId: workspace.outputs.id

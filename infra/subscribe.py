@@ -23,7 +23,7 @@ PARAMETERS = {
     "INFRA_EVENTS_QUEUE_ID": "queueId",
     "INFRA_EVENTS_IDENTITY_ID": "identityId",
     "INFRA_DEAD_LETTERS_ID": "deadLettersId",
-    "SIGNALBOX_DEPLOYMENT": "deployment",
+    "SIGNALBOX_DEPLOYMENT": "deploymentName",
 }
 #: What azd sets besides.
 OTHERS = ("AZURE_SUBSCRIPTION_ID", "AZURE_LOCATION", "SIGNALBOX_URL")
@@ -93,11 +93,13 @@ def _is_there(az: str, environment: Mapping[str, str], function: str) -> bool:
 
 def subscribing(environment: Mapping[str, str]) -> list[str]:
     """What is asked of the Azure CLI."""
+    location = environment["AZURE_LOCATION"]
     return [
         *("deployment", "sub", "create"),
-        *("--name", f"signalbox-subscriptions-{environment['SIGNALBOX_DEPLOYMENT']}"),
+        # Azure keeps deployments by name, each at one location.
+        *("--name", f"signalbox-{environment['SIGNALBOX_DEPLOYMENT']}-{location}"),
         *("--subscription", environment["AZURE_SUBSCRIPTION_ID"]),
-        *("--location", environment["AZURE_LOCATION"]),
+        *("--location", location),
         *("--template-file", str(TEMPLATE)),
         *("--output", "none"),
         "--parameters",

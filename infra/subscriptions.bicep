@@ -29,7 +29,7 @@ param identityId string
 param deadLettersId string
 
 @description('What this deployment is called: two of them may subscribe to one source.')
-param deployment string
+param deploymentName string
 
 var given = map(filter(split(uploads, ','), one => !empty(one)), one => {
   topicId: split(one, '=')[0]
@@ -39,12 +39,12 @@ var given = map(filter(split(uploads, ','), one => !empty(one)), one => {
 // and cost as much as others'.
 var own = ['signalbox-state', 'signalbox-definitions', 'signalbox-dead-letters', 'azure-webjobs-hosts', 'azure-webjobs-secrets', 'app-package', 'azureml']
 
-module blobUploads 'modules/subscription.bicep' = [for one in filter(given, one => !contains(own, one.container)): {
-  name: 'subscribe-${uniqueString(one.topicId, one.container, deployment)}'
+module blobUploads 'modules/subscription.bicep' = [for one in filter(given, each => !contains(own, each.container)): {
+  name: 'subscribe-${uniqueString(one.topicId, one.container, deploymentName)}'
   scope: resourceGroup(split(one.topicId, '/')[2], split(one.topicId, '/')[4])
   params: {
     topic: last(split(one.topicId, '/'))
-    name: 'signalbox-${deployment}-${take(uniqueString(one.container), 6)}'
+    name: 'signalbox-${deploymentName}-${take(uniqueString(one.container), 6)}'
     functionId: delivery == 'queue' ? '' : '${functionAppId}/functions/blob_uploads'
     queueId: queueId
     identityId: identityId
@@ -64,11 +64,11 @@ module blobUploads 'modules/subscription.bicep' = [for one in filter(given, one 
 }]
 
 module runEvents 'modules/subscription.bicep' = {
-  name: 'subscribe-${uniqueString(runTopicId, deployment)}'
+  name: 'subscribe-${uniqueString(runTopicId, deploymentName)}'
   scope: resourceGroup(split(runTopicId, '/')[2], split(runTopicId, '/')[4])
   params: {
     topic: last(split(runTopicId, '/'))
-    name: 'signalbox-${deployment}-runs'
+    name: 'signalbox-${deploymentName}-runs'
     functionId: delivery == 'queue' ? '' : '${functionAppId}/functions/run_events'
     queueId: queueId
     identityId: identityId

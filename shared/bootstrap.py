@@ -19,6 +19,7 @@ from shared.backfills import Backfills
 from shared.batches import BUDGET as BATCHES_BUDGET
 from shared.batches import Batches
 from shared.blob_state import AzureBlobState
+from shared.broker import Broker
 from shared.clocks import Clocks
 from shared.compute import Computes
 from shared.dispatcher import Dispatcher, in_turn
@@ -26,6 +27,7 @@ from shared.drops import BUDGET as DROPS_BUDGET
 from shared.drops import Drops
 from shared.events import QUEUE, TOPIC
 from shared.explain import Explain
+from shared.heartbeat import Heartbeat
 from shared.history import History
 from shared.inbox import Inbox
 from shared.index import Index
@@ -92,6 +94,8 @@ class App:
     occurrences: Occurrences
     native: NativeSchedules
     backfills: Backfills
+    broker: Broker
+    heartbeat: Heartbeat
 
 
 def build(environment: Mapping[str, str]) -> App:
@@ -240,6 +244,7 @@ def build(environment: Mapping[str, str]) -> App:
         dispatcher=dispatcher,
         side_by_side=_side_by_side,
     )
+    heartbeat = Heartbeat(blobs)
     tick = Tick(
         index=index,
         ledger=ledger,
@@ -247,6 +252,7 @@ def build(environment: Mapping[str, str]) -> App:
         computes=computes,
         submission=submission,
         dispatcher=dispatcher,
+        heartbeat=heartbeat,
         monotonic=time.monotonic,
         shuffle=random.shuffle,
         others={
@@ -303,6 +309,8 @@ def build(environment: Mapping[str, str]) -> App:
             replays=replays,
             side_by_side=_side_by_side,
         ),
+        broker=Broker(found, credential),
+        heartbeat=heartbeat,
     )
 
 

@@ -1,6 +1,6 @@
 """What becomes of runs, as events: for the triggers that wait for them, and for everybody else.
 
-The one room that holds a Service Bus client; functions receive, this sends.
+The one room that sends to Service Bus; functions receive.
 """
 
 import json

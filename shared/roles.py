@@ -12,6 +12,7 @@ COMPUTES = "AzureML Compute Operator on the workspace, beside AzureML Data Scien
 STATE = "Storage Blob Data Owner on the state container"
 LAKES = "Storage Blob Data Reader there, and let its network in"
 MANIFESTS = "Storage Blob Data Contributor there, and let its network in"
+MESSAGES = "Azure Service Bus Data Receiver on the queue and on the subscription"
 OUTCOMES = "Azure Service Bus Data Sender on the topic"
 
 #: What azure-identity reads. Source: DefaultAzureCredential, azure-identity 1.x.

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from shared.compute import Computes
 from shared.dispatcher import Dispatcher
 from shared.errors import SignalboxError
+from shared.heartbeat import Beat, Heartbeat
 from shared.index import Index, Reading
 from shared.ledger import ABSENT, Ledger, Marker, State
 from shared.slots import ListedSlot, Slots
@@ -46,6 +47,7 @@ class Tick:
         computes: Computes,
         submission: Submission,
         dispatcher: Dispatcher,
+        heartbeat: Heartbeat,
         monotonic: Callable[[], float],
         shuffle: Callable[[list[Marker]], None],
         others: Mapping[str, Part] | None = None,
@@ -56,6 +58,7 @@ class Tick:
         self._computes = computes
         self._submission = submission
         self._dispatcher = dispatcher
+        self._heartbeat = heartbeat
         self._monotonic = monotonic
         self._shuffle = shuffle
         #: Parts that other rooms do, by name.
@@ -66,7 +69,7 @@ class Tick:
 
         Raises StorageUnavailable in the end when one of them could not be begun.
         """
-        reading = self._index.read()
+        reading, began = self._index.read(), self._monotonic()
         # First, so that what waits for one that has just come need not wait for the next tick.
         with _isolated("the computes"):
             self._computes.check()
@@ -76,15 +79,18 @@ class Tick:
             "what was held": (HELD_BUDGET, lambda over: self._go_on(reading, over)),
             **self._others,
         }
-        failed: list[SignalboxError] = []
+        failed: dict[str, SignalboxError] = {}
         for name, (seconds, work) in parts.items():
             try:
                 self._part(name, seconds, work)
             except SignalboxError as error:
                 log.warning("The tick could not look at %s: %s", name, error)
-                failed.append(error)
+                failed[name] = error
+        seconds = self._monotonic() - began
+        ended = reading.at + timedelta(seconds=seconds)
+        self._heartbeat.beat(Beat(ended=ended, seconds=seconds, failed=list(failed)))
         if failed:
-            raise failed[0]
+            raise next(iter(failed.values()))
 
     def _part(self, name: str, seconds: float, work: Callable[[Until], None]) -> None:
         started: float | None = None

@@ -93,7 +93,8 @@ module alert 'br/public:avm/res/insights/scheduled-query-rule:0.6.0' = [for rule
     scopes: [
       insightsId
     ]
-    severity: rule.severity
+    // The compiler forgets, in a loop, that these are among those allowed.
+    severity: any(rule.severity)
     windowSize: rule.window
     evaluationFrequency: rule.frequency
     autoMitigate: true

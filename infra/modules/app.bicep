@@ -15,6 +15,11 @@ param tags object
 @description('The most instances at once.')
 param maximumInstanceCount int
 
+@allowed([
+  512
+  2048
+  4096
+])
 @description('Memory of an instance, in megabytes.')
 param instanceMemoryMB int
 
@@ -110,7 +115,6 @@ module site 'br/public:avm/res/web/site:0.23.1' = {
     siteConfig: {
       alwaysOn: false
       minTlsVersion: '1.2'
-      ftpsState: 'Disabled'
     }
     functionAppConfig: {
       deployment: {
@@ -132,7 +136,7 @@ module site 'br/public:avm/res/web/site:0.23.1' = {
         instanceMemoryMB: instanceMemoryMB
       }
     }
-    configs: concat([
+    configs: any(concat([
       {
         name: 'appsettings'
         properties: union({
@@ -177,7 +181,7 @@ module site 'br/public:avm/res/web/site:0.23.1' = {
           }
         }
       }
-    ])
+    ]))
   }
 }
 

@@ -9,7 +9,11 @@ param location string
 @description('Tags of everything.')
 param tags object
 
-@description('Tier: Standard or Premium.')
+@allowed([
+  'Standard'
+  'Premium'
+])
+@description('Tier.')
 param sku string
 
 @description('Queue that messages are taken from.')

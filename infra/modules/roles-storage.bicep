@@ -25,7 +25,7 @@ resource storage 'Microsoft.Storage/storageAccounts@2024-01-01' existing = {
   name: account
 }
 
-resource onAccount 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, grant => grant.on == place): {
+resource onAccount 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, one => one.on == place): {
   scope: storage
   name: guid(storage.id, grant.id, grant.role)
   properties: {

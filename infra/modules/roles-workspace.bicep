@@ -21,7 +21,7 @@ resource ml 'Microsoft.MachineLearningServices/workspaces@2024-10-01' existing =
   name: workspace
 }
 
-resource onWorkspace 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, grant => grant.on == 'workspace'): {
+resource onWorkspace 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, one => one.on == 'workspace'): {
   scope: ml
   name: guid(ml.id, grant.id, grant.role)
   properties: {

@@ -51,7 +51,7 @@ resource hostStorage 'Microsoft.Storage/storageAccounts@2024-01-01' existing = {
   name: hostAccount
 }
 
-resource onHost 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, grant => grant.on == 'host'): {
+resource onHost 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, one => one.on == 'host'): {
   scope: hostStorage
   name: guid(hostStorage.id, grant.id, grant.role)
   properties: {
@@ -75,7 +75,7 @@ resource state 'Microsoft.Storage/storageAccounts/blobServices/containers@2024-0
   name: stateContainer
 }
 
-resource onState 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, grant => grant.on == 'state'): {
+resource onState 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, one => one.on == 'state'): {
   scope: state
   name: guid(state.id, grant.id, grant.role)
   properties: {
@@ -90,7 +90,7 @@ resource definitions 'Microsoft.Storage/storageAccounts/blobServices/containers@
   name: definitionsContainer
 }
 
-resource onDefinitions 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, grant => grant.on == 'definitions'): {
+resource onDefinitions 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, one => one.on == 'definitions'): {
   scope: definitions
   name: guid(definitions.id, grant.id, grant.role)
   properties: {
@@ -105,7 +105,7 @@ resource deadLetters 'Microsoft.Storage/storageAccounts/blobServices/containers@
   name: deadLettersContainer
 }
 
-resource onDeadLetters 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, grant => grant.on == 'deadLetters'): {
+resource onDeadLetters 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, one => one.on == 'deadLetters'): {
   scope: deadLetters
   name: guid(deadLetters.id, grant.id, grant.role)
   properties: {
@@ -124,7 +124,7 @@ resource queue 'Microsoft.ServiceBus/namespaces/queues@2024-01-01' existing = {
   name: eventsQueue
 }
 
-resource onQueue 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, grant => grant.on == 'queue'): {
+resource onQueue 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, one => one.on == 'queue'): {
   scope: queue
   name: guid(queue.id, grant.id, grant.role)
   properties: {
@@ -145,7 +145,7 @@ resource topicSubscription 'Microsoft.ServiceBus/namespaces/topics/subscriptions
   name: eventsSubscription
 }
 
-resource onSubscription 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, grant => grant.on == 'subscription'): {
+resource onSubscription 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, one => one.on == 'subscription'): {
   scope: topicSubscription
   name: guid(topicSubscription.id, grant.id, grant.role)
   properties: {
@@ -160,7 +160,7 @@ resource outcomes 'Microsoft.ServiceBus/namespaces/topics@2024-01-01' existing =
   name: outcomesTopic
 }
 
-resource onOutcomes 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, grant => grant.on == 'outcomes'): {
+resource onOutcomes 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, one => one.on == 'outcomes'): {
   scope: outcomes
   name: guid(outcomes.id, grant.id, grant.role)
   properties: {
@@ -174,7 +174,7 @@ resource component 'Microsoft.Insights/components@2020-02-02' existing = {
   name: insights
 }
 
-resource onInsights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, grant => grant.on == 'insights'): {
+resource onInsights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, one => one.on == 'insights'): {
   scope: component
   name: guid(component.id, grant.id, grant.role)
   properties: {
@@ -188,7 +188,7 @@ resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' 
   name: jobsIdentity
 }
 
-resource onJobsIdentity 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, grant => grant.on == 'jobsIdentity'): {
+resource onJobsIdentity 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for grant in filter(grants, one => one.on == 'jobsIdentity'): {
   scope: identity
   name: guid(identity.id, grant.id, grant.role)
   properties: {

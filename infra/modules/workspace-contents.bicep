@@ -20,7 +20,7 @@ resource datastore 'Microsoft.MachineLearningServices/workspaces/datastores@2024
     containerName: one.container
     endpoint: environment().suffixes.storage
     protocol: 'https'
-    serviceDataAccessAuthIdentity: 'WorkspaceSystemAssignedIdentity'
+    serviceDataAccessAuthIdentity: 'None'
     credentials: {
       credentialsType: 'None'
     }

@@ -12,6 +12,12 @@ param location string
 @description('Tags of everything.')
 param tags object
 
+@allowed([
+  'Standard_LRS'
+  'Standard_ZRS'
+  'Standard_GRS'
+  'Standard_GZRS'
+])
 @description('Redundancy of its storage account.')
 param storageSku string
 

@@ -11,11 +11,20 @@ from pydantic import BaseModel
 from shared.api import contract, pipelines
 from shared.api.contract import Called
 from shared.bootstrap import App
-from shared.errors import SignalboxError
+from shared.errors import SignalboxError, listed
 from shared.inputs import redacted
 
 #: How long an answer holds, so that whoever asks is no load.
 _HOLDS = timedelta(seconds=10)
+
+#: The timer runs every minute; a tick takes less than one.
+_LATE = timedelta(minutes=5)
+
+#: What to do about a timer that does not end.
+_LOOK = (
+    "If that stays so: is the function `timer` disabled, is the app stopped, and what does its log "
+    "say of `timer`?"
+)
 
 #: A job that nobody has: that AzureML answers is all that is asked.
 _NO_JOB = "signalbox-health-check"
@@ -27,7 +36,7 @@ class Check(BaseModel):
     """One thing that Signalbox needs."""
 
     status: Status
-    #: In words.
+    #: In words: what was found; or what is wrong, and what to do.
     detail: str
 
 
@@ -35,7 +44,11 @@ class Health(BaseModel):
     """`ok` when every check is."""
 
     status: Status
-    checks: dict[Literal["storage", "index", "workspace"], Check]
+    checks: dict[Literal["storage", "index", "messaging", "workspace", "timer"], Check]
+
+
+class _Wrong(SignalboxError):
+    """What a check found."""
 
 
 class Healths:
@@ -74,7 +87,7 @@ def router(now: Callable[[], datetime]) -> APIRouter:
     @made.get(
         "/api/health",
         operation_id="check_health",
-        summary="Whether storage, the index and AzureML can be reached",
+        summary="Whether storage, Service Bus and AzureML can be reached, and the timer runs",
         responses={**contract.refusals(), 503: _FAILING},
     )
     def check_health(call: Called, response: Response) -> Health:
@@ -100,7 +113,9 @@ def _look(app: App) -> Health:
     checks: dict[Any, Check] = {
         "storage": _check(lambda: _storage(app)),
         "index": _check(lambda: _index(app)),
+        "messaging": _check(app.broker.look),
         "workspace": _check(lambda: _workspace(app)),
+        "timer": _check(lambda: _timer(app)),
     }
     good = all(check.status == "ok" for check in checks.values())
     return Health(status="ok" if good else "failing", checks=checks)
@@ -128,3 +143,18 @@ def _index(app: App) -> str:
 def _workspace(app: App) -> str:
     app.workspace.find(_NO_JOB)
     return "The AzureML workspace answers."
+
+
+def _timer(app: App) -> str:
+    beat, now = app.heartbeat.last()
+    if beat is None or now is None:
+        raise _Wrong(f"The timer has not ended yet, as in the first minute. {_LOOK}")
+    ended = f"{beat.ended:%Y-%m-%d %H:%M:%S} UTC"
+    if now - beat.ended > _LATE:
+        raise _Wrong(f"The timer last ended at {ended}: it should each minute. {_LOOK}")
+    if beat.failed:
+        raise _Wrong(
+            f"The timer, which ended at {ended}, could not look at {listed(beat.failed)}. The log "
+            "says why; it tries again each minute."
+        )
+    return f"The timer last ended at {ended}, after {beat.seconds:.1f} s."

@@ -64,9 +64,14 @@ def build(folder: Path) -> Package:
     return Package(archive, app, python / "bin" / "python", platform)
 
 
+def ignoring() -> GitIgnoreSpec:
+    """.funcignore, which is written as .gitignore is."""
+    return GitIgnoreSpec.from_lines((ROOT / ".funcignore").read_text().splitlines())
+
+
 def _released() -> Iterator[Path]:
     """What .funcignore leaves of the project."""
-    ignored = GitIgnoreSpec.from_lines((ROOT / ".funcignore").read_text().splitlines())
+    ignored = ignoring()
     for folder, folders, names in ROOT.walk():
         here = folder.relative_to(ROOT)
         folders[:] = sorted(name for name in folders if not ignored.match_file(f"{here / name}/"))

@@ -62,7 +62,7 @@ def test_state_starts_nothing() -> None:
     for name in ("stateContainer", "definitionsContainer", "deadLettersContainer"):
         assert main[name]["value"] in own
     assert main["packageContainer"]["value"] in own
-    assert "filter(given, one => !contains(own, one.container))" in SUBSCRIPTIONS.text
+    assert "filter(given, each => !contains(own, each.container))" in SUBSCRIPTIONS.text
     subject = _module("blobUploads").params["subjectBeginsWith"]
     # The slash at the end: `landing` is not `landing-old`.
     assert subject == "/blobServices/default/containers/${one.container}/"

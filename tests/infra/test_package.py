@@ -14,7 +14,7 @@ from azure.identity import DefaultAzureCredential
 from azure.storage.blob import ContainerClient
 
 from emulator.stack import LocalAzure, local_settings
-from tests.infra.package import ROOT, Package, build, size
+from tests.infra.package import ROOT, Package, build, ignoring, size
 from tests.integration.conftest import exported
 from tests.unit.test_architecture import app
 
@@ -35,6 +35,22 @@ def test_it_is_the_app_and_nothing_else(package: Package) -> None:
 
     assert tops == {"function_app.py", "functions", "host.json", "requirements.txt", "shared"}
     assert {Path(name).suffix for name in package.files} == {".py", ".json", ".txt"}
+
+
+@pytest.mark.parametrize(
+    "folder",
+    # azd installs the project into <folder>_env, inside the project, before it packs it.
+    [
+        "signalbox_env",
+        ".venv",
+        ".azure",
+        "node_modules",
+        "shared/__pycache__",
+        "signalbox.egg-info",
+    ],
+)
+def test_what_tools_leave_behind_is_not_deployed(folder: str) -> None:
+    assert ignoring().match_file(f"{folder}/")
 
 
 def test_nothing_of_the_app_is_missing(package: Package) -> None:

@@ -138,7 +138,7 @@ def _place_of(file: Bicep, assignment: str) -> str:
     line = next(
         line for line in file.text.splitlines() if line.startswith(f"resource {assignment} ")
     )
-    found = re.search(r"for grant in filter\(grants, grant => grant\.on == '?(\w+)'?\)", line)
+    found = re.search(r"for grant in filter\(grants, one => one\.on == '?(\w+)'?\)", line)
     assert found, line
     return found[1]
 

@@ -28,7 +28,7 @@ _MUST: dict[str, dict[str, Any]] = {
     "avm/res/key-vault/vault": {"enableRbacAuthorization": True},
     "avm/res/web/site": {
         "httpsOnly": True,
-        "siteConfig": {"alwaysOn": False, "minTlsVersion": "1.2", "ftpsState": "Disabled"},
+        "siteConfig": {"alwaysOn": False, "minTlsVersion": "1.2"},
         "basicPublishingCredentialsPolicies": [
             {"name": "ftp", "allow": False},
             {"name": "scm", "allow": False},

@@ -36,7 +36,8 @@ def _replay(
         found.append(f"replay {replay.id} in limbo: {replay}")
     if not replay.cancel_requested and replay.position != replay.total:
         found.append(f"replay {replay.id} came to {replay.position} of {replay.total}")
-    chosen, refused = simulation.chosen(replay), {one.run for one in replay.problems}
+    chosen = simulation.chosen(replay)
+    refused = {one.run for one in replay.problems if one.run}
     if more := [record.run_id for record in mine if record.replay_of not in chosen]:
         found.append(f"replay {replay.id} ran {more}, which nobody chose")
     keys = {

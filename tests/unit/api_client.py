@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from shared.api.application import create_app
 from shared.backfills import Backfills
 from shared.bootstrap import App
+from shared.broker import Broker
 from shared.clocks import Clocks
 from shared.definitions import TriggerDefinition
 from shared.errors import NotFound
@@ -146,6 +147,7 @@ def _app(
         monotonic=lambda: scene.stopwatch,
     )
     nobody: Any = None
+    broker = Broker(settings, nobody)
     return App(
         settings=settings,
         dispatcher=scene.dispatcher,
@@ -206,4 +208,6 @@ def _app(
             previews=previews,
             replays=replays,
         ),
+        broker=broker,
+        heartbeat=scene.heartbeat,
     )

@@ -16,6 +16,7 @@ from shared.definitions import TriggerDefinition
 from shared.dispatcher import Dispatcher, in_turn
 from shared.drops import Drops
 from shared.events import Event
+from shared.heartbeat import Heartbeat
 from shared.history import History
 from shared.inbox import Inbox
 from shared.index import Index, IndexedTrigger, Snapshot
@@ -217,6 +218,7 @@ class Scene:
             self.index,
             monotonic=lambda: self.stopwatch,
         )
+        self.heartbeat = Heartbeat(blobs)
         self.tick = Tick(
             index=self.index,
             ledger=self.ledger,
@@ -224,6 +226,7 @@ class Scene:
             computes=self.computes,
             submission=self.submission,
             dispatcher=self.dispatcher,
+            heartbeat=self.heartbeat,
             monotonic=lambda: self.stopwatch,
             shuffle=Random(1).shuffle,
             others={

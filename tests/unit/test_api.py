@@ -1,16 +1,20 @@
 """What holds for every operation: problems, sizes, callers, headers, health, the description."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any
 
 import pytest
+from azure.core.credentials import AccessToken
 from pydantic import Field, TypeAdapter, ValidationError
 
 from shared.api import problems
 from shared.api.application import create_app
 from shared.bootstrap import App
+from shared.broker import Broker
 from shared.errors import (
+    MessagingUnavailable,
     RecordUnreadable,
     SettingsInvalid,
     StorageUnavailable,
@@ -22,6 +26,14 @@ from tests.unit.scene import fail, trigger
 #: A secret by its form.
 SECRET = "AccountKey=abcdefgh0123456789"
 RUNS = "/pipelines/churn-training/runs"
+CHECKS = {"storage", "index", "messaging", "workspace", "timer"}
+
+
+class Nobody:
+    """Never asked."""
+
+    def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+        raise AssertionError(scopes)
 
 
 @pytest.fixture
@@ -273,11 +285,13 @@ def test_with_platform_authentication_nobody_is_let_in_unnamed(named: str | None
 
 
 def test_health_says_what_works(api: Api) -> None:
+    api.scene.tick.run()
     answer = api.get("/health")
 
-    assert answer.status_code == 200
+    assert answer.status_code == 200, answer.text
     assert answer.json()["status"] == "ok"
-    assert answer.json()["checks"].keys() == {"storage", "index", "workspace"}
+    assert answer.json()["checks"].keys() == CHECKS
+    assert answer.json()["checks"]["messaging"]["detail"] == "No Service Bus is configured."
     assert "triggers: 5" in answer.json()["checks"]["index"]["detail"]
     assert "none" in answer.json()["checks"]["index"]["detail"]
 
@@ -297,7 +311,55 @@ def test_health_says_what_does_not_and_names_the_triggers_with_problems(api: Api
     assert "with problems: lost." in answer.json()["checks"]["index"]["detail"]
 
 
+def timer(api: Api) -> dict[str, str]:
+    api.scene.world.now += timedelta(seconds=11)
+    answer = api.get("/health")
+    found: dict[str, str] = answer.json()["checks"]["timer"]
+    assert answer.status_code == (200 if found["status"] == "ok" else 503)
+    return found
+
+
+def test_health_says_when_the_timer_last_ended_and_that_it_does_not(api: Api) -> None:
+    assert "has not ended yet" in timer(api)["detail"]
+
+    api.scene.tick.run()
+    ended = f"{api.scene.world.now:%H:%M:%S}"
+    assert ended in timer(api)["detail"]
+    api.scene.world.pass_time(270)
+    assert timer(api)["status"] == "ok"
+    api.scene.world.pass_time(20)
+    late = timer(api)
+    assert late["status"] == "failing"
+    assert ended in late["detail"]
+    assert "disabled" in late["detail"]
+
+
+def test_health_says_what_the_timer_could_not_look_at(api: Api) -> None:
+    fail(api.scene.world, "list slots/", StorageUnavailable("Blob storage is away"))
+    with pytest.raises(StorageUnavailable):
+        api.scene.tick.run()
+
+    assert "could not look at the slots." in timer(api)["detail"]
+    api.scene.tick.run()
+    assert timer(api)["status"] == "ok"
+
+
+def test_health_says_that_the_broker_is_away_and_nothing_else_is(api: Api) -> None:
+    class Away(Broker):
+        def look(self) -> str:
+            raise MessagingUnavailable(f"Service Bus is away: {SECRET}")
+
+    api.app = replace(api.app, broker=Away(api.app.settings, Nobody()))
+    api.scene.tick.run()
+    checks = api.get("/health").json()["checks"]
+
+    assert checks.pop("messaging")["detail"] == "Service Bus is away: [secret]"
+    assert {check["status"] for check in checks.values()} == {"ok"}
+
+
 def test_asking_for_health_is_no_load(api: Api) -> None:
+    api.scene.tick.run()
+
     def asked() -> int:
         api.scene.world.calls.clear()
         assert api.get("/health").status_code == 200

@@ -35,6 +35,7 @@ NOTHING = [
     "swap clock.json",
     "get_if_changed index.json",
     "list inbox/",
+    "put tick.json",
 ]
 
 
@@ -258,6 +259,7 @@ def test_parts_of_others_come_last_and_even_when_time_was_over(here: Scene) -> N
         computes=here.computes,
         submission=here.submission,
         dispatcher=here.dispatcher,
+        heartbeat=here.heartbeat,
         monotonic=lambda: len(here.world.calls) * (OPEN_BUDGET + 1),
         shuffle=lambda _markers: None,
         others={"definitions": (1.0, lambda _over: seen.append(here.world.calls[-1]))},
