@@ -9,6 +9,7 @@ from shared.batches import BUDGET as BATCHES_BUDGET
 from shared.batches import Batches
 from shared.compute import Computes
 from shared.dispatcher import Dispatcher, in_turn
+from shared.heartbeat import Heartbeat
 from shared.history import History
 from shared.inbox import Inbox
 from shared.index import Index
@@ -168,6 +169,7 @@ def worker(
     tick = parts.tick(
         index=index,
         ledger=ledger,
+        heartbeat=Heartbeat(blobs),
         slots=slots,
         computes=computes,
         submission=submission,
