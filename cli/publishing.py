@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -130,7 +131,7 @@ def _apply(
         _show_plan(errors, list(plan.changes))
         errors.line()
     with _said_aside(), contextlib.redirect_stderr(_WithoutBlankLines(sys.stderr)):
-        return found.apply(plan, progress)
+        return found.apply(plan, progress, wait=time.sleep)
 
 
 def _said_aside() -> contextlib.AbstractContextManager[object]:

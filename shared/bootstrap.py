@@ -44,6 +44,7 @@ from shared.new_blobs import NewBlobs
 from shared.occurrences import Occurrences
 from shared.orders import Orders
 from shared.outcomes import Outcomes, ServiceBusOutcomes
+from shared.outlooks import Outlooks
 from shared.pauses import Pauses
 from shared.previews import Previews
 from shared.published import Published
@@ -91,6 +92,7 @@ class App:
     previews: Previews
     sweeps: Sweeps
     replays: Replays
+    outlooks: Outlooks
     occurrences: Occurrences
     native: NativeSchedules
     backfills: Backfills
@@ -223,16 +225,16 @@ def build(environment: Mapping[str, str]) -> App:
         monotonic=time.monotonic,
     )
     occurrences = Occurrences(index=index, orders=orders, dispatcher=dispatcher)
+    selections = Selections(index=index, ledger=ledger, history=history)
     replays = Replays(
         deployment=found.deployment,
         states=ReplayStates(blobs),
-        selections=Selections(index=index, ledger=ledger, history=history),
+        selections=selections,
         occurrences=occurrences,
         index=index,
         ledger=ledger,
         dispatcher=dispatcher,
         submission=submission,
-        previews=previews,
         monotonic=time.monotonic,
         side_by_side=_side_by_side,
     )
@@ -299,6 +301,12 @@ def build(environment: Mapping[str, str]) -> App:
         previews=previews,
         sweeps=sweeps,
         replays=replays,
+        outlooks=Outlooks(
+            selections=selections,
+            dispatcher=dispatcher,
+            previews=previews,
+            side_by_side=_side_by_side,
+        ),
         occurrences=occurrences,
         native=native,
         backfills=Backfills(

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from shared import native_orders, native_plans
-from shared.errors import Conflict, JobRejected, SignalboxError, WorkspaceUnavailable
+from shared.errors import Conflict, JobRejected, SignalboxError, WorkspaceUnavailable, listed
 from shared.index import Index, IndexedTrigger, Snapshot
 from shared.inputs import redacted
 from shared.job_schedules import JobSchedules
@@ -37,6 +37,9 @@ BUDGET = 1.5
 EVERY, AGAIN = timedelta(hours=1), timedelta(minutes=5)
 #: The same when nothing is wanted of it any more: what was on its way then may have come late.
 EVERY_LEFT = timedelta(days=1)
+
+#: How long whoever publishes waits for AzureML to disable what gets another engine.
+_LOOKS, _SECONDS_BETWEEN_LOOKS = 30, 3.0
 
 #: How often one's own look is begun when others begin theirs in the same moment.
 _TRIES = 5
@@ -173,12 +176,15 @@ class NativeSchedules:
         }
         return Foreseen(told, {**problems, **plan.conflicts}, differs=bool(plan.changes))
 
-    def release(self, after: Snapshot) -> list[str]:
+    def release(self, after: Snapshot, wait: Callable[[float], None] | None = None) -> list[str]:
         """Disable the schedules of triggers that are about to get another engine; their names.
 
         It comes before the index that says so: from then on the app's clock fires. No timer enables
-        them meanwhile. Raises StorageUnavailable, WorkspaceUnavailable, JobRejected,
-        RecordUnreadable.
+        them meanwhile. `wait` lets so many seconds pass, for whoever has the time to see AzureML
+        finish it.
+
+        Raises StorageUnavailable, JobRejected, RecordUnreadable, and WorkspaceUnavailable also when
+        AzureML is not done with it yet: it may fire until then.
         """
         reading = self._index.read()
         leaving = [
@@ -194,12 +200,30 @@ class NativeSchedules:
                 break
         self._idle = None
         disabled = []
-        for name in leaving:
-            found = self._schedules.find(name)
-            if found and found.deployment == self._deployment and found.enabled:
-                self._schedules.disable(name)
-                disabled.append(name)
-        return disabled
+        for name in self._firing(leaving, busy=False):
+            self._schedules.disable(name)
+            disabled.append(name)
+        for _ in range(_LOOKS if wait else 1):
+            if not (firing := self._firing(leaving, busy=True)):
+                return disabled
+            if wait:
+                wait(_SECONDS_BETWEEN_LOOKS)
+        raise WorkspaceUnavailable(
+            f"AzureML is not done disabling {listed(firing)}, which may still start jobs. Until "
+            "then the app's own clock is not to: nothing was switched over. Publish again in a "
+            "minute."
+        )
+
+    def _firing(self, names: list[str], *, busy: bool) -> list[str]:
+        """Those of ours that are enabled, or, where it is asked for, about to be what they are."""
+        found = [self._schedules.find(name) for name in names]
+        return [
+            each.name
+            for each in found
+            if each
+            and each.deployment == self._deployment
+            and (each.enabled or (busy and each.busy))
+        ]
 
     def follow(self, trigger: IndexedTrigger) -> str | None:
         """Let the schedule of a trigger be enabled or not, as it was just resumed or paused.

@@ -149,9 +149,12 @@ class Publishing:
             raise DefinitionsInvalid(problems)
         return foreseen
 
-    def apply(self, plan: Plan, progress: Progress) -> list[Change]:
+    def apply(
+        self, plan: Plan, progress: Progress, wait: Callable[[float], None] | None = None
+    ) -> list[Change]:
         """Register what is new, then swap the index once; what then became of each definition.
 
+        `wait` lets so many seconds pass, where AzureML must be done with something before that.
         Whatever stops it, `progress` knows how far it came. Raises PruneRefused, JobRejected,
         StorageUnavailable, WorkspaceUnavailable, RecordUnreadable.
         """
@@ -159,7 +162,7 @@ class Publishing:
         progress.run(
             [
                 *self._stages(plan, progress),
-                self._releasing(plan),
+                self._releasing(plan, wait),
                 [self._switch(plan.wanted, made)],
                 self._reconciling(progress),
             ]
@@ -343,7 +346,7 @@ class Publishing:
 
         return [Piece("forgot", f"the definition of compute {', '.join(names)}", forget)]
 
-    def _releasing(self, plan: Plan) -> list[Piece]:
+    def _releasing(self, plan: Plan, wait: Callable[[float], None] | None) -> list[Piece]:
         """Right before the index: two clocks must not fire for one trigger."""
         native = self._native
         if native is None:
@@ -351,7 +354,8 @@ class Publishing:
 
         def release() -> bool:
             snapshot, at = self._index.peeked()
-            return bool(native.release(changes.applied(snapshot, at or _NEVER, plan.wanted)))
+            after = changes.applied(snapshot, at or _NEVER, plan.wanted)
+            return bool(native.release(after, wait))
 
         return [Piece("disabled", "schedules in AzureML that get another engine", release)]
 

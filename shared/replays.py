@@ -11,7 +11,6 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -30,7 +29,6 @@ from shared.index import Index
 from shared.inputs import redacted
 from shared.ledger import Ledger, State, parse_run_id
 from shared.occurrences import Occurrences
-from shared.previews import Preview, Previews
 from shared.replay_states import (
     TOLD,
     KeptReplay,
@@ -61,28 +59,6 @@ _WAITS = (State.QUEUED, State.HELD, State.WAITING_COMPUTE)
 _COME_TO = ("position", "not_started", "problems")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outlook:
-    """What would become of one run that is run once more."""
-
-    run: str
-    #: None when it cannot be: then `why_not` says why.
-    preview: Preview | None = None
-    why_not: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutlookPage:
-    """Some of what a replay would run, in its order."""
-
-    items: list[Outlook]
-    #: Of all pages.
-    total: int
-    selection: Selection
-    #: Hand it back for what follows; None when nothing does.
-    cursor: str | None
-
-
 class Replays:
     """Chooses, starts and follows what is run once more. All raise StorageUnavailable."""
 
@@ -97,7 +73,6 @@ class Replays:
         ledger: Ledger,
         dispatcher: Dispatcher,
         submission: Submission,
-        previews: Previews,
         monotonic: Callable[[], float],
         side_by_side: Callable[[Sequence[Callable[[], None]]], None] = in_turn,
     ) -> None:
@@ -109,30 +84,8 @@ class Replays:
         self._ledger = ledger
         self._dispatcher = dispatcher
         self._submission = submission
-        self._previews = previews
         self._monotonic = monotonic
         self._side_by_side = side_by_side
-
-    def preview(self, wish: Wish, *, limit: int = 50, cursor: str | None = None) -> OutlookPage:
-        """What a replay would do now, in its order. Changes nothing. Raises RequestInvalid,
-        NotFound."""
-        selection, runs = self._selections.choose(wish)
-        begin = 0
-        if cursor is not None:
-            if cursor not in runs:
-                why = "is none that a page gave, or its run has expired; begin anew"
-                raise RequestInvalid("This page cannot be given", {"cursor": why})
-            begin = runs.index(cursor) + 1
-        page = runs[begin : begin + limit]
-        items: dict[str, Outlook] = {}
-        self._side_by_side([partial(self._look_ahead, run, items) for run in page])
-        more = begin + limit < len(runs)
-        return OutlookPage(
-            items=[items[run] for run in page],
-            total=len(runs),
-            selection=selection,
-            cursor=page[-1] if more and page else None,
-        )
 
     def ask(self, wish: Wish, *, limit: int, by: str, key: str) -> Replay:
         """Begin a replay and work on it for a while; the timer does the rest.
@@ -265,14 +218,6 @@ class Replays:
                 log.warning("Replay %s does not go on: %s", one.id, error, extra=about)
             except Exception:
                 log.exception("Replay %s does not go on", one.id, extra=about)
-
-    def _look_ahead(self, run: str, items: dict[str, Outlook]) -> None:
-        try:
-            preview = self._previews.of(self._dispatcher.again(self._selections.over(run)))
-        except Permanent as error:
-            items[run] = Outlook(run=run, why_not=redacted(str(error)))
-        else:
-            items[run] = Outlook(run=run, preview=preview)
 
     def _go_on(self, kept: KeptReplay, until: Callable[[], bool]) -> None:
         """Count what is over and start what comes next, as far as the limit and the time go."""

@@ -137,7 +137,7 @@ def preview_replay(
     cursor: RunCursor = None,
 ) -> OutlookList:
     """Each page is looked at anew: hand the `until` of the first one over with the others."""
-    page = call.app.replays.preview(given.wish, limit=limit, cursor=cursor)
+    page = call.app.outlooks.of(given.wish, limit=limit, cursor=cursor)
     return OutlookList(
         items=[
             OutlookShown(run=item.run, preview=item.preview, why_not=item.why_not)

@@ -182,7 +182,7 @@ def _over(found: Machine, say: Say) -> Callable[[], bool]:
         if now - said > 30:
             said = now
             left = {prefix: found.count(f"{prefix}/") for prefix in ("open", "inbox", "queue")}
-            say(f"    {now - began:.0f} s after the last answer, left: {left}")
+            say(f"    {now - began:.0f} s since it began, left: {left}")
         if now - ticked > 5:
             found.tick()
             ticked = time.monotonic()

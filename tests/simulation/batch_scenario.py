@@ -21,7 +21,7 @@ COMPLETE = "_SUCCESS"
 
 _SPEC = {"blob": {"account": "lake", "container": "landing", "path": "in/{site}/{file}.csv"}}
 #: What was put into a group before it was published with others has no site.
-_KEY, _KEY_OF_ONE = "${{ not_null(group.site, `all`) }}", "${{ captures.site }}"
+_KEY, _KEY_OF_ONE = "${{ not_null(group.site, 'all') }}", "${{ captures.site }}"
 _OF_MANY = {"data": "${{ manifest }}", "site": _KEY}
 _OF_ONE = {"data": "${{ event.data.url }}", "site": _KEY_OF_ONE}
 

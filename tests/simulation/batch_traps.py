@@ -233,11 +233,10 @@ BATCH_TRAPS: dict[str, Trap] = {
     ),
     "markers go first": _trap(
         Parts(batches=MarkersGoFirst),
-        _DEADLY,
+        replace(_QUICK, crash=0.04),
         slow="swap ledger/",
         once=True,
-        uploads=4,
-        steps=300,
+        steps=1200,
         batch={"group_by": ["site"], "max_wait": "PT0S"},
     ),
     "markers are put again": _trap(
@@ -265,7 +264,12 @@ BATCH_TRAPS: dict[str, Trap] = {
         Parts(dispatcher=ComesAgainWithoutBatches), _CRASHES, republish=0.02, slow="create inbox/"
     ),
     "manifest of the number": _trap(
-        Parts(manifests=ManifestOfTheNumber), slow="keep ", once=True, uploads=12
+        Parts(manifests=ManifestOfTheNumber),
+        _CRASHES,
+        slow="put open/",
+        uploads=20,
+        steps=900,
+        batch={"max_wait": "PT0S"},
     ),
     "made while one runs": _trap(
         Parts(batches=MadeWhileOneRuns),

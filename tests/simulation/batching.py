@@ -101,7 +101,9 @@ class Batching(Simulation):
 
     def _deliver_together(self) -> None:
         """Some uploads in one body."""
-        some = self.rng.sample(self.sources, min(len(self.sources), 3))
+        once = self.scenario.once
+        come = [source for source in self.sources if not (once and source.answered)]
+        some = self.rng.sample(come, min(len(come), 3))
         self.watch.step += 1
         for source in some:
             source.deliveries += 1

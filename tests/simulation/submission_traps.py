@@ -261,12 +261,22 @@ _LATE_AND_CANCELED = replace(FAIR, put_late=0.7, cancel=0.06)
 _CANCELED_AT_TIMES = replace(FAIR, cancel=0.05)
 _UNSEEN = replace(FAIR, put_late=0.3, put_applied_unanswered=0.4, get_stale=0.6)
 
+_MANY: dict[str, Any] = {
+    "chains": False,
+    "uploads": 8,
+    "steps": 500,
+    "late_compute": False,
+    "policies": {"max_runs_per_day": "unlimited"},
+}
+
 SUBMISSION_TRAPS: dict[str, Trap] = {
     "F1 final is done": Trap(Parts(submission=FinalIsDone)),
     "F4 marker without record is rubbish": Trap(Parts(ledger=MarkerWithoutRecordIsRubbish)),
     "F5 unwanted is taken over": Trap(Parts(submission=UnwantedIsTakenOver)),
-    "F6a refused is final": Trap(Parts(submission=RefusedIsFinal), _LATE_OR_REFUSED),
-    "F6b answer written blindly": Trap(Parts(submission=AnswerWrittenBlindly), _REFUSED_AT_TIMES),
+    "F6a refused is final": Trap(Parts(submission=RefusedIsFinal), _LATE_OR_REFUSED, _MANY),
+    "F6b answer written blindly": Trap(
+        Parts(submission=AnswerWrittenBlindly), _REFUSED_AT_TIMES, _MANY
+    ),
     "no grace": Trap(Parts(submission=NoGrace), _LATE_AND_CANCELED),
     "exists is an error": Trap(Parts(submission=ExistsIsAnError), _UNSEEN),
     "cancel is final": Trap(Parts(submission=CancelIsFinal)),

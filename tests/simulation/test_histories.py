@@ -12,7 +12,7 @@ from tests.simulation.traps import HARMLESS, TRAPS
 from tests.simulation.workers import Parts
 
 #: `make faults` runs as many as its time allows, with seeds of its own.
-HISTORIES = 150
+HISTORIES = 100
 #: A trap that these do not catch needs better weather, not more of them.
 HISTORIES_PER_TRAP = 400
 #: What shows that it is the trap that broke a promise, and not its weather.

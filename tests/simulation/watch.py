@@ -161,7 +161,9 @@ class Watch:
         busy = [
             other
             for other in self._placed[place]
-            if other != run and self._over.get(other, self.step) >= self.caller.began
+            # A second delivery of what is over holds a place until it has found its record.
+            if other != run
+            and max(self._over.get(other, self.step), self.placed_at[other]) >= self.caller.began
         ]
         queued = [
             other["key"]

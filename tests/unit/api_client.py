@@ -22,6 +22,7 @@ from shared.native_orders import NativeOrders
 from shared.native_schedules import NativeSchedules
 from shared.native_states import NativeStates
 from shared.occurrences import Occurrences
+from shared.outlooks import Outlooks
 from shared.pauses import Pauses
 from shared.previews import Previews
 from shared.replay_states import ReplayStates
@@ -134,16 +135,16 @@ def _app(
     previews = Previews(**common)
     sweep_states = SweepStates(scene.blobs)
     occurrences = Occurrences(index=scene.index, orders=scene.orders, dispatcher=scene.dispatcher)
+    selections = Selections(index=scene.index, ledger=scene.ledger, history=scene.history)
     replays = Replays(
         deployment=DEPLOYMENT,
         states=ReplayStates(scene.blobs),
-        selections=Selections(index=scene.index, ledger=scene.ledger, history=scene.history),
+        selections=selections,
         occurrences=occurrences,
         index=scene.index,
         ledger=scene.ledger,
         dispatcher=scene.dispatcher,
         submission=scene.submission,
-        previews=previews,
         monotonic=lambda: scene.stopwatch,
     )
     nobody: Any = None
@@ -187,6 +188,7 @@ def _app(
             monotonic=lambda: scene.stopwatch,
         ),
         replays=replays,
+        outlooks=Outlooks(selections=selections, dispatcher=scene.dispatcher, previews=previews),
         native=NativeSchedules(
             deployment=DEPLOYMENT,
             index=scene.index,

@@ -252,6 +252,58 @@ def test_fields_of_a_newer_version_survive(place: tuple[str | int, ...], value: 
     assert after["newer"] == value
 
 
+#: A record as the first version wrote it: only what every version has, and what is not known now.
+OLD: dict[str, Any] = {
+    "schema": 1,
+    "trigger": "on-upload",
+    "key": "k1",
+    "state": "submitted",
+    "event": {
+        "id": "e1",
+        "source": "/subscriptions/s/storage",
+        "type": "Microsoft.Storage.BlobCreated",
+        "subject": "/blobServices/default/containers/landing/blobs/a.csv",
+        "time": "2026-03-01T12:00:00Z",
+        "via": "eventgrid",
+        "data": {"url": "https://contosolake.blob.core.windows.net/landing/a.csv", "eTag": "0x1"},
+    },
+    "pipeline": "churn-training@v1",
+    "body": {"component_id": "/components/churn", "display_name": "churn"},
+    "attempts": [
+        {"number": 1, "job_name": "on-upload-a1", "submitting_at": "2026-03-01T12:00:00Z"}
+    ],
+    "transitions": [
+        {"state": "submitting", "at": "2026-03-01T12:00:00Z"},
+        {"state": "submitted", "at": "2026-03-01T12:00:01Z"},
+    ],
+    "lease_holder": "worker-7",
+}
+
+
+def test_a_record_of_an_older_version_goes_on_and_keeps_what_is_not_known_now(
+    ledger: Ledger, blobs: MemoryBlobs
+) -> None:
+    blobs.put("ledger/on-upload/k1.json", json.dumps(OLD).encode())
+
+    kept = ledger.read("on-upload", "k1")
+    assert kept is not None
+    swapped = ledger.swap(kept, kept.record.moved(State.COMPLETED, NOW))
+    assert swapped is not None
+
+    after: Any = json.loads(blobs.stored["ledger/on-upload/k1.json"].data)
+    assert covers(after, OLD | {"state": "completed", "transitions": after["transitions"]})
+    assert after["transitions"][:2] == OLD["transitions"]
+
+
+def covers(after: Any, before: Any) -> bool:
+    """Whether everything that was there is there still."""
+    if isinstance(before, dict):
+        return all(name in after and covers(after[name], value) for name, value in before.items())
+    if isinstance(before, list):
+        return len(after) >= len(before) and all(map(covers, after, before))
+    return bool(after == before)
+
+
 def test_a_record_carries_its_schema() -> None:
     assert full_record()["schema"] == 1
 

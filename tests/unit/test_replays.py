@@ -8,6 +8,7 @@ import pytest
 from shared.errors import Conflict, NotFound, RequestInvalid, StorageUnavailable
 from shared.ledger import Record, State, parse_run_id
 from shared.occurrences import Occurrences
+from shared.outlooks import Outlooks
 from shared.pauses import Pauses
 from shared.previews import Previews
 from shared.replay_states import Replay, ReplayStates, Stage
@@ -34,6 +35,17 @@ class Replaying(Asked):
         super().__init__()
         self.states = ReplayStates(self.blobs)
         self.replays = self.replaying()
+        self.outlooks = Outlooks(
+            selections=Selections(index=self.index, ledger=self.ledger, history=self.history),
+            dispatcher=self.dispatcher,
+            previews=Previews(
+                index=self.index,
+                orders=self.orders,
+                ledger=self.ledger,
+                lakes=self.lakes,
+                variables=self.variables,
+            ),
+        )
 
     def replaying(self) -> Replays:
         return Replays(
@@ -47,13 +59,6 @@ class Replaying(Asked):
             ledger=self.ledger,
             dispatcher=self.dispatcher,
             submission=self.submission,
-            previews=Previews(
-                index=self.index,
-                orders=self.orders,
-                ledger=self.ledger,
-                lakes=self.lakes,
-                variables=self.variables,
-            ),
             monotonic=lambda: self.stopwatch,
         )
 
@@ -191,33 +196,13 @@ def test_what_a_client_asked_for_by_name_is_run_once_more(here: Replaying) -> No
     assert (again.replay_of, again.trigger, again.slot) == (run.run_id, "manual", replay.slot)
 
 
-def test_a_preview_says_what_would_become_of_each_and_changes_nothing(here: Replaying) -> None:
-    runs = here.dead(5)
-    before = dict(here.blobs.stored)
-    found, cursor = [], None
-    while True:
-        page = here.replays.preview(DEAD, limit=2, cursor=cursor)
-        assert page.total == 5
-        found += page.items
-        if (cursor := page.cursor) is None:
-            break
-
-    assert [item.run for item in found] == runs
-    assert {item.preview.decision for item in found if item.preview} == {"would_run"}
-    assert found[0].preview is not None
-    assert found[0].preview.run is None
-    assert here.blobs.stored == before
-    with pytest.raises(RequestInvalid):
-        here.replays.preview(DEAD, cursor="on-upload." + "0" * 32)
-
-
 def test_what_cannot_be_run_once_more_is_told_beforehand_and_counted(here: Replaying) -> None:
     runs = here.dead(2)
     [open_run] = here.upload("sales/north/open.csv", etag="open")
     gone = f"{TRIGGER}.{'0' * 32}"
     here.publish(trigger(filters={"exact": {"subject": event("sales/north/dead-001.csv").subject}}))
     wish = Wish(runs=(runs[0], open_run, gone, runs[1]))
-    said = [item.why_not for item in here.replays.preview(wish).items]
+    said = [item.why_not for item in here.outlooks.of(wish).items]
     replay = here.ask(wish)
 
     assert "says no to it now: filter" in str(said[0])
@@ -470,5 +455,5 @@ def test_a_batch_is_run_once_more_with_its_events_and_one_event_of_it_is_not(
     assert batch.body is not None
     assert again.body.inputs == batch.body.inputs
     assert replay.total == 1
-    [outlook] = here.replays.preview(Wish(runs=(member,))).items
+    [outlook] = here.outlooks.of(Wish(runs=(member,))).items
     assert f"was taken by {batch.run_id}" in str(outlook.why_not)
