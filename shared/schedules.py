@@ -3,7 +3,7 @@
 Every time of every schedule has a key of its own, so whoever writes one down again meets the
 record that is there. The clock is one blob for all schedules and is moved under its ETag only when
 everything up to there has its record: a tick may come late, twice, or die anywhere. Time is the
-storage service's. See docs/decisions/0019-occurrences.md.
+storage service's. See docs/decisions/0020-occurrences.md.
 """
 
 import logging

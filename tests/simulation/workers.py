@@ -18,7 +18,6 @@ from shared.manifests import Manifests
 from shared.new_blobs import NewBlobs
 from shared.occurrences import Occurrences
 from shared.orders import Orders
-from shared.previews import Previews
 from shared.published import Published
 from shared.replay_states import ReplayStates
 from shared.replays import BUDGET as REPLAYS_BUDGET
@@ -158,7 +157,6 @@ def worker(
         ledger=ledger,
         dispatcher=dispatcher,
         submission=submission,
-        previews=Previews(index=index, orders=orders, ledger=ledger, lakes=lakes, variables={}),
         monotonic=clock,
     )
     others: dict[str, Part] = {
