@@ -1,5 +1,6 @@
 """The package, built as Azure builds it: what .funcignore leaves, with requirements.txt."""
 
+import os
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from subprocess import run
 from pathspec import GitIgnoreSpec
 
 ROOT = Path(__file__).parents[2]
+
+#: Of the machine, before any test led requests to the local Azure: packages come from elsewhere.
+ENVIRONMENT = dict(os.environ)
 
 #: What Azure's image brings and the app does not.
 _WORKER = ("azure-functions-runtime", "azurefunctions-extensions-base")
@@ -79,7 +83,7 @@ def _released() -> Iterator[Path]:
 
 
 def _uv(*arguments: str) -> None:
-    run([sys.executable, "-m", "uv", "--quiet", *arguments], check=True)
+    run([sys.executable, "-m", "uv", "--quiet", *arguments], check=True, env=ENVIRONMENT)
 
 
 def size(folder: Path) -> int:

@@ -14,7 +14,7 @@ from azure.identity import DefaultAzureCredential
 from azure.storage.blob import ContainerClient
 
 from emulator.stack import LocalAzure, local_settings
-from tests.infra.package import ROOT, Package, build, ignoring, size
+from tests.infra.package import ENVIRONMENT, ROOT, Package, build, ignoring, size
 from tests.integration.conftest import exported
 from tests.unit.test_architecture import app
 
@@ -74,7 +74,12 @@ def test_requirements_are_those_of_the_project(name: str, tmp_path: Path) -> Non
     # What was looked up before need not be looked up again.
     for network in (["--offline"], []):
         done = subprocess.run(
-            [*command, *network], cwd=ROOT, capture_output=True, text=True, check=False
+            [*command, *network],
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if not done.returncode:
             break

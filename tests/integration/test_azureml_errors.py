@@ -297,7 +297,7 @@ def test_component_types_that_are_not_there(rest: Rest) -> None:
 
 def test_unknown_routes_are_refused_by_name(rest: Rest) -> None:
     for method, path in [
-        ("PUT", "/schedules/nightly"),
+        ("PUT", "/serverlessEndpoints/e"),
         ("GET", "/onlineEndpoints"),
         ("DELETE", "/jobs/a"),
         ("PUT", "/featuresets/m/versions/1"),

@@ -1,7 +1,7 @@
 """The protocol keeps its promises, and the simulation would notice if it did not."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -20,9 +20,13 @@ HISTORIES_PER_WEATHER = 3
 
 
 @pytest.fixture(autouse=True)
-def _quiet() -> None:
+def _quiet() -> Iterator[None]:
     """A thousand histories log a million lines of trouble."""
-    logging.getLogger("shared").setLevel(logging.CRITICAL)
+    log = logging.getLogger("shared")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    yield
+    log.setLevel(level)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -15,8 +15,13 @@ HISTORIES_PER_TRAP = 60
 
 
 @pytest.fixture(autouse=True)
-def _quiet() -> None:
-    logging.getLogger("shared").setLevel(logging.CRITICAL)
+def _quiet() -> Iterator[None]:
+    """A thousand histories log a million lines of trouble."""
+    log = logging.getLogger("shared")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    yield
+    log.setLevel(level)
 
 
 def test_no_history_of_schedules_breaks_a_promise(counted: Callable[[str], None]) -> None:

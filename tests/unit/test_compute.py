@@ -396,7 +396,7 @@ def test_nothing_is_written_when_nothing_changed(here: Scene) -> None:
     minute(here)
 
     writes = [call for call in here.calls() if call.startswith(("swap", "put", "create"))]
-    assert writes == ["put tick.json"]
+    assert writes == ["swap clock.json", "put tick.json"]
 
 
 def test_forgotten_computes_stay_as_they_are(here: Scene) -> None:
