@@ -18,12 +18,14 @@ def exported(azure: LocalAzure) -> Iterator[None]:
     """While it lasts, what this process does with Azure goes to `azure`."""
     before = {name: os.environ.get(name) for name in azure.environment}
     os.environ.update(azure.environment)
-    yield
-    for name, value in before.items():
-        if value is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = value
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @pytest.fixture(scope="session")

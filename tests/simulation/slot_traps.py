@@ -298,12 +298,13 @@ SLOT_TRAPS: dict[str, Trap] = {
     ),
     "F7 number without swap": Trap(Parts(turns=NumberWithoutSwap), FAIR, _one_at_a_time()),
     "F7 room is anybody's": Trap(
-        Parts(turns=RoomIsAnybodys), _QUICK, _one_at_a_time(slow=_SLOW_RECORDS)
+        Parts(turns=RoomIsAnybodys), _QUICK, _one_at_a_time(slow=_SLOW_RECORDS), first=1079
     ),
     "F7 nobody waits in any case": Trap(
         Parts(turns=NotLookedForAgain, slots=NobodyWaitsInAnyCase),
         _QUICK,
-        _one_at_a_time(slow="list open/"),
+        _one_at_a_time(slow="get ledger/"),
+        first=387,
     ),
     "F8 skipped at once": Trap(
         Parts(dispatcher=SkippedAtOnce), _CRASHES, _one_at_a_time(overlap="skip")
@@ -336,11 +337,6 @@ SLOT_TRAPS: dict[str, Trap] = {
         replace(_QUICK, pause=0.05, cancel=0.1, crash=0.05),
         _one_at_a_time(while_paused="hold"),
     ),
-    "canceled in line": Trap(
-        Parts(submission=CanceledInLine),
-        replace(FAIR, cancel=0.15, crash=0.05),
-        _one_at_a_time(slow="set_metadata open/"),
-    ),
     "failed between attempts": Trap(
         Parts(submission=FailedBetweenAttempts),
         replace(_QUICK, job_fails=0.7),
@@ -355,6 +351,12 @@ SLOT_TRAPS: dict[str, Trap] = {
 
 #: What looks like a trap and is none: another rule makes up for it.
 HARMLESS_OF_SLOTS: dict[str, Trap] = {
+    # What waits in line is looked at after an hour, whatever its marker says.
+    "canceled in line": Trap(
+        Parts(submission=CanceledInLine),
+        replace(FAIR, cancel=0.15, crash=0.05),
+        _one_at_a_time(slow="set_metadata open/"),
+    ),
     # Its place is swapped in before, and whoever has a place is found without an entry.
     "entry deleted first": Trap(Parts(turns=EntryDeletedFirst), _CRASHES, _one_at_a_time()),
 }
