@@ -23,8 +23,6 @@ class Trap:
     scenario: Mapping[str, Any] = field(default_factory=dict)
     #: Of the histories in which it shows.
     kind: str = "events"
-    #: Where to begin looking: a seed that was seen to show what few do.
-    first: int = 0
 
     def broken(self, seed: int) -> list[str]:
         """The promises that a history breaks in which the trap shows."""
