@@ -273,6 +273,8 @@ class Dispatcher:
                 return
             order = self._orders.matched(record.event, verdict)
             order = self._completed_late(order, kept, indexed)
+        # What tries another run again goes on as that, not as the run it tries again.
+        order = replace(order, key=key, replay_of=record.replay_of, replay=record.replay)
         binding = self._orders.bind(order, reading.snapshot)
         slot = slot_of_order(order, binding)
         at = self._ledger.mark_open(trigger, key, record.event, slot)

@@ -8,9 +8,9 @@ import pytest
 from shared.errors import JobRejected, WorkspaceUnavailable
 from shared.events import Event
 from shared.index import Paused, Snapshot
-from shared.ledger import LEASE, Record, State
+from shared.ledger import LEASE, Record, State, job_name
 from shared.slots import slot_of
-from tests.unit.scene import TRIGGER, Scene, event, fail, interject, pipeline, trigger
+from tests.unit.scene import DEPLOYMENT, TRIGGER, Scene, event, fail, interject, pipeline, trigger
 
 ONE_AT_ONCE: dict[str, Any] = {"concurrency": {"limit": 1}}
 DAY = 24 * 3600
@@ -277,6 +277,25 @@ def test_what_is_held_is_bound_to_what_is_published_when_it_goes_on(here: Scene)
     assert found.pipeline.endswith("@v2")
     assert found.body is not None
     assert found.body.component_id == "/components/v2"
+
+
+def test_a_retry_that_was_held_goes_on_as_itself(here: Scene) -> None:
+    here.publish(trigger(inputs={}))
+    [dead] = deliver(here, 1)
+    assert dead.state is State.DEAD_LETTER
+    here.publish(trigger())
+    pause(here, Paused(at=here.world.now, note=""))
+    held = here.dispatcher.retry(dead.trigger, dead.key).record
+    assert held is not None
+    assert (held.state, held.replay_of) == (State.HELD, dead.run_id)
+    pause(here, None)
+    here.tick.run()
+
+    found = now(here, held)
+    assert (found.state, found.replay_of) == (State.SUBMITTED, dead.run_id)
+    assert found.attempt.job_name == job_name(DEPLOYMENT, held.trigger, held.key, attempt=1)
+    assert found.body is not None
+    assert found.body.tags["signalbox_run"] == held.run_id
 
 
 def test_what_is_held_for_a_trigger_that_is_gone_says_so(here: Scene) -> None:
