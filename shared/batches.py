@@ -59,6 +59,9 @@ MANIFEST_SIZE = 32 * 1024 * 1024
 #: deletes: some storage stands still for as long as that takes.
 _AT_ONCE = 64
 
+#: The reason of what said that a group is complete, when nothing waited in it.
+_RELEASED_NOTHING = "released_nothing"
+
 #: What is left over when a trigger has no batches any more is due at once.
 _LEFT_OVER = Batch(wait_after_last_change=timedelta(0), max_wait=timedelta(0))
 
@@ -219,7 +222,11 @@ class Batches:
             policy = policy.model_copy(update={"max_events": len(found.events)})
         due = releases.due(policy, found.waiting, reading.at)
         if due is None:
-            self._dismiss(trigger, group, found, releases.void(policy, found.waiting, reading.at))
+            void = releases.void(policy, found.waiting, reading.at)
+            if void and self._was_made(trigger, group, number):
+                # What was taken is gone by now, and what released it not yet.
+                return True
+            self._dismiss(trigger, group, found, void)
             return False
         members = [one.key for one in releases.taken(policy, found.waiting)]
         values = _member(found.events[next(iter(found.events))]).values
@@ -293,6 +300,15 @@ class Batches:
             return None
         self._ledger.mark_open(trigger, key, kept.record.event, kept.record.slot)
         return kept.record
+
+    def _was_made(self, trigger: str, group: str, before: KeptNumber | None) -> bool:
+        """Whether a batch of a group was made since its number was read."""
+        now = self._inbox.number(trigger, group)
+        if now is None:
+            return False
+        if before is not None and now.numbered.seq != before.numbered.seq:
+            return True
+        return self._ledger.read(trigger, self._key(group, now)) is not None
 
     def _busy(
         self,
@@ -433,12 +449,22 @@ class Batches:
         return True
 
     def _stamp(self, batch: Record, key: str, known: Kept | None) -> None:
-        """Write down that a batch took an event, unless one has."""
+        """Write down that a batch took an event, unless one has.
+
+        What is said to release nothing is in the batch all the same: whoever said so looked
+        before the others came.
+        """
         reason = Reason(code="batched", text=f"It is part of run {batch.run_id}.")
         kept = known or self._readable(batch.trigger, key)
-        while kept is not None and kept.record.state is State.WAITING_BATCH:
-            taken = kept.record.moved(State.BATCHED, kept.at, reason)
-            if self._ledger.swap(kept, taken.model_copy(update={"batch": batch.key})):
+        while kept is not None and (
+            kept.record.state is State.WAITING_BATCH or _dismissed(kept.record)
+        ):
+            moved = kept.record
+            if moved.state is State.WAITING_BATCH:
+                moved = moved.moved(State.BATCHED, kept.at)
+            if self._ledger.swap(
+                kept, moved.model_copy(update={"reason": reason, "batch": batch.key})
+            ):
                 return
             kept = self._readable(batch.trigger, key)
 
@@ -452,7 +478,7 @@ class Batches:
 
     def _dismiss(self, trigger: str, group: str, found: _Found, void: Iterable[Waiting]) -> None:
         """What released nothing waits no more."""
-        reason = Reason(code="released_nothing", text="No event waited in the group it completes.")
+        reason = Reason(code=_RELEASED_NOTHING, text="No event waited in the group it completes.")
         for one in void:
             kept = found.releases[one.key]
             self._ledger.swap(kept, kept.record.moved(State.BATCHED, kept.at, reason))
@@ -465,6 +491,10 @@ class Batches:
 
 def _policy(indexed: IndexedTrigger | None) -> Batch:
     return (indexed.definition.policies.batch if indexed else None) or _LEFT_OVER
+
+
+def _dismissed(record: Record) -> bool:
+    return record.reason is not None and record.reason.code == _RELEASED_NOTHING
 
 
 def _member(kept: Kept) -> Member:

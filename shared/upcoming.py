@@ -140,15 +140,13 @@ class _Line:
 
 
 def paused_when(due: Due) -> Paused | None:
-    """The pause in which something fired, which may be over."""
-    if due.indexed.paused is not None:
-        return due.indexed.paused
+    """The pause in which something fired, which may be over; else the one that is now."""
     for past in due.indexed.pauses:
         drops = past.paused.while_paused or due.indexed.definition.policies.while_paused
         # What was to wait for the end of the pause may begin now.
         if past.paused.at < due.fires <= past.until and drops == "drop":
             return past.paused
-    return None
+    return due.indexed.paused
 
 
 def without_past(indexed: IndexedTrigger, clock: Clock) -> IndexedTrigger:

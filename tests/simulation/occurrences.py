@@ -46,6 +46,8 @@ from tests.simulation.workers import Parts, Worker, worker
 MOST = 3
 #: Ticks once nothing goes wrong any more, and those in which everything must come to its end then.
 _CALM, _TICKS = 8, 400
+#: Times that two days go by after that.
+_DAYS = 2
 
 #: In the end one that has the minutes of the first, and other seconds.
 SPECS: Sequence[Mapping[str, Any]] = (
@@ -193,6 +195,10 @@ class Occurrences:
             left = [name for name in self.blobs.stored if name.startswith(("open/", "held/"))]
             if not left and not self.workspace.late:
                 break
+        for _ in range(_DAYS):
+            # A slot goes when nobody wanted it for long, with whatever was left in its line.
+            self.world.pass_time(timedelta(days=2, seconds=1).total_seconds())
+            self._calm_round()
         return self.broken + self._violations()
 
     def _calm_round(self) -> None:
@@ -452,7 +458,7 @@ class Occurrences:
             else:
                 found += self._wrong(record, allowed[which])
         for marker in self.blobs.stored:
-            if marker.startswith(("open/", "held/", "queue/")):
+            if marker.startswith(("open/", "held/", "queue/", "slots/")):
                 found.append(f"left: {marker}")
         jobs = Counter(job.tags[RUN_TAG] for job in self.workspace.jobs.values())
         found += [f"{run} has {number} jobs" for run, number in jobs.items() if number > 1]

@@ -15,7 +15,7 @@ from shared.errors import StorageUnavailable
 from shared.events import BATCH_TYPE
 from shared.index import Paused, Snapshot
 from shared.inputs import DataInput
-from shared.ledger import Record, State
+from shared.ledger import Reason, Record, State
 from tests.fakes import World
 from tests.unit.scene import (
     TRIGGER,
@@ -637,6 +637,54 @@ def test_whoever_is_second_goes_on_with_the_members_of_the_first(here: Scene) ->
 
     whole(here, 2)
     assert [len(run.members) for run in runs(here)] == [2]
+
+
+def released_with(here: Scene) -> tuple[Record, str]:
+    """What says that its group is complete, and its group, of which no batch is made yet."""
+    upload(here, "a.csv")
+    here.world.pass_time(1)
+    fail(here.world, "create groups/", StorageUnavailable("busy"))
+    [released] = upload(here, "_SUCCESS")
+    here.world.pass_time(200)
+    return released, inbox(here)[0].split("/")[2]
+
+
+def test_what_released_a_batch_is_not_dismissed_before_it_is_told(here: Scene) -> None:
+    released, group = released_with(here)
+
+    def another() -> None:
+        here._put_together(here.blobs)
+        fail(here.world, f"swap ledger/{TRIGGER}/{released.key}", Killed())
+        with pytest.raises(Killed):
+            here.batches.seal(TRIGGER, group)
+
+    # Whoever reads after that sees that the event is gone, and what released it waiting.
+    interject(here.world, f"get ledger/{TRIGGER}/", another)
+    while here.batches.seal(TRIGGER, group):
+        pass
+
+    whole(here, 2)
+    assert codes(here) == {"batched"}
+
+
+def test_what_is_dismissed_while_a_batch_takes_it_is_in_the_batch(here: Scene) -> None:
+    released, group = released_with(here)
+    kept = here.ledger.read(TRIGGER, released.key)
+    assert kept
+
+    def dismiss() -> None:
+        reason = Reason(code="released_nothing", text="Nothing waited.")
+        here.ledger.swap(kept, kept.record.moved(State.BATCHED, kept.at, reason))
+
+    interject(here.world, f"swap ledger/{TRIGGER}/{released.key}", dismiss)
+    here.batches.seal(TRIGGER, group)
+
+    whole(here, 2)
+    assert codes(here) == {"batched"}
+
+
+def codes(here: Scene) -> set[str]:
+    return {record.reason.code for record in members(here) if record.reason}
 
 
 def test_threads_of_one_process_leave_a_group_to_the_one_that_is_at_it(here: Scene) -> None:

@@ -470,6 +470,18 @@ def test_what_fired_in_a_pause_that_drops_is_skipped_also_once_that_is_over(here
     assert told(here) == [("12:03", State.SKIPPED), ("12:04", State.SUBMITTED)]
 
 
+def test_what_fired_in_a_pause_that_drops_is_skipped_in_one_that_holds(here: Scene) -> None:
+    begun(here, scheduled(policies=ALL_AT_ONCE | {"while_paused": "hold"}))
+    pauses = Pauses(here.index)
+    pauses.pause("nightly", note="tea", by="key", while_paused="drop")
+    here.world.pass_time(90)
+    pauses.resume("nightly")
+    pauses.pause("nightly", note="more tea", by="key")
+    look(here)
+
+    assert told(here) == [("12:03", State.SKIPPED), ("12:04", State.HELD)]
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_what_is_published_while_the_clock_goes_on_is_not_lost(here: Scene, known: bool) -> None:
     begun(here, *([scheduled(cron="*/2 * * * *")] if known else []))
