@@ -38,7 +38,7 @@ _KEYED = {
 }
 _BATCH = {
     **_LIMITED,
-    "batch": {"wait_after_last_change": "PT5S", "max_wait": "PT10M", "max_events": 5000},
+    "batch": {"wait_after_last_change": "PT5S", "max_wait": "PT10M", "max_events": 10_000},
 }
 
 #: What bounds the trigger of a storm.
