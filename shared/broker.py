@@ -5,20 +5,18 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.exceptions import AzureError
 
 from shared import roles
 from shared.errors import MessagingUnavailable
+from shared.service_bus import Entity, ServiceBus, topic_for_outcomes
 from shared.settings import Settings
 
 if TYPE_CHECKING:
     from azure.servicebus import ServiceBusClient
 
-#: Seconds that signing in may take.
-_TIMEOUT = 5.0
-
-#: What is opened, what it is, and the role that this takes.
-_Link = tuple[Callable[[], AbstractContextManager[Any]], str, str]
+#: What opens a link.
+_Open = Callable[["ServiceBusClient"], AbstractContextManager[Any]]
 
 
 class Broker:
@@ -26,68 +24,54 @@ class Broker:
 
     def __init__(self, settings: Settings, credential: TokenCredential) -> None:
         self._settings = settings
-        self._credential = credential
-
-    def look(self) -> str:
-        """What was reached, in words. Raises MessagingUnavailable with what is wrong and to do."""
-        if not (self._settings.service_bus_namespace or self._settings.service_bus_connection):
-            return "No Service Bus is configured."
-        what, reached = "anything", []
-        try:
-            with self._connect() as client:
-                for link, what, role in self._links(client):
-                    self._open(link, what, role)
-                    reached.append(what)
-        except (AzureError, OSError, ValueError) as error:
-            if isinstance(error, ClientAuthenticationError):
-                said = f"Could not sign in to Service Bus: {roles.sign_in(error)}"
-                raise MessagingUnavailable(said) from error
-            raise MessagingUnavailable(
-                f"Service Bus could not be asked for {what}: {error}"
-            ) from error
-        return "Service Bus answers: " + ", ".join(reached) + "."
-
-    def _open(self, link: Callable[[], AbstractContextManager[Any]], what: str, role: str) -> None:
-        from azure.servicebus.exceptions import (
-            MessagingEntityNotFoundError,
-            ServiceBusAuthenticationError,
-            ServiceBusAuthorizationError,
+        self._bus = ServiceBus(
+            credential=credential,
+            namespace=settings.service_bus_namespace,
+            connection=settings.service_bus_connection,
         )
 
+    def look(self) -> str:
+        """What was reached, in words. Raises MessagingUnavailable with all that is wrong."""
+        if not (self._bus.namespace or self._bus.connection):
+            return "No Service Bus is configured."
+        wrong: list[str] = []
+        reached: list[str] = []
         try:
-            with link():
-                pass
-        except (ServiceBusAuthenticationError, ServiceBusAuthorizationError) as error:
-            raise MessagingUnavailable(
-                f"Service Bus does not let the app in to {what}. {roles.give(role)}"
-            ) from error
-        except MessagingEntityNotFoundError as error:
-            raise MessagingUnavailable(
-                f"Service Bus has no {what}. Create it, or correct the app setting that names it."
-            ) from error
+            with self._bus.client() as client:
+                for entity, opened in self._links():
+                    try:
+                        with opened(client):
+                            reached.append(entity.what)
+                    except (AzureError, OSError, ValueError) as error:
+                        wrong.append(self._bus.refusal(error, entity))
+                        if self._bus.is_away(error):
+                            # The others would wait as long to say the same.
+                            break
+        except (AzureError, OSError, ValueError) as error:
+            wrong.append(self._bus.refusal(error, self._links()[0][0]))
+        if wrong:
+            raise MessagingUnavailable(" ".join(wrong))
+        return f"Service Bus answers: {', '.join(reached)}."
 
-    def _connect(self) -> "ServiceBusClient":
-        from azure.servicebus import ServiceBusClient
-
-        options: dict[str, Any] = {"retry_total": 0, "auth_timeout": _TIMEOUT}
-        connection = self._settings.service_bus_connection
-        if connection:
-            return ServiceBusClient.from_connection_string(connection, **options)
-        namespace = str(self._settings.service_bus_namespace)
-        return ServiceBusClient(namespace, self._credential, **options)
-
-    def _links(self, client: "ServiceBusClient") -> list[_Link]:
+    def _links(self) -> list[tuple[Entity, _Open]]:
         queue, topic = self._settings.events_queue, self._settings.events_topic
         subscription, outcomes = self._settings.events_subscription, self._settings.outcomes_topic
-        links: list[_Link] = [
-            (lambda: client.get_queue_receiver(queue), f"queue {queue!r}", roles.MESSAGES),
+        links: list[tuple[Entity, _Open]] = [
             (
-                lambda: client.get_subscription_receiver(topic, subscription),
-                f"subscription {subscription!r} of topic {topic!r}",
-                roles.MESSAGES,
+                Entity(
+                    what=f"queue {queue!r}", setting="SIGNALBOX_EVENTS_QUEUE", role=roles.MESSAGES
+                ),
+                lambda client: client.get_queue_receiver(queue),
+            ),
+            (
+                Entity(
+                    what=f"subscription {subscription!r} of topic {topic!r}",
+                    setting="SIGNALBOX_EVENTS_SUBSCRIPTION or SIGNALBOX_EVENTS_TOPIC",
+                    role=roles.MESSAGES,
+                ),
+                lambda client: client.get_subscription_receiver(topic, subscription),
             ),
         ]
         if outcomes is not None:
-            sender = lambda: client.get_topic_sender(outcomes)  # noqa: E731
-            links.append((sender, f"topic {outcomes!r}", roles.OUTCOMES))
+            links.append((topic_for_outcomes(outcomes), lambda c: c.get_topic_sender(outcomes)))
         return links

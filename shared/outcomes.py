@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.core.exceptions import AzureError
 
-from shared import roles
 from shared.errors import MessagingUnavailable
 from shared.events import RUN, Event
 from shared.inputs import DataInput
 from shared.ledger import Record, State
+from shared.service_bus import ServiceBus, topic_for_outcomes
 
 if TYPE_CHECKING:
     from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSender
@@ -108,26 +108,20 @@ class ServiceBusOutcomes:
         credential: TokenCredential,
         monotonic: Callable[[], float],
     ) -> None:
-        self._topic = topic
-        self._connection = connection
-        self._namespace = namespace
-        self._credential = credential
+        self._bus = ServiceBus(credential=credential, namespace=namespace, connection=connection)
+        self._topic = topic_for_outcomes(topic)
+        self._name = topic
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._away_until = 0.0
         self._open: tuple[ServiceBusClient, ServiceBusSender] | None = None
 
     def publish(self, events: Sequence[Event]) -> None:
-        from azure.servicebus.exceptions import (
-            ServiceBusAuthenticationError,
-            ServiceBusAuthorizationError,
-        )
-
         with self._lock:
             if self._monotonic() < self._away_until:
                 raise MessagingUnavailable(
-                    f"Service Bus did not answer lately; the topic {self._topic!r} is tried again "
-                    "in a while"
+                    f"Service Bus did not answer lately; the {self._topic.what} is tried "
+                    "again in a while"
                 )
             try:
                 # A new link costs half a second, so one is kept open.
@@ -136,22 +130,12 @@ class ServiceBusOutcomes:
             except (AzureError, OSError, ValueError) as error:
                 self._away_until = self._monotonic() + _PAUSE
                 self._close()
-                said = f"Service Bus did not take outcomes for the topic {self._topic!r}: {error}"
-                if isinstance(error, ClientAuthenticationError):
-                    said = f"Could not sign in to tell outcomes: {roles.sign_in(error)}"
-                if isinstance(error, ServiceBusAuthenticationError | ServiceBusAuthorizationError):
-                    said = f"{said} {roles.give(roles.OUTCOMES)}"
-                raise MessagingUnavailable(said) from error
+                why = self._bus.refusal(error, self._topic)
+                raise MessagingUnavailable(f"Outcomes could not be told. {why}") from error
 
     def _connect(self) -> "tuple[ServiceBusClient, ServiceBusSender]":
-        from azure.servicebus import ServiceBusClient
-
-        client = (
-            ServiceBusClient.from_connection_string(self._connection, retry_total=0)
-            if self._connection
-            else ServiceBusClient(str(self._namespace), self._credential, retry_total=0)
-        )
-        return client, client.get_topic_sender(self._topic)
+        client = self._bus.client()
+        return client, client.get_topic_sender(self._name)
 
     def _close(self) -> None:
         if self._open is not None:

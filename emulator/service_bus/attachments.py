@@ -95,6 +95,7 @@ class Attachments:
         )
 
     def _authorized(self, path: str) -> Node:
+        self._client.faults.check_link()
         node = self._client.nodes.find(path)
         allowed = self._client.authorized
         if not any(node.path == p or not p or node.path.startswith(f"{p}/") for p in allowed):

@@ -20,6 +20,9 @@ _HOLDS = timedelta(seconds=10)
 #: The timer runs every minute; a tick takes less than one.
 _LATE = timedelta(minutes=5)
 
+#: Characters of what a check tells; the remedy comes last.
+_LONGEST = 2000
+
 #: What to do about a timer that does not end.
 _LOOK = (
     "If that stays so: is the function `timer` disabled, is the app stopped, and what does its log "
@@ -125,7 +128,7 @@ def _check(look: Callable[[], str]) -> Check:
     try:
         return Check(status="ok", detail=look())
     except SignalboxError as error:
-        return Check(status="failing", detail=redacted(str(error))[:500])
+        return Check(status="failing", detail=redacted(str(error))[:_LONGEST])
 
 
 def _storage(app: App) -> str:

@@ -371,7 +371,9 @@ def test_a_connection_that_is_none_is_no_more_than_that(here: Scene, connection:
     )
     for time in (100.0, 200.0):
         clock.append(time)
-        with pytest.raises(MessagingUnavailable, match="outcomes for the topic 'told'") as caught:
+        with pytest.raises(
+            MessagingUnavailable, match="Service Bus cannot be reached for topic 'told'"
+        ) as caught:
             sender.publish([outcome(here.record(), State.SUBMITTED, DEPLOYMENT)])
         assert "c2Vj" not in str(caught.value)
 
