@@ -142,6 +142,7 @@ module host 'br/public:avm/res/storage/storage-account:0.33.0' = {
     skuName: sku
     allowSharedKeyAccess: false
     allowBlobPublicAccess: false
+    minimumTlsVersion: 'TLS1_2'
     publicNetworkAccess: access
     networkAcls: network
     privateEndpoints: endpoints
@@ -164,6 +165,7 @@ module state 'br/public:avm/res/storage/storage-account:0.33.0' = {
     skuName: sku
     allowSharedKeyAccess: false
     allowBlobPublicAccess: false
+    minimumTlsVersion: 'TLS1_2'
     publicNetworkAccess: access
     networkAcls: network
     privateEndpoints: filter(endpoints, one => one.service == 'blob')
@@ -199,6 +201,7 @@ module landing 'br/public:avm/res/storage/storage-account:0.33.0' = if (!empty(l
     skuName: sku
     allowSharedKeyAccess: false
     allowBlobPublicAccess: false
+    minimumTlsVersion: 'TLS1_2'
     publicNetworkAccess: access
     networkAcls: network
     privateEndpoints: filter(endpoints, one => one.service == 'blob')

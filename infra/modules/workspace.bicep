@@ -74,6 +74,7 @@ module storage 'br/public:avm/res/storage/storage-account:0.33.0' = {
     skuName: storageSku
     allowSharedKeyAccess: false
     allowBlobPublicAccess: false
+    minimumTlsVersion: 'TLS1_2'
     publicNetworkAccess: closed ? 'Disabled' : 'Enabled'
     networkAcls: {
       defaultAction: closed ? 'Deny' : 'Allow'

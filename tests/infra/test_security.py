@@ -20,6 +20,7 @@ _MUST: dict[str, dict[str, Any]] = {
     "avm/res/storage/storage-account": {
         "allowSharedKeyAccess": False,
         "allowBlobPublicAccess": False,
+        "minimumTlsVersion": "TLS1_2",
     },
     "avm/res/service-bus/namespace": {"disableLocalAuth": True, "minimumTlsVersion": "1.2"},
     "avm/res/insights/component": {"disableLocalAuth": True, "disableIpMasking": False},
