@@ -26,7 +26,7 @@ from shared.errors import (
     StorageUnavailable,
     Transient,
 )
-from shared.events import BATCH, Event
+from shared.events import BATCH, RUN, Event
 from shared.history import History
 from shared.index import Index, IndexedTrigger, Reading, Snapshot
 from shared.inputs import redacted
@@ -130,6 +130,9 @@ class Dispatcher:
             else:
                 # Once: a body of many events is decided by what was published when it came.
                 reading = reading or self._index.read()
+                if event.via.startswith(RUN):
+                    trigger = str(event.data["trigger"])
+                    self._new_blobs.ended(reading.snapshot.triggers.get(trigger))
                 decided += self._decide(event, reading, only)
         for decision, kept in decided:
             if self._monotonic() - started > SUBMIT_BUDGET:

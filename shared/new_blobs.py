@@ -2,8 +2,8 @@
 
 A list is of the uploads from where the lists of completed runs ended until the scheduled time. How
 far that is, and which runs were given lists since, is `new_blobs/{trigger}.json`: a run is noted
-there before it has its record, and what became of it is read from that. So whoever dies anywhere
-has at most listed some uploads once more, and lost none.
+there before it has its record, and what became of it is read from that when it ends, or later. So
+whoever dies anywhere has at most listed some uploads once more, and lost none.
 """
 
 import logging
@@ -121,6 +121,18 @@ class NewBlobs:
             return _instead(order, State.SKIPPED, reason)
         return self._listed(order, wanted, since, found)
 
+    def ended(self, indexed: IndexedTrigger | None) -> None:
+        """Note what the runs of a trigger have worked through that ended: schedules may come less
+        often than records are kept."""
+        schedule = indexed.definition.spec.schedule if indexed else None
+        if indexed is None or schedule is None or schedule.only_if is None:
+            return
+        try:
+            self._since(indexed)
+        except RecordUnreadable as error:
+            # No run stays unfinished for that; the next time of the schedule tells it.
+            log.warning("%s", error)
+
     def _listed(self, order: Order, wanted: Wanted, since: datetime, found: _Found) -> Order:
         pattern, lines = PathPattern(wanted.path), dict[str, str]()
         for upload in found.uploads:
@@ -163,7 +175,17 @@ class NewBlobs:
     def _since(self, indexed: IndexedTrigger) -> tuple[datetime, set[str]]:
         """Where completed runs ended, and those with a list that are under way."""
         trigger = indexed.definition.name
-        progress, etag, at = self._read(trigger)
+        for _ in range(_TRIES):
+            progress, etag, at = self._read(trigger)
+            now = self._settled(trigger, progress, at, indexed.effective_from)
+            if now == progress or self._write(trigger, now, etag):
+                return now.since or indexed.effective_from, {*now.runs}
+        raise StorageUnavailable(f"What {trigger} has worked through kept changing")
+
+    def _settled(
+        self, trigger: str, progress: Progress, at: datetime | None, first: datetime
+    ) -> Progress:
+        """With what has ended counted, and without it; `first` is when it was first published."""
         ends, left = list[tuple[datetime, datetime]](), dict[str, datetime]()
         for key, noted in progress.runs.items():
             try:
@@ -180,15 +202,11 @@ class NewBlobs:
                 ends.append(
                     (datetime.fromisoformat(told["since"]), datetime.fromisoformat(told["until"]))
                 )
-        first = indexed.effective_from
         since = max(progress.since or first, first)
         for begin, end in sorted(ends):
             # A list that does not begin where others ended leaves some out.
             since = end if begin <= since < end else since
-        now = progress.model_copy(update={"since": since, "runs": left})
-        if now != progress:
-            self._write(trigger, now, etag)
-        return since, {*left}
+        return progress.model_copy(update={"since": since, "runs": left})
 
     def _note(self, order: Order) -> None:
         """Have a run be asked, later, how it ended; before it has its record."""

@@ -13,20 +13,22 @@ from shared.lakes import Upload
 from shared.ledger import ABSENT, PATIENCE, Record, State
 from shared.pauses import Pauses
 from shared.previews import Previews
-from tests.unit.scene import PIPELINE, Killed, Scene, interject
+from tests.unit.scene import PIPELINE, Killed, Scene, fail, interject
 from tests.unit.test_schedules import NOON, begun, records, told
 
 WANTED = {"account": "contosolake", "container": "landing", "path": "sales/{region}/{file}.csv"}
 
 
-def watching(policies: dict[str, Any] | None = None, **changes: Any) -> TriggerDefinition:
+def watching(
+    policies: dict[str, Any] | None = None, cron: str = "*/10 * * * *", **changes: Any
+) -> TriggerDefinition:
     """Looks every ten minutes."""
     return TriggerDefinition.model_validate(
         {
             "name": "nightly",
             "spec": {
                 "schedule": {
-                    "cron": "*/10 * * * *",
+                    "cron": cron,
                     "only_if": {"new_blobs": {**WANTED, **changes}},
                 }
             },
@@ -361,6 +363,38 @@ def test_a_run_that_never_came_is_waited_for_no_longer(here: Scene) -> None:
     here.world.now = NOON + timedelta(minutes=5) + ABSENT
     to(here, 20)
     assert given(here, records(here)[-1]) == ["sales/north/a.csv"]
+
+
+@pytest.mark.parametrize("dies_at_the_end", [False, True])
+def test_what_a_run_worked_through_is_known_longer_than_its_record_is_kept(
+    dies_at_the_end: bool,
+) -> None:
+    here = Scene()
+    begun(here, watching(cron="10 12 1 * *"))
+    upload(here, "sales/north/a.csv", 3)
+    to(here, 10)
+    if dies_at_the_end:
+        fail(here.world, "get new_blobs/nightly.json", StorageUnavailable("away"))
+    end(here)
+    if dies_at_the_end:
+        assert here.markers()
+        here.world.pass_time(120)
+        here.tick.run()
+    # Records are kept for 30 days, and the next time comes after 31.
+    for name in [each for each in here.blobs.stored if each.startswith("ledger/nightly/")]:
+        here.blobs.delete(name)
+    to(here, 10 + 31 * 24 * 60)
+
+    assert codes(here) == ["no_new_blobs"]
+
+
+def test_how_far_it_is_that_cannot_be_read_keeps_no_run_from_its_end(here: Scene) -> None:
+    upload(here, "sales/north/a.csv", 3)
+    to(here, 10)
+    here.blobs.put("new_blobs/nightly.json", b"[]")
+    end(here)
+
+    assert here.markers() == []
 
 
 def test_a_dry_run_lists_nothing(here: Scene) -> None:
