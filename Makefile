@@ -5,7 +5,7 @@ export PYTHONWARNINGS := ignore::SyntaxWarning
 # Tests start many processes, and each would compile the same modules.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo run test tests unit lint types infra-lint azure faults soak bench format setup lock
+.PHONY: help demo run test tests unit lint types infra-lint audit azure faults soak bench format setup lock
 
 help:
 	@echo "make demo    start a local Azure, publish the example, upload data, follow the run"
@@ -13,6 +13,7 @@ help:
 	@echo "make test    everything CI checks"
 	@echo "make unit    the fast part of the tests"
 	@echo "make infra-lint  security lint of infra/ and the workflows, in an environment of its own"
+	@echo "make audit   known vulnerabilities of what is pinned, asked of PyPI and npm"
 	@echo "make azure   the tests that ask Azure itself; its environment variables name what"
 	@echo "make faults  what goes wrong, for ten minutes: every promise is kept"
 	@echo "make soak    a storm on real processes for MINUTES (30), and its books"
@@ -47,6 +48,9 @@ types: setup
 infra-lint: setup
 	@bin/infra-lint
 
+audit: setup
+	@bin/audit
+
 azure: setup
 	pytest -m azure tests/azure
 
@@ -78,3 +82,4 @@ lock: setup
 	$(LOCK) pyproject.toml -o requirements.txt
 	$(LOCK) pyproject.toml --extra cli --group dev -c requirements.txt -o requirements-dev.txt
 	$(LOCK) requirements-lint.in --override requirements-lint.overrides -o requirements-lint.txt
+	$(LOCK) requirements-audit.in -o requirements-audit.txt

@@ -89,7 +89,8 @@ def test_requirements_are_those_of_the_project(name: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "name", ["requirements.txt", "requirements-dev.txt", "requirements-lint.txt"]
+    "name",
+    ["requirements.txt", "requirements-dev.txt", "requirements-lint.txt", "requirements-audit.txt"],
 )
 def test_requirements_are_pinned_and_name_no_index(name: str) -> None:
     text = (ROOT / name).read_text()

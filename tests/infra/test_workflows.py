@@ -24,7 +24,7 @@ def _deploy() -> dict[str, Any]:
 
 
 def test_there_is_one_for_each_thing() -> None:
-    assert [path.stem for path in FILES] == ["deploy", "publish", "test"]
+    assert [path.stem for path in FILES] == ["audit", "deploy", "publish", "test"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
