@@ -77,7 +77,11 @@ class Schedules:
             self._clocks.begin(reading.at, reading.snapshot.edition)
             return
         clock = kept.clock
-        if clock.is_past(reading.at) or reading.snapshot.edition < clock.edition:
+        if reading.snapshot.edition < clock.edition:
+            # Somebody moved it who had seen a newer index; where there is none, that was lost.
+            reading = self._index.read()
+            clock = _known(clock, reading.snapshot)
+        if clock.is_past(reading.at):
             return
         due, complete = self._due(reading, clock)
         done, begun, stopped = self._written(due, reading, until)
@@ -234,6 +238,18 @@ class Schedules:
 
         if names and change(snapshot, clock.last_evaluated) is not snapshot:
             self._index.change(change)
+
+
+def _known(clock: Clock, snapshot: Snapshot) -> Clock:
+    """A clock that knows no newer index than there is: what comes next is new to it."""
+    if snapshot.edition >= clock.edition:
+        return clock
+    log.warning(
+        "index.json is older than what the clock of the schedules has seen: it was deleted, or an "
+        "older one was put in its place. Schedules go on by what it says now.",
+        extra={"action": "index_older"},
+    )
+    return clock.model_copy(update={"edition": snapshot.edition})
 
 
 def _with_past(snapshot: Snapshot) -> list[str]:

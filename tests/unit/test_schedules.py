@@ -434,14 +434,38 @@ def test_the_clock_never_goes_back(here: Scene) -> None:
     assert clock(here).last_evaluated == NOON + timedelta(minutes=3)
 
 
-def test_a_clock_that_knows_a_newer_index_is_left_alone(here: Scene) -> None:
+def test_a_clock_that_knows_a_newer_index_is_met_with_that(here: Scene) -> None:
     begun(here, scheduled())
-    kept = Clocks(here.blobs).read()
-    assert kept is not None
-    Clocks(here.blobs).move(kept, kept.clock.model_copy(update={"edition": 9}))
-    look(here)
 
+    def meanwhile() -> None:
+        edit(here, scheduled(cron="*/5 * * * *"))
+        here.schedules.run_due(lambda: False)
+
+    interject(here.world, "get clock.json", meanwhile)
+    look(here, 1.5)
+    look(here, 2)
+
+    assert told(here) == [("12:03", State.SUBMITTED), ("12:05", State.SKIPPED)]
+
+
+def test_schedules_go_on_when_the_index_was_lost_and_published_anew(
+    here: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun(here, scheduled())
+    for _ in range(3):
+        edit(here, scheduled(cron="*/5 * * * *"))
+        edit(here, scheduled())
+        look(here, 0.05)
+    here.blobs.delete("index.json")
+    look(here)
+    assert "index.json is older" in caplog.text
+    here.publish()
+    edit(here, scheduled())
     assert told(here) == []
+    look(here, 3)
+
+    assert [time for time, _ in told(here)] == ["12:06", "12:07", "12:08"]
+    assert clock(here).edition == here.index.read().snapshot.edition
 
 
 def test_a_clock_that_cannot_be_read_is_told(here: Scene) -> None:
