@@ -11,6 +11,9 @@ _DURATION = re.compile(
     r"P(?:\d{1,4}W|(?:\d{1,6}D)?(?:T(?=\d)(?:\d{1,6}H)?(?:\d{1,6}M)?(?:\d{1,6}S)?)?)"
 )
 
+#: Characters that are told of what is none.
+_LENGTH = 60
+
 #: Made once: that takes longer than what it does.
 _FROM_TEXT = TypeAdapter(timedelta)
 
@@ -24,7 +27,10 @@ def _duration(value: Any) -> timedelta:
             return _FROM_TEXT.validate_python(value)
         except ValueError:
             pass
-    raise ValueError("is no duration; write it as ISO 8601 does: PT30S, PT5M, PT1H, P1D")
+    raise ValueError(
+        f"{str(value)[:_LENGTH]!r} is no duration; write it as ISO 8601 does, and never negative: "
+        "PT30S, PT5M, PT1H, P1D"
+    )
 
 
 #: ISO 8601, as in PT5M.

@@ -154,7 +154,10 @@ def native(snapshot: Snapshot, name: str) -> IndexedTrigger:
         there = listed(sorted(natives(snapshot)))
         raise NotFound(f"There is no trigger {name!r}. AzureML runs these: {there}.")
     if not is_native(found):
-        raise Conflict(f"Trigger {name!r} is none that AzureML runs (engine: azureml)")
+        there = listed(sorted(natives(snapshot)))
+        raise Conflict(
+            f"{name!r} is none that AzureML runs (engine: azureml). AzureML runs these: {there}."
+        )
     return found
 
 

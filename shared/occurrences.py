@@ -53,7 +53,7 @@ class Occurrences:
         since = table.instant(wish.since)
         until = table.instant(wish.until) if wish.until else reading.at
         if since >= reading.at:
-            raise _wrong(since=f"is not over yet; it is {table.stamp(reading.at)} now. {_COMING}")
+            raise _wrong(since=f"lies ahead; it is {table.stamp(reading.at)} now. {_COMING}")
         if until > reading.at:
             now = table.stamp(reading.at)
             raise _wrong(until=f"is not over yet; leave it out for now, {now}. {_COMING}")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from shared import changes, compiler, definitions, lint, native_triggers
+from shared import changes, compiler, definitions, lint, native_triggers, timetables
 from shared.changes import COMPUTE, TRIGGER, Change, Did, Key, Prune, Wanted
 from shared.compiler import CompiledPipeline
 from shared.compute import Computes
@@ -391,13 +391,14 @@ class Publishing:
 
 
 def _hints(found: Definitions, made: Sequence[Change], now: datetime) -> list[Problem]:
-    """What AzureML does with schedules that come or change; told once, not with every publish."""
+    """What is hardly meant so of schedules that come or change; told once, not every time."""
     new = {each.name for each in made if each.kind == TRIGGER and each.did is not Did.UNCHANGED}
     return [
         file.document.problem(place, hint)
         for file in found.triggers
         if file.trigger.name in new
-        for place, hint in native_triggers.hints(file.trigger, now)
+        for hints in (native_triggers.hints, timetables.hints)
+        for place, hint in hints(file.trigger, now)
     ]
 
 

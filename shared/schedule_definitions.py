@@ -152,7 +152,13 @@ class _Making:
         try:
             written = read(file)
         except DefinitionsInvalid as error:
-            self.problems += error.problems
+            # A file as a whole, as one that is not there, is a mistake of who names it.
+            self.problems += [
+                each
+                if each.line
+                else self.document.problem(("create_job",), f"{each.file} {each.message}")
+                for each in error.problems
+            ]
             return
         rest = self._bound(given) if isinstance(given, Mapping) else {}
         if rest:

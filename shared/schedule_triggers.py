@@ -186,7 +186,8 @@ def _pattern(pattern: Any, made: ScheduleRead) -> dict[str, list[int]]:
         if key == "week_days":
             named = [str(each).lower() for each in values]
             if strange := sorted(set(named) - set(_DAYS)):
-                made.refuse(f"week_days has {strange}; there are {_DAYS}", "schedule", key)
+                said, known = ", ".join(strange), ", ".join(_DAYS)
+                made.refuse(f"week_days has {said}; there are: {known}", "schedule", key)
                 continue
             parts[key] = sorted(_DAYS.index(each) for each in named)
         elif key in _PATTERN:

@@ -1,6 +1,7 @@
 """When a trigger fires: its source, and what must hold of an event besides."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Self
 from typing import Literal as TypingLiteral
@@ -111,17 +112,24 @@ class OnlyIf(Part):
 _TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 
 
-def _texts(value: Any) -> Any:
-    """One may be written without a list; YAML makes dates of what looks like one."""
-    values = value if isinstance(value, list | tuple) else (value,)
-    found = []
-    for each in values:
-        if isinstance(each, date) and not isinstance(each, datetime):
-            found.append(each.isoformat())
-        elif isinstance(each, str):
-            found.append(each)
-        else:
-            raise ValueError(f"{each!r} is no text; quote it, as in '0 6 * * *'")
+def _texts(value: Any, read: Callable[[str], str]) -> tuple[str, ...]:
+    """What each text is read as; one may be written without a list.
+
+    Raises ValueError with everything that is wrong.
+    """
+    found, wrong = dict[str, None](), list[str]()
+    for each in value if isinstance(value, list | tuple) else (value,):
+        # YAML makes dates of what looks like one.
+        day = isinstance(each, date) and not isinstance(each, datetime)
+        text = each.isoformat() if day else each
+        try:
+            if not isinstance(text, str):
+                raise ValueError(f"{each!r} is no text; quote it, as in '0 6 * * *'")
+            found[read(text)] = None
+        except ValueError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ValueError("; ".join(wrong))
     return tuple(found)
 
 
@@ -160,20 +168,15 @@ class ScheduleSpec(Part):
     engine: TypingLiteral["signalbox", "azureml"] = "signalbox"
     only_if: OnlyIf | None = None
 
-    @field_validator("cron", "exclude", mode="before")
+    @field_validator("cron", mode="before")
     @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        return _texts(value)
+    def _expressions(cls, value: Any) -> tuple[str, ...]:
+        return _texts(value, crons.expression)
 
-    @field_validator("cron")
+    @field_validator("exclude", mode="before")
     @classmethod
-    def _expressions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(crons.expression(each) for each in value))
-
-    @field_validator("exclude")
-    @classmethod
-    def _exclusions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        found = tuple(dict.fromkeys(exclusions.exclusion(each) for each in value))
+    def _exclusions(cls, value: Any) -> tuple[str, ...]:
+        found = _texts(value, exclusions.exclusion)
         # Days are looked up, expressions are tried one by one.
         if sum(" " in each for each in found) > 50:
             raise ValueError("has more than 50 cron expressions; put several in one")

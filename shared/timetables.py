@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 
 from shared import crons, exclusions, recurrences, time_zones
+from shared.definitions import TriggerDefinition
+from shared.documents import Place
 from shared.index import IndexedTrigger
 from shared.recurrences import Recurrence
 from shared.specs import ScheduleSpec
@@ -170,6 +172,24 @@ class Timetable:
         ]
         told = " and ".join(word for word in words if word)
         return f"; {told}" if told else ""
+
+
+def hints(trigger: TriggerDefinition, now: datetime) -> Iterator[tuple[Place, str]]:
+    """Why a schedule would never run though each part of it is right, with the place."""
+    spec = trigger.spec.schedule
+    if spec is None or spec.engine != "signalbox" or _comes(spec, now):
+        return
+    if spec.ends is not None and spec.ends <= now:
+        key, why = "end_time", "end_time lies in the past, so it never runs"
+    elif spec.exclude and _comes(spec.model_copy(update={"exclude": ()}), now):
+        key, why = "exclude", "exclude leaves out all of its times, so it never runs"
+    else:
+        key, why = "end_time", "none of its times lies before end_time, so it never runs"
+    yield ("spec", "schedule", key), why
+
+
+def _comes(spec: ScheduleSpec, now: datetime) -> bool:
+    return next(Recurrence(spec, now).after(now), None) is not None
 
 
 def _leaves_out(exclusion: str, local: datetime) -> bool:

@@ -190,7 +190,7 @@ def test_times_without_an_offset_are_the_schedule_s(here: Backfilling) -> None:
     [
         ({"trigger": "on-upload"}, "trigger", "is for blob.*sweep on-upload.*signalbox replay"),
         ({"trigger": "native"}, "trigger", "AzureML.*signalbox run churn-training.*engine: sig"),
-        ({"days": -1}, "since", "is not over yet; it is 2026"),
+        ({"days": -1}, "since", "lies ahead; it is 2026"),
         ({"until": timedelta(minutes=1)}, "until", "is not over yet; leave it out"),
         ({"until": timedelta(days=-6)}, "until", "is not after since"),
         ({"days": 9}, "since", "^9 times .* takes 8"),

@@ -141,7 +141,7 @@ def test_a_job_of_one_command_is_wrapped_as_everywhere(folder: Path) -> None:
         ("azureml:simple-job", "night.yml:8: azureml:simple-job names a job of one workspace"),
         ("{type: pipeline, job: azureml:simple}", "night.yml:8: azureml:simple names a job"),
         ("{type: command, job: ./job.yml}", "start pipelines, and this is of type command"),
-        ("./gone.yml", "gone.yml: cannot be read"),
+        ("./gone.yml", "night.yml:8: schedules/gone.yml cannot be read: No such file"),
         ("{settings: {}}", "names the file of a pipeline job"),
         ("[x]", "names the file of a pipeline job"),
     ],

@@ -113,6 +113,16 @@ def test_what_cannot_be_meant_by_a_schedule_is_refused(given: dict[str, Any], sa
         schedule(**given)
 
 
+@pytest.mark.parametrize("key", ["cron", "exclude"])
+def test_of_several_expressions_everything_that_is_wrong_is_told(key: str) -> None:
+    with pytest.raises(ValidationError) as told:
+        schedule(**{"cron": "0 6 * * *", key: ["0 24 * * *", "0 6 * * *", 5, "61 * * * *"]})
+
+    [found] = told.value.errors()
+    for said in ("hour 24 is not", "5 is no text; quote it", "minute 61 is not"):
+        assert said in found["msg"]
+
+
 def test_moments_without_an_offset_are_those_of_the_schedule_s_time_zone() -> None:
     found = schedule(
         cron="0 6 * * *",

@@ -9,16 +9,19 @@ from hypothesis import strategies as st
 
 from shared.definitions import TriggerDefinition
 from shared.index import IndexedTrigger
-from shared.timetables import Timetable
+from shared.timetables import Timetable, hints
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def timetable(**spec: Any) -> Timetable:
-    definition = TriggerDefinition.model_validate(
+def trigger(**spec: Any) -> TriggerDefinition:
+    return TriggerDefinition.model_validate(
         {"name": "nightly", "spec": {"schedule": spec}, "action": {"pipeline": "p"}}
     )
-    return Timetable(IndexedTrigger(definition=definition, revision="1", effective_from=SINCE))
+
+
+def timetable(**spec: Any) -> Timetable:
+    return Timetable(IndexedTrigger(definition=trigger(**spec), revision="1", effective_from=SINCE))
 
 
 def utc(text: str) -> datetime:
@@ -197,3 +200,33 @@ def test_a_schedule_that_is_over_has_no_next_time() -> None:
 
     assert table.coming(utc("2026-02-01T00:00"), 3) == []
     assert "has ended" in table.why_not(utc("2026-02-01T06:00"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "key", "why"),
+    [
+        ({"cron": "0 3 * * *", "exclude": "* 3 * * *"}, "exclude", "leaves out all of its times"),
+        ({"every": "PT1H", "end_time": "2025-12-31T23:00"}, "end_time", "lies in the past"),
+        (
+            {
+                "cron": "0 6 * * *",
+                "start_time": "2026-05-01T07:00",
+                "end_time": "2026-05-02T06:00",
+                "exclude": "2027-01-01",
+            },
+            "end_time",
+            "none of its times lies before end_time",
+        ),
+    ],
+)
+def test_a_schedule_that_would_never_run_is_told(spec: dict[str, Any], key: str, why: str) -> None:
+    [(place, said)] = hints(trigger(**spec), SINCE)
+
+    assert place == ("spec", "schedule", key)
+    assert why in said
+
+
+def test_nothing_is_told_of_a_schedule_that_will_run_or_that_azureml_keeps() -> None:
+    assert [*hints(trigger(cron="0 6 * * *", end_time="2026-01-01T06:01"), SINCE)] == []
+    over = {"cron": "0 6 * * *", "end_time": "2025-01-01T06:01", "engine": "azureml"}
+    assert [*hints(trigger(**over), SINCE)] == []
