@@ -17,8 +17,8 @@ from shared.index import Index, Snapshot
 from shared.published import Published, latest
 from shared.publishing import Publishing
 from tests.fakes import MemoryBlobs
+from tests.unit.desk import Desk, MemoryRegistry
 from tests.unit.scene import fail
-from tests.unit.test_publishing import Desk, MemoryRegistry
 
 PULSE = """
 type: pipeline

@@ -6,8 +6,8 @@ from shared.errors import NotFound, RequestInvalid
 from shared.ledger import State
 from tests.unit.api_client import Api
 from tests.unit.asking import Asked, decisions
+from tests.unit.batching import batched, never, runs, upload
 from tests.unit.scene import TRIGGER, event, pipeline
-from tests.unit.test_batches import batched, never, runs, upload
 
 PATH = "contosolake/landing/sales/03-01/a.csv"
 

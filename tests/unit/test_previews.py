@@ -9,8 +9,8 @@ from shared.events import BLOB_CREATED, MESSAGE, Event
 from shared.lakes import Upload
 from shared.previews import Previews, arriving
 from tests.fakes import MemoryLakes
+from tests.unit.batching import batched
 from tests.unit.scene import TRIGGER, Scene, event, pipeline, trigger
-from tests.unit.test_batches import batched
 
 #: What a CloudEvent needs.
 ENVELOPE = {"specversion": "1.0", "id": "1", "source": "me", "type": "test"}

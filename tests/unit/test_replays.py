@@ -15,6 +15,7 @@ from shared.replay_states import Replay, ReplayStates, Stage
 from shared.replays import Replays
 from shared.selections import Selections, Wish
 from tests.unit.asking import Asked
+from tests.unit.batching import batched, records
 from tests.unit.scene import (
     DEPLOYMENT,
     TRIGGER,
@@ -25,7 +26,6 @@ from tests.unit.scene import (
     request,
     trigger,
 )
-from tests.unit.test_batches import batched, records
 
 
 class Replaying(Asked):

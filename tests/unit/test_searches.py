@@ -6,8 +6,8 @@ import pytest
 
 from shared.ledger import State
 from shared.policies import Sweep
+from tests.unit.batching import batched, records
 from tests.unit.scene import fail
-from tests.unit.test_batches import batched, records
 from tests.unit.test_sweeps import HOUR, Sweeping, swept
 
 
