@@ -5,9 +5,11 @@ what the official SDKs verify is the service's own certificate.
 """
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -65,11 +67,12 @@ class FrontDoor:
         self._port = port
         self._server: asyncio.Server | None = None
         self._clients: set[_Client] = set()
+        self._asked: set[str] = set()
 
     async def __aenter__(self) -> "FrontDoor":
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: _Client(self._routes.port, self._clients), "127.0.0.1", self._port
+            lambda: _Client(self._find, self._clients), "127.0.0.1", self._port
         )
         return self
 
@@ -79,8 +82,24 @@ class FrontDoor:
             self._server.close_clients()
 
     def routes(self) -> list[Route]:
-        """Control of the emulator: `POST /cuts?host=…` cuts every connection to a host name."""
-        return [Route("/cuts", self._cut, methods=["POST"])]
+        """Control of the emulator.
+
+        `POST /cuts?host=…` cuts every connection to a host name; `GET /hosts` tells which ones
+        anybody asked for, also in vain, and `DELETE /hosts` forgets them.
+        """
+        return [
+            Route("/cuts", self._cut, methods=["POST"]),
+            Route("/hosts", self._hosts, methods=["GET", "DELETE"]),
+        ]
+
+    def _find(self, host: str, port: int) -> int:
+        self._asked.add(host.lower())
+        return self._routes.port(host, port)
+
+    async def _hosts(self, request: Request) -> Response:
+        if request.method == "DELETE":
+            self._asked.clear()
+        return JSONResponse(sorted(self._asked))
 
     async def _cut(self, request: Request) -> Response:
         """In the middle of whatever they carry: a request is lost, or its answer."""
@@ -166,6 +185,8 @@ class _Client(_Half):
         method, _, target = line.partition(" ")
         target = target.rpartition(" ")[0]
         if method != "CONNECT":
+            with contextlib.suppress(Refused):
+                self._find_port(urlsplit(target).hostname or target, 80)
             self._refuse("403 Forbidden", f"plain http does not leave this machine: {target}")
             return
         host, _, port = target.rpartition(":")

@@ -45,6 +45,21 @@ def test_plain_http_does_not_leave_the_machine() -> None:
     assert "http://example.com/page" in answer.text
 
 
+def test_whoever_was_asked_for_is_told_also_in_vain(local_azure: LocalAzure) -> None:
+    hosts = f"{local_azure.control_url}/hosts"
+    requests.delete(hosts, timeout=5).raise_for_status()
+    with pytest.raises(requests.exceptions.ProxyError):
+        requests.get("https://nobody.example/", timeout=5)
+    requests.get("http://169.254.169.254/metadata", timeout=5)
+    assert not landing_blob("nothing").exists()
+
+    assert requests.get(hosts, timeout=5).json() == [
+        "169.254.169.254",
+        "contosolake.blob.core.windows.net",
+        "nobody.example",
+    ]
+
+
 def test_hosts_are_served_on_the_https_port_only() -> None:
     routes = Routes(
         Topology(),
