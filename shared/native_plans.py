@@ -125,6 +125,11 @@ class Step:
     #: It must wait until AzureML is done with the change before.
     busy: bool = False
 
+    @property
+    def differs(self) -> bool:
+        """Whether AzureML has it otherwise than it should be, or not at all."""
+        return bool(self.drift) or self.action is not Action.KEEP
+
 
 @dataclass(frozen=True)
 class NativePlan:

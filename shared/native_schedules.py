@@ -70,6 +70,8 @@ class NativeLook:
     action: Action = Action.KEEP
     #: Why it is not as it should be, as far as anybody knows.
     problem: str | None = None
+    #: What becomes of it, in words, how it differs, or why it cannot be; None when it is right.
+    told: str | None = None
 
 
 @dataclass(frozen=True)
@@ -169,11 +171,7 @@ class NativeSchedules:
         wanted, problems = self._orders.all(snapshot, now)
         plan = self._plan(wanted, problems, state, now)
         # What is deleted is disabled before, which is one thing to a reader: the last counts.
-        told = {
-            step.name: native_plans.told(step)
-            for step in plan.steps
-            if step.drift or step.action is not Action.KEEP
-        }
+        told = {step.name: native_plans.told(step) for step in plan.steps if step.differs}
         return Foreseen(told, {**problems, **plan.conflicts}, differs=bool(plan.changes))
 
     def release(self, after: Snapshot, wait: Callable[[float], None] | None = None) -> list[str]:
@@ -266,18 +264,21 @@ class NativeSchedules:
         try:
             wanted = self._orders.one(reading.snapshot, indexed, reading.at)
         except SignalboxError as error:
-            return NativeLook(**about, problem=redacted(str(error)))
+            why = redacted(str(error))
+            return NativeLook(**about, problem=why, told=why)
         settled = {trigger: kept.unlike(wanted, reading.at)}
         there = [found] if found else []
         plan = native_plans.plan([wanted], there, self._deployment, settled=settled)
         if trigger in plan.conflicts:
-            return NativeLook(**about, problem=plan.conflicts[trigger])
+            why = plan.conflicts[trigger]
+            return NativeLook(**about, problem=why, told=why)
         step = plan.steps[0] if plan.steps else Step(name=trigger, action=Action.KEEP)
         return NativeLook(
             **about,
             drift=tuple(map(str, step.drift)),
             action=step.action,
             problem=kept.problem if step.action is not Action.KEEP else None,
+            told=native_plans.told(step) if step.differs else None,
         )
 
     def trigger_now(self, trigger: str, inputs: Mapping[str, Any], *, key: str) -> str:

@@ -35,6 +35,9 @@ _LATELY = 5
 
 _THREADS = 8
 
+#: How AzureML has a schedule, where there is nothing else to say of it.
+_AS_IT_SHOULD_BE, _NOT_ASKED = "is in AzureML as it should be", "AzureML could not be asked: {}"
+
 
 class ComingShown(BaseModel):
     """A time of a schedule that is to come."""
@@ -304,7 +307,7 @@ def _detail(call: Call, name: str) -> ScheduleDetail:
     indexed = occurrences.named(reading.snapshot.triggers, name)
     known = pipelines.ports(call.app, reading.snapshot)
     told = _shown(call, indexed, known, reading.at, _LAST)
-    native = _in_azureml(call, reading, [name]).get(name)
+    native = _how_it_is_there(call, name) if is_native(indexed) else None
     definition = indexed.definition.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     return ScheduleDetail(**told, in_azureml=native, definition=definition)
 
@@ -318,9 +321,17 @@ def _in_azureml(call: Call, reading: Reading, names: Sequence[str]) -> dict[str,
     try:
         found = call.app.native.foresee(reading.snapshot, reading.at)
     except SignalboxError as error:
-        return dict.fromkeys(native, f"AzureML could not be asked: {shown(str(error))}")
+        return dict.fromkeys(native, _NOT_ASKED.format(shown(str(error))))
     told = {**found.told, **found.problems}
-    return {name: told.get(name, "is in AzureML as it should be") for name in native}
+    return {name: told.get(name, _AS_IT_SHOULD_BE) for name in native}
+
+
+def _how_it_is_there(call: Call, name: str) -> str:
+    """The same of one schedule, for which no other is looked at."""
+    try:
+        return call.app.native.look(name).told or _AS_IT_SHOULD_BE
+    except SignalboxError as error:
+        return _NOT_ASKED.format(shown(str(error)))
 
 
 def _shown(

@@ -156,6 +156,17 @@ def test_what_azureml_keeps_says_how_it_is_there(native: Api) -> None:
     problem(native.get("/schedules/nowhere/diff"), 404)
 
 
+@pytest.mark.parametrize("way", ["show", "pause", "resume"])
+def test_one_schedule_costs_azureml_the_same_however_many_there_are(native: Api, way: str) -> None:
+    native.scene.world.calls.clear()
+    kept = native.get("/schedules/kept") if way == "show" else None
+    kept = kept or native.post(f"/schedules/kept/{way}", {"note": "x"} if way == "pause" else {})
+
+    assert kept.json()["in_azureml"] == "is in AzureML as it should be"
+    assert "schedules" not in native.scene.world.calls
+    assert native.scene.world.calls.count("schedule GET kept") <= 2
+
+
 def test_schedules_are_listed_while_azureml_is_away(native: Api) -> None:
     fail(native.scene.world, "schedules", WorkspaceUnavailable("It is down"))
     [kept, _] = native.get("/schedules").json()["items"]
