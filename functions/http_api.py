@@ -11,6 +11,8 @@ from typing import Any
 
 import azure.functions as func
 
+from shared import telemetry
+
 bp = func.Blueprint()  # type: ignore[no-untyped-call]
 
 #: Other ways to say yes leave the key in place, and the API asks for a principal besides.
@@ -46,7 +48,8 @@ async def http_api(req: func.HttpRequest, context: func.Context) -> func.HttpRes
     # Importing takes most of a second, which other calls on this event loop should not wait for.
     middleware = await asyncio.to_thread(_middleware)
     try:
-        answer: func.HttpResponse = await middleware.handle_async(req, context)
+        with telemetry.continued(context.trace_context.trace_parent):
+            answer: func.HttpResponse = await middleware.handle_async(req, context)
     except UnicodeDecodeError:
         # The adapter's: the path is no UTF-8 once it is decoded.
         return func.HttpResponse(_UNREADABLE, status_code=400, mimetype=_PROBLEM)

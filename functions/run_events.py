@@ -3,6 +3,7 @@
 import azure.functions as func
 
 from functions import event_grid
+from shared import telemetry
 from shared.bootstrap import app
 
 bp = func.Blueprint()  # type: ignore[no-untyped-call]
@@ -10,6 +11,7 @@ bp = func.Blueprint()  # type: ignore[no-untyped-call]
 
 @bp.function_name("run_events")
 @bp.event_grid_trigger(arg_name="event")
-def run_events(event: func.EventGridEvent) -> None:
+def run_events(event: func.EventGridEvent, context: func.Context) -> None:
     """Late, doubled or missing calls change nothing: AzureML's GET decides."""
-    app().dispatcher.handle(*event_grid.events_of(event, app().dispatcher))
+    with telemetry.continued(context.trace_context.trace_parent):
+        app().dispatcher.handle(*event_grid.events_of(event, app().dispatcher))

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import azure.functions as func
 
-from shared import envelopes
+from shared import envelopes, telemetry
 from shared.bootstrap import app
 from shared.errors import EventInvalid
 from shared.events import QUEUE, TOPIC
@@ -27,8 +27,8 @@ bp = func.Blueprint()  # type: ignore[no-untyped-call]
 @bp.service_bus_queue_trigger(
     arg_name="message", queue_name="%SIGNALBOX_EVENTS_QUEUE%", connection="ServiceBusConnection"
 )
-async def queue_messages(message: func.ServiceBusMessage) -> None:
-    await _patiently(message, lambda: f"{QUEUE}{app().settings.events_queue}")
+async def queue_messages(message: func.ServiceBusMessage, context: func.Context) -> None:
+    await _patiently(message, context, lambda: f"{QUEUE}{app().settings.events_queue}")
 
 
 @bp.function_name("topic_messages")
@@ -38,15 +38,17 @@ async def queue_messages(message: func.ServiceBusMessage) -> None:
     subscription_name="%SIGNALBOX_EVENTS_SUBSCRIPTION%",
     connection="ServiceBusConnection",
 )
-async def topic_messages(message: func.ServiceBusMessage) -> None:
+async def topic_messages(message: func.ServiceBusMessage, context: func.Context) -> None:
     def via() -> str:
         settings = app().settings
         return f"{TOPIC}{settings.events_topic}/{settings.events_subscription}"
 
-    await _patiently(message, via)
+    await _patiently(message, context, via)
 
 
-async def _patiently(message: func.ServiceBusMessage, via: Callable[[], str]) -> None:
+async def _patiently(
+    message: func.ServiceBusMessage, context: func.Context, via: Callable[[], str]
+) -> None:
     """Take a message in, and give it back slowly when that fails.
 
     The broker delivers at once what was given back, and gives it up after ten times: without a
@@ -54,10 +56,18 @@ async def _patiently(message: func.ServiceBusMessage, via: Callable[[], str]) ->
     thread, which uploads and the timer need.
     """
     try:
-        await asyncio.to_thread(lambda: _take(message, via()))
+        with telemetry.continued(*_said(message), context.trace_context.trace_parent):
+            await asyncio.to_thread(lambda: _take(message, via()))
     except Exception:
         await asyncio.sleep(min(2.0 ** (message.delivery_count or 1), LONGEST_WAIT))
         raise
+
+
+def _said(message: func.ServiceBusMessage) -> list[object]:
+    """The trace that its sender's SDK says it is part of, under the newer name and the older."""
+    properties = message.application_properties or {}
+    found = [properties.get(name) for name in ("traceparent", "Diagnostic-Id")]
+    return [text.decode(errors="replace") if isinstance(text, bytes) else text for text in found]
 
 
 def _take(message: func.ServiceBusMessage, via: str) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import batched, groupby
 
-from shared import groups, manifests, releases
+from shared import groups, manifests, releases, telemetry
 from shared.errors import RecordUnreadable, SignalboxError, StorageUnavailable
 from shared.events import Event
 from shared.inbox import Inbox, KeptNumber
@@ -274,6 +274,7 @@ class Batches:
                 releases=match.releases,
                 until=until,
             ),
+            traceparent=telemetry.traceparent(),
             transitions=(Transition(state=State.WAITING_BATCH, at=at),),
         )
 

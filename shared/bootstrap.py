@@ -14,7 +14,7 @@ from uuid import uuid4
 from azure.core.credentials import TokenCredential
 from azure.identity import DefaultAzureCredential
 
-from shared import settings
+from shared import settings, telemetry
 from shared.backfills import Backfills
 from shared.batches import BUDGET as BATCHES_BUDGET
 from shared.batches import Batches
@@ -340,7 +340,7 @@ def _side_by_side(calls: Sequence[Callable[[], None]]) -> None:
         return
     # As many connections as the SDK keeps; each more would be a new one every time.
     with ThreadPoolExecutor(max_workers=min(len(calls), 10)) as pool:
-        list(pool.map(lambda call: call(), calls))
+        list(pool.map(lambda call: call(), map(telemetry.carried, calls)))
 
 
 def app() -> App:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
-from shared import job_events, places
+from shared import job_events, places, telemetry
 from shared.batches import QUICKLY, Batches
 from shared.compute import Computes
 from shared.definitions import MANUAL_TRIGGER, UNREADABLE_TRIGGER
@@ -125,15 +125,16 @@ class Dispatcher:
         decided: list[tuple[Decision, Kept | None]] = []
         reading: Reading | None = None
         for event in events:
-            if only is None and job_events.is_ours(event):
-                self._look(event)
-            else:
-                # Once: a body of many events is decided by what was published when it came.
-                reading = reading or self._index.read()
-                if event.via.startswith(RUN):
-                    trigger = str(event.data["trigger"])
-                    self._new_blobs.ended(reading.snapshot.triggers.get(trigger))
-                decided += self._decide(event, reading, only)
+            with telemetry.accepting(event):
+                if only is None and job_events.is_ours(event):
+                    self._look(event)
+                else:
+                    # Once: a body of many events is decided by what was published when it came.
+                    reading = reading or self._index.read()
+                    if event.via.startswith(RUN):
+                        trigger = str(event.data["trigger"])
+                        self._new_blobs.ended(reading.snapshot.triggers.get(trigger))
+                    decided += self._decide(event, reading, only)
         for decision, kept in decided:
             if self._monotonic() - started > SUBMIT_BUDGET:
                 break
@@ -147,6 +148,10 @@ class Dispatcher:
         Raises NotFound, RequestInvalid (nothing is recorded then), Conflict when another request
         has the same key, StorageUnavailable.
         """
+        with telemetry.accepting(event):
+            return self._asked_for(event)
+
+    def _asked_for(self, event: Event) -> Decision:
         reading = self._index.read()
         order = self._orders.requested(event)
         pipeline, bound = self._orders.bind(order, reading.snapshot)
@@ -172,17 +177,22 @@ class Dispatcher:
 
         Raises StorageUnavailable.
         """
-        return self._ordered(order, binding, snapshot)[1]
+        with telemetry.ordering(order.event):
+            return self._ordered(order, binding, snapshot)[1]
 
     def place(self, order: Order, snapshot: Snapshot) -> Decision:
         """Write down what comes of an order, unless that is, and begin it.
 
         Raises StorageUnavailable.
         """
-        order = self.completed(order, snapshot.triggers.get(order.trigger))
-        decision, kept = self._ordered(order, self._orders.bind(order, snapshot), snapshot)
-        self.submit(kept)
-        return decision
+        return self._placed(order, snapshot)
+
+    def _placed(self, order: Order, snapshot: Snapshot, *, before: str | None = None) -> Decision:
+        with telemetry.ordering(order.event, before=before):
+            order = self.completed(order, snapshot.triggers.get(order.trigger))
+            decision, kept = self._ordered(order, self._orders.bind(order, snapshot), snapshot)
+            self.submit(kept)
+            return decision
 
     def completed(self, order: Order, indexed: IndexedTrigger | None) -> Order:
         """An order with what is looked up only when it is placed: new uploads, if it is for these.
@@ -208,13 +218,8 @@ class Dispatcher:
                 f"Run {record.run_id} is {record.state}; only what failed, was canceled or is a "
                 "dead letter can be retried."
             )
-        indexed = reading.snapshot.triggers.get(record.trigger)
-        order = self.completed(self._again(record, reading), indexed)
-        decision, new = self._ordered(
-            order, self._orders.bind(order, reading.snapshot), reading.snapshot
-        )
-        self.submit(new)
-        return decision
+        order = self._again(record, reading)
+        return self._placed(order, reading.snapshot, before=record.traceparent)
 
     def replay(self, record: Record, *, replay: str, limit: int) -> Decision:
         """Run once more what is over, with what is published now: once for each replay and event.
@@ -224,12 +229,7 @@ class Dispatcher:
         """
         reading = self._index.read()
         order = self._orders.replayed(record, self._again(record, reading), replay, limit)
-        order = self.completed(order, reading.snapshot.triggers.get(record.trigger))
-        decision, new = self._ordered(
-            order, self._orders.bind(order, reading.snapshot), reading.snapshot
-        )
-        self.submit(new)
-        return decision
+        return self._placed(order, reading.snapshot, before=record.traceparent)
 
     def again(self, record: Record) -> Order:
         """An order for what a run was for, as its trigger would give it today. Raises Conflict."""
@@ -242,7 +242,8 @@ class Dispatcher:
         """
         kept, reading = self._ledger.read(trigger, key), self._index.read()
         if kept is not None:
-            self._go_on(kept, reading)
+            with telemetry.continued(kept.record.traceparent):
+                self._go_on(kept, reading)
         return kept is not None
 
     def _go_on(self, kept: Kept, reading: Reading) -> None:
@@ -338,6 +339,10 @@ class Dispatcher:
             digest=digest,
             **({"messageid": _storable(message_id)} if message_id else {}),
         )
+        with telemetry.accepting(event):
+            self._refuse(event, digest, Reason(code="event_invalid", text=_storable(redacted(why))))
+
+    def _refuse(self, event: Event, digest: str, reason: Reason) -> None:
         key = run_key(self._deployment, event, replay=digest)
         now = self._ledger.mark_open(UNREADABLE_TRIGGER, key, event)
         record = Record(
@@ -345,16 +350,11 @@ class Dispatcher:
             key=key,
             state=State.SUBMITTING,
             event=event,
+            traceparent=telemetry.traceparent(),
             transitions=(Transition(state=State.SUBMITTING, at=now),),
         )
-        kept = self._ledger.create(
-            first_in(
-                record,
-                State.DEAD_LETTER,
-                now,
-                Reason(code="event_invalid", text=_storable(redacted(why))),
-            )
-        )
+        kept = self._ledger.create(first_in(record, State.DEAD_LETTER, now, reason))
+        _told(event, UNREADABLE_TRIGGER, kept)
         with self._left_to_tick(record.run_id):
             if kept is None:
                 self._submission.resume(UNREADABLE_TRIGGER, key, in_a_hurry=True)
@@ -389,6 +389,7 @@ class Dispatcher:
         # Many triggers may look at one event, so what they refused is written side by side.
         self._side_by_side([partial(self._refused, event, refusal) for refusal in refusals])
         if len(refusals) == len(verdicts):
+            telemetry.decided(event, "", "starts_nothing")
             log.info(
                 "%s starts nothing",
                 redacted(event.title),
@@ -408,8 +409,10 @@ class Dispatcher:
         record, known = self._batches.accept(event, match, reading.at)
         if record.member is None:
             # From before the trigger had batches.
+            telemetry.decided(event, order.trigger, "duplicate")
             found = self._repeat(order.trigger, order.key)
             return Decision(trigger=order.trigger, record=found, duplicate=True), None
+        telemetry.decided(event, order.trigger, "duplicate" if known else record.state)
         if not known:
             log.info(
                 "%s waits for a batch of trigger %s",
@@ -432,6 +435,7 @@ class Dispatcher:
     def _refused(self, event: Event, verdict: Near) -> None:
         trigger, key = verdict.trigger.name, self._orders.key(verdict.trigger, event)
         self._history.filtered(trigger, key, event, verdict.check, verdict.passed)
+        telemetry.decided(event, trigger, "no_match")
         log.info(
             "%s is not for trigger %s: %s",
             redacted(event.title),
@@ -475,6 +479,7 @@ class Dispatcher:
         if record.state is State.SUBMITTING and slot is not None:
             record = self._in_turn(record, order, binding, at)
         kept = self._ledger.create(record)
+        _told(order.event, order.trigger, kept)
         if kept is None:
             known = self._repeat(order.trigger, order.key)
             return Decision(trigger=order.trigger, record=known, duplicate=True), None
@@ -578,6 +583,15 @@ class Dispatcher:
 def undecided(why: str) -> Reason:
     """Why a time of a schedule is a dead letter though it could not even be decided."""
     return Reason(code="occurrence_failed", text=f"It could not be decided: {redacted(why)}")
+
+
+def _told(event: Event, trigger: str, kept: Kept | None) -> None:
+    """Measure what a trigger made of an event: a new record, or none, as it has one already."""
+    if kept is None:
+        telemetry.decided(event, trigger, "duplicate")
+    else:
+        reason = kept.record.reason
+        telemetry.decided(event, trigger, kept.record.state, reason.code if reason else None)
 
 
 def _members(record: Record) -> dict[str, str]:

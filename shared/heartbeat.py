@@ -4,7 +4,7 @@ Everybody may read it, whatever instance the timer runs on. One small write for 
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +13,9 @@ from shared.errors import RecordUnreadable, places
 
 _NAME = "tick.json"
 SCHEMA = 1
+
+#: The timer's schedule, in functions/timer.py.
+EVERY = timedelta(minutes=1)
 
 
 class Beat(BaseModel):
@@ -27,6 +30,10 @@ class Beat(BaseModel):
     seconds: float
     #: The parts that it could not look at, as in its log.
     failed: Sequence[str] = ()
+
+    @property
+    def began(self) -> datetime:
+        return self.ended - timedelta(seconds=self.seconds)
 
 
 class Heartbeat:

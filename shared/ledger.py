@@ -223,6 +223,8 @@ class Record(_Stored):
     replay: str | None = None
     #: The states that were told to whoever listens to outcomes.
     announced: tuple[State, ...] = ()
+    #: The trace that it is part of, as W3C writes it; its job's tag says the same.
+    traceparent: str | None = None
     transitions: tuple[Transition, ...]
 
     @property

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from shared import telemetry
 from shared.binding import Bound
 from shared.compute import Computes, Standing, computes_of
 from shared.events import SCHEDULE
@@ -47,6 +48,7 @@ class Openings:
             slot=slot_of_order(order, binding),
             max_attempts=policies.retry.max_attempts,
             run_timeout=policies.run_timeout,
+            traceparent=telemetry.traceparent(),
             transitions=(Transition(state=State.SUBMITTING, at=at),),
         )
         if record.depth > order.max_depth:
@@ -73,7 +75,8 @@ class Openings:
             )
         name = job_name(self._deployment, order.trigger, order.key, attempt=1)
         attempt = Attempt(number=1, job_name=name, submitting_at=at)
-        record = record.model_copy(update={"body": bound.body, "attempts": (attempt,)})
+        body = _traced(bound.body, record.traceparent)
+        record = record.model_copy(update={"body": body, "attempts": (attempt,)})
         standing = self._standing(bound.body, snapshot)
         record = record.model_copy(update={"warnings": standing.drift})
         if standing.waiting:
@@ -84,6 +87,13 @@ class Openings:
     def _standing(self, body: JobBody, snapshot: Snapshot) -> Standing:
         """What is known of the job's computes. Those that nobody defined cost no request."""
         return self._computes.look(computes_of(body) & snapshot.computes.keys())
+
+
+def _traced(body: JobBody, traceparent: str | None) -> JobBody:
+    """A job's body that says which trace it belongs to, where there is one."""
+    if traceparent is None:
+        return body
+    return body.model_copy(update={"tags": {**body.tags, telemetry.TRACE_TAG: traceparent}})
 
 
 def slot_of_order(order: Order, binding: Binding) -> str | None:

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import asdict
 from datetime import timedelta
 
-from shared import outcomes, places
+from shared import outcomes, places, telemetry
 from shared.binding import RUN_TAG
 from shared.compute import COMPUTE_PATIENCE, Computes, computes_of
 from shared.errors import (
@@ -94,7 +94,7 @@ class Submission:
 
     def submit(self, kept: Kept) -> None:
         """The first PUT of a record that this worker has just created."""
-        with self._following():
+        with telemetry.continued(kept.record.traceparent), self._following():
             self._put(kept, first=True)
 
     def promote(
@@ -113,7 +113,7 @@ class Submission:
         kept = self._ledger.read(trigger, key)
         if kept is None:
             return None
-        with self._following():
+        with telemetry.continued(kept.record.traceparent), self._following():
             self._resume(kept, in_a_hurry=in_a_hurry)
         return kept.record
 
@@ -180,7 +180,8 @@ class Submission:
         }
         self._history.finished(record.trigger, record.key, record.event, end.at, decision)
         if event := outcomes.chained(record, self._deployment):
-            self._chain(event)
+            with telemetry.continued(record.traceparent):
+                self._chain(event)
         with self._following() as ready:
             ready += self._turns.release(record)
         if self._outcomes and (untold := outcomes.untold(record)):
@@ -195,6 +196,7 @@ class Submission:
         self._ledger.close(record.trigger, record.key)
         if any(transition.state is State.HELD for transition in record.transitions):
             self._ledger.unhold(record.trigger, record.key)
+        _measure(record)
         why = f": {record.reason.text}" if record.reason else ""
         # What a policy passes over, in a storm by the thousand, is as somebody wanted it.
         wanted = record.reason is None or record.state is State.SKIPPED
@@ -238,7 +240,9 @@ class Submission:
         for _ in range(_MOST_AT_ONCE):
             if not ready:
                 return
-            self._put(ready.pop(0), first=True)
+            kept = ready.pop(0)
+            with telemetry.continued(kept.record.traceparent):
+                self._put(kept, first=True)
 
     def _stop_before_it_began(self, kept: Kept) -> bool:
         """Whether a run is over that was to stop before it had a job."""
@@ -269,7 +273,13 @@ class Submission:
         kept, record, attempt = settled, settled.record, settled.record.attempt
         assert record.body is not None
         try:
-            self._workspace.submit(attempt.job_name, record.body)
+            with telemetry.submitting(
+                trigger=record.trigger,
+                run=record.run_id,
+                job=attempt.job_name,
+                attempt=attempt.number,
+            ):
+                self._workspace.submit(attempt.job_name, record.body)
         except JobExists:
             self._confirm(kept)
         except WorkspaceUnavailable as error:
@@ -423,7 +433,9 @@ class Submission:
             record = current.record
             if record.state is not State.SUBMITTING or record.attempt.number != attempt.number:
                 return
-            if self._ledger.swap(current, record.moved(State.SUBMITTED, current.at)):
+            if now := self._ledger.swap(current, record.moved(State.SUBMITTED, current.at)):
+                if attempt.number == 1:
+                    telemetry.submitted(record.trigger, record.transitions[0].at, now.at)
                 log.info(
                     "Run %s is AzureML job %s",
                     record.run_id,
@@ -606,6 +618,20 @@ def _may_be_taken_over(kept: Kept) -> bool:
     if attempt.unsent and kept.record.cancel_requested:
         return True
     return kept.at - attempt.submitting_at > LEASE or attempt.free(kept.at)
+
+
+def _measure(record: Record) -> None:
+    """Tell how a run ended, in its own trace."""
+    with telemetry.continued(record.traceparent):
+        telemetry.ended(
+            trigger=record.trigger,
+            run=record.run_id,
+            job=record.attempts[-1].job_name if record.attempts else "",
+            state=record.state,
+            reason=record.reason.code if record.reason else "",
+            since=record.transitions[0].at,
+            at=record.transitions[-1].at,
+        )
 
 
 def _about(record: Record, action: str) -> dict[str, object]:

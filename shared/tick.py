@@ -6,13 +6,14 @@ come to, the next tick does. One item's trouble is logged and does not stop the 
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 
+from shared import telemetry
 from shared.compute import Computes
 from shared.dispatcher import Dispatcher
-from shared.errors import SignalboxError
-from shared.heartbeat import Beat, Heartbeat
+from shared.errors import RecordUnreadable, SignalboxError
+from shared.heartbeat import EVERY, Beat, Heartbeat
 from shared.index import Index, Reading
 from shared.ledger import ABSENT, Ledger, Marker, State
 from shared.slots import ListedSlot, Slots
@@ -69,7 +70,12 @@ class Tick:
 
         Raises StorageUnavailable in the end when one of them could not be begun.
         """
+        with telemetry.ticking():
+            self._run()
+
+    def _run(self) -> None:
         reading, began = self._index.read(), self._monotonic()
+        self._tell_lag(reading.at)
         # First, so that what waits for one that has just come need not wait for the next tick.
         with _isolated("the computes"):
             self._computes.check()
@@ -82,7 +88,8 @@ class Tick:
         failed: dict[str, SignalboxError] = {}
         for name, (seconds, work) in parts.items():
             try:
-                self._part(name, seconds, work)
+                with telemetry.part(name):
+                    self._part(name, seconds, work)
             except SignalboxError as error:
                 log.warning("The tick could not look at %s: %s", name, error)
                 failed[name] = error
@@ -91,6 +98,12 @@ class Tick:
         self._heartbeat.beat(Beat(ended=ended, seconds=seconds, failed=list(failed)))
         if failed:
             raise next(iter(failed.values()))
+
+    def _tell_lag(self, now: datetime) -> None:
+        with suppress(RecordUnreadable):
+            before, _ = self._heartbeat.last()
+            if before is not None:
+                telemetry.tick_lag((now - before.began - EVERY).total_seconds())
 
     def _part(self, name: str, seconds: float, work: Callable[[Until], None]) -> None:
         started: float | None = None

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from shared import telemetry
 from shared.days import TRIES, Day, crowded
 from shared.errors import RecordUnreadable
 from shared.index import Index
@@ -387,6 +388,9 @@ class Turns:
         begun = self._ledger.swap(kept, record.begun(kept.at))
         if begun is not None:
             self._slots.leave(record.trigger, record.slot, record.number, record.key)
+            # It may have been held before: the last time that it reached this state counts.
+            queued = record.transitions[-1].at
+            telemetry.began(record.trigger, queued, begun.at)
         return begun
 
     def _is_over(self, record: Record) -> bool:

@@ -58,7 +58,7 @@ var rules = [
     frequency: 'PT5M'
     operator: 'LessThan'
     threshold: 1
-    query: 'requests | where name == "timer" and success == true'
+    query: 'customMetrics | where name == "signalbox.tick.duration" and tostring(customDimensions.outcome) == "ok"'
   }
   {
     name: 'tick-failures'
@@ -78,7 +78,8 @@ var rules = [
     frequency: 'PT5M'
     operator: 'GreaterThan'
     threshold: 5
-    query: 'requests | where success == false and (name != "http_api" or toint(resultCode) >= 500)'
+    // How the host names a call depends on what calls; what is no call over HTTP has no such code.
+    query: 'requests | where success == false and not(coalesce(toint(resultCode), 0) between (400 .. 499))'
   }
 ]
 

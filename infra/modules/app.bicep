@@ -142,6 +142,8 @@ module site 'br/public:avm/res/web/site:0.23.1' = {
         properties: union({
           APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnectionString
           APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
+          // The app sends its log itself, with the fields that alerts ask for; host.json says so to the host.
+          PYTHON_ENABLE_OPENTELEMETRY: 'true'
           // Which identity DefaultAzureCredential signs in with.
           AZURE_CLIENT_ID: identityClientId
           AzureWebJobsStorage__blobServiceUri: blobs

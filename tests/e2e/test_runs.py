@@ -49,6 +49,8 @@ def test_an_upload_becomes_a_completed_run(signalbox: RunningSignalbox, tmp_path
         "signalbox_event_id": record["event"]["id"],
         "signalbox_event_source": signalbox.azure.topology.account_id("contosolake"),
         "signalbox_event_subject": subject_of(path),
+        # The host gives each call a trace.
+        "signalbox_traceparent": record["traceparent"],
     }
 
     signalbox.ml.jobs.download(job.name, download_path=tmp_path, output_name="answer")

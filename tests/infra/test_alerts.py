@@ -1,13 +1,14 @@
 """Alerts ask for what the app really logs, and each has its place on the page."""
 
 import ast
+import json
 import re
 from typing import Any
 
+from shared import telemetry
 from shared.ledger import State
 from tests.infra.bicep import INFRA, ROOT, read
 from tests.unit.pages import codes, page
-from tests.unit.test_architecture import app
 
 _FILE = read(INFRA / "modules/alerts.bicep")
 _RULES: list[dict[str, Any]] = _FILE.tree["variables"]["rules"]["value"]
@@ -61,11 +62,27 @@ def test_alerts_ask_for_states_that_there_are() -> None:
     assert states == {State.DEAD_LETTER.value}
 
 
-def test_alerts_ask_for_functions_that_there_are() -> None:
-    named = {name for rule in _RULES for name in re.findall(r'\bname [!=]= "(\w+)"', rule["query"])}
+def test_alerts_ask_for_metrics_that_there_are() -> None:
+    asked = {
+        name: set(re.findall(r"customDimensions\.(\w+)", rule["query"]))
+        for rule in _RULES
+        for name in re.findall(r'\bname == "([\w.]+)"', rule["query"])
+    }
+    known = {metric.name: set(metric.attributes) for metric in telemetry.METRICS}
 
-    assert named == {"timer", "http_api"}
-    assert named <= {function["name"] for function in app()["functions"]}
+    assert asked == {telemetry.TICK_DURATION.name: {"outcome"}}
+    assert [name for name, by in asked.items() if not by <= known[name]] == []
+
+
+def test_the_worker_and_the_host_agree_on_who_sends_the_log() -> None:
+    """With one of the two each line would be there twice, or none, and without its fields."""
+    host = json.loads((ROOT / "host.json").read_text())
+    app = (INFRA / "modules/app.bicep").read_text()
+
+    assert host["telemetryMode"] == "OpenTelemetry"
+    assert "PYTHON_ENABLE_OPENTELEMETRY: 'true'" in app
+    # With which the worker would set it all up once more.
+    assert "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY" not in app
 
 
 def test_each_looks_at_least_as_often_as_its_window() -> None:

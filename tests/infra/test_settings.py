@@ -20,6 +20,8 @@ _NOT_LOCAL = {
 _HOST = {
     "APPLICATIONINSIGHTS_CONNECTION_STRING",
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+    # Source: azure_functions_runtime, utils/constants.py.
+    "PYTHON_ENABLE_OPENTELEMETRY",
     "AZURE_CLIENT_ID",
     "AzureWebJobsStorage__blobServiceUri",
     "AzureWebJobsStorage__queueServiceUri",

@@ -26,6 +26,7 @@ def jobs_end(here: Scene, status: str = "Completed") -> None:
 #: What a tick asks for when there is nothing to do.
 NOTHING = [
     "get_if_changed index.json",
+    "get tick.json",
     "get computes.json",
     "list open/",
     "list slots/",
