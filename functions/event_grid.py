@@ -23,12 +23,15 @@ def events_of(event: func.EventGridEvent | func.CloudEvent, dispatcher: Dispatch
     content = _content(event)
     now = datetime.now(UTC)
     try:
-        return envelopes.parse(content, now=now)
+        return envelopes.parse(envelopes.bounded(content), now=now)
     except EventInvalid as error:
         log.error("An event was refused: %s", error, extra={"action": "event_refused"})
         source = str(content.get("topic") or content.get("source") or "")
-        text = json.dumps(content, default=str)
         id, at = str(content.get("id") or ""), now
+        try:
+            text = json.dumps(content, default=str)
+        except RecursionError:
+            text = f"Event {id} is nested too deeply to be shown."
         dispatcher.refuse(text, id=id, source=source, via="", at=at, why=str(error))
         return []
 

@@ -79,6 +79,20 @@ def decode(body: bytes) -> Any:
     return content
 
 
+def bounded(content: Any) -> Any:
+    """What somebody else has read of JSON, unless it is larger than `decode` would have taken.
+
+    Raises EventInvalid.
+    """
+    try:
+        text = json.dumps(content, default=str, ensure_ascii=False)
+    except (RecursionError, ValueError):
+        raise EventInvalid("The event is nested too deeply.") from None
+    if len(text.encode(errors="replace")) > MAX_SIZE:
+        raise EventInvalid(f"The event is larger than {MAX_SIZE} bytes; send a reference to data.")
+    return content
+
+
 def is_enveloped(content: Any) -> bool:
     """Whether JSON says of itself that it is an event, or a list of events."""
     first = content[0] if isinstance(content, list) and content else content
