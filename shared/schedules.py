@@ -56,7 +56,7 @@ class Schedules:
         self._dispatcher = dispatcher
         self._side_by_side = side_by_side
         self._most = most
-        #: What comes next, as long as the index stays the same.
+        #: What comes next, by the index that was last seen; None while that is worked out.
         self._upcoming: tuple[Snapshot, Upcoming] | None = None
         self._lock = threading.Lock()
         #: The triggers of a snapshot that keep what was.
@@ -101,11 +101,15 @@ class Schedules:
         whether that is all of it."""
         with self._lock:
             known = self._upcoming
-            if known is None or known[0] is not reading.snapshot or not known[1].knows(clock):
-                # The index is another, or the clock behind: as when another tick died.
+            self._upcoming = None
+            if known is None or not known[1].knows(clock):
+                # The clock is behind: as when another tick died.
                 known = (reading.snapshot, Upcoming(reading.snapshot.triggers, clock))
-                self._upcoming = known
-            return known[1].due(clock, reading.at, self._most)
+            elif known[0] is not reading.snapshot:
+                known[1].change(reading.snapshot.triggers, clock)
+            due = known[1].due(clock, reading.at, self._most)
+            self._upcoming = reading.snapshot, known[1]
+            return due
 
     def _written(
         self, due: Sequence[Due], reading: Reading, until: Callable[[], bool]

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import count, islice
 
 from shared.clocks import Clock
 from shared.index import IndexedTrigger, Paused
@@ -39,18 +39,39 @@ class Due:
 
 
 class Upcoming:
-    """The times of the triggers of one snapshot, behind what a clock has passed."""
+    """The times of the triggers of a snapshot, behind what a clock has passed."""
 
     def __init__(self, triggers: Mapping[str, IndexedTrigger], clock: Clock) -> None:
         self._passed = _place(clock)
         self._edition = clock.edition
+        #: Those that the lines are of.
+        self._triggers: Mapping[str, IndexedTrigger] = {}
+        self._numbers = count()
         #: By the next scheduled time, which is no later than it fires.
         self._lines: list[tuple[datetime, int, _Line]] = []
         #: What was scheduled by then and may not fire yet; what has fired, in order.
         self._scheduled: list[Due] = []
         self._fired: deque[Due] = deque()
-        for number, line in enumerate(_lines(triggers, clock)):
-            self._go_on(number, line)
+        self.change(triggers, clock)
+
+    def change(self, triggers: Mapping[str, IndexedTrigger], clock: Clock) -> None:
+        """Go by the triggers of another snapshot: what did not change is not worked out again.
+
+        For a clock that it `knows`.
+        """
+        self._pass(_place(clock), clock.edition)
+        before, self._triggers = self._triggers, triggers
+        new = {name: one for name, one in triggers.items() if before.get(name) != one}
+        gone = new.keys() | (before.keys() - triggers.keys())
+        self._lines = [one for one in self._lines if one[2].trigger not in gone]
+        # What comes to be may fire before what has.
+        waiting = (*self._scheduled, *self._fired)
+        self._scheduled = [due for due in waiting if due.trigger not in gone]
+        self._fired.clear()
+        heapq.heapify(self._lines)
+        heapq.heapify(self._scheduled)
+        for line in _lines(new, clock):
+            self._go_on(next(self._numbers), line)
 
     def knows(self, clock: Clock) -> bool:
         """Whether a clock is not behind what is kept here."""

@@ -2,6 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from shared.definitions import TriggerDefinition
 from shared.errors import RecordUnreadable, StorageUnavailable
 from shared.index import Index, Snapshot
 from tests.fakes import MemoryBlobs, World
@@ -71,6 +72,25 @@ def test_a_change_by_another_is_seen_at_once(blobs: MemoryBlobs) -> None:
     add(Index(blobs), "churn")
 
     assert index.read().snapshot.pipelines == {"churn": {}}
+
+
+def test_a_trigger_that_did_not_change_is_the_same_object(blobs: MemoryBlobs) -> None:
+    def write(*triggers: TriggerDefinition) -> None:
+        Index(blobs).change(
+            lambda before, _at: before.model_copy(update={"triggers": scene.indexed(*triggers)})
+        )
+
+    index = Index(blobs)
+    write(scene.trigger("a"), scene.trigger("b"))
+    first = index.read().snapshot
+    edited = scene.trigger("b", path="other/{file}.csv")
+    write(edited, scene.trigger("a"), scene.trigger("c"))
+    second = index.read().snapshot
+
+    assert second.triggers["a"] is first.triggers["a"]
+    assert second.triggers["b"].definition == edited
+    assert [*second.triggers] == ["b", "a", "c"]
+    assert second == Index(blobs).read().snapshot == index.peek()
 
 
 def test_an_index_that_was_deleted_is_made_again(blobs: MemoryBlobs) -> None:

@@ -231,6 +231,81 @@ def test_whoever_looks_in_whatever_steps_comes_to_each_time_once(
     assert seen == sorted(_wanted(triggers, now))
 
 
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.integers(1, 900),
+            st.sampled_from(["a", "b", "c"]),
+            st.sampled_from([*SPECS, "keep", "pause", "remove"]),
+        ),
+        min_size=1,
+        max_size=10,
+    ),
+    at_most=st.integers(1, 8),
+)
+def test_an_index_that_changes_comes_to_what_one_that_is_read_anew_does(
+    steps: list[tuple[int, str, Any]], at_most: int
+) -> None:
+    triggers = {"a": indexed("a"), "b": indexed("b", spec=SPECS[1])}
+    at, now, edition = clock(), NOON, 1
+    upcoming = Upcoming(triggers, at)
+    for step, name, what in steps:
+        known = triggers.get(name)
+        edition += 1
+        if isinstance(what, dict):
+            triggers = {**triggers, name: _edited(known, name, what, now, edition)}
+        elif what == "pause" and known is not None:
+            paused = Paused(note="n", at=now)
+            triggers = {**triggers, name: known.model_copy(update={"paused": paused})}
+        elif what == "remove":
+            triggers = {each: one for each, one in triggers.items() if each != name}
+        now += timedelta(seconds=step)
+
+        upcoming.change(triggers, at)
+        found, complete = upcoming.due(at, now, at_most)
+        anew, all_of_it = Upcoming(triggers, at).due(at, now, at_most)
+
+        assert (found, complete) == (anew, all_of_it)
+        assert [due.late for due in found] == [due.late for due in anew]
+        assert all(due.indexed.paused == triggers[due.trigger].paused for due in found)
+        if complete:
+            at = clock(now, edition=edition)
+        elif found:
+            at = clock(*found[-1].place, edition=edition)
+
+
+def test_what_did_not_change_is_not_worked_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    triggers = {f"t{n}": indexed(f"t{n}") for n in range(50)}
+    upcoming, worked_out, after = Upcoming(triggers, clock()), list[str](), Recurrence.after
+
+    def noticed(self: Recurrence, at: datetime) -> Iterator[datetime]:
+        worked_out.append("once")
+        return after(self, at)
+
+    monkeypatch.setattr(Recurrence, "after", noticed)
+    changed = indexed("t7", spec={"cron": "*/5 * * * *"})
+    upcoming.change({**triggers, "t7": changed, "t8": triggers["t8"].model_copy()}, clock())
+
+    found, _ = upcoming.due(clock(), NOON + MINUTE, 100)
+    assert (len(found), worked_out) == (49, ["once"])
+
+
+def _edited(
+    known: IndexedTrigger | None, name: str, spec: dict[str, Any], at: datetime, edition: int
+) -> IndexedTrigger:
+    new = indexed(name, since=at, spec=spec, edition=edition)
+    if known is None:
+        return new
+    old = Former(
+        definition=known.definition,
+        anchor=known.anchor,
+        since=known.since,
+        until=at,
+        edition=known.edition,
+    )
+    return new.model_copy(update={"former": (*known.former, old)})
+
+
 def _wanted(
     triggers: Mapping[str, IndexedTrigger], now: datetime
 ) -> Iterator[tuple[datetime, str, datetime]]:
