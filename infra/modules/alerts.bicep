@@ -68,7 +68,8 @@ var rules = [
     frequency: 'PT15M'
     operator: 'GreaterThan'
     threshold: 10
-    query: 'traces | where tostring(customDimensions.action) == "tick_item_failed"'
+    // A line with the stack of an error is in `exceptions`.
+    query: 'union traces, exceptions | where tostring(customDimensions.action) == "tick_item_failed"'
   }
   {
     name: 'function-errors'
