@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from cli.main import main
 from emulator.stack import LocalAzure, local_settings
 from tests.integration.waiting import eventually
+from tests.loopback import loopback
 
 APP = Path(__file__).resolve().parents[2]
 DEFINITIONS = Path(__file__).parent / "definitions"
@@ -89,7 +90,7 @@ class RunningSignalbox:
 
     def deliveries(self, path: str) -> list[Json]:
         """How Event Grid fared with the events of one blob, oldest first."""
-        found = httpx.get(f"{self.azure.control_url}/deliveries", trust_env=False).json()
+        found = loopback.get(f"{self.azure.control_url}/deliveries").json()
         return [d for d in found if d["event"]["subject"] == subject_of(path)]
 
     def delivered(self, path: str, count: int = 1) -> Json:
@@ -104,29 +105,25 @@ class RunningSignalbox:
 
     def redeliver(self, event: Json) -> None:
         """Let Event Grid deliver an event once more."""
-        httpx.post(
-            f"{self.azure.control_url}/deliveries/{event['id']}", trust_env=False
-        ).raise_for_status()
+        loopback.post(f"{self.azure.control_url}/deliveries/{event['id']}").raise_for_status()
 
     def post(self, body: object) -> httpx.Response:
         """POST to the Event Grid webhook with its key; answers when the function has ended."""
-        return httpx.post(
+        return loopback.post(
             f"{self.functions.url}/runtime/webhooks/EventGrid",
             params={"functionName": "blob_uploads", "code": self.functions.keys.event_grid},
             headers={"aeg-event-type": "Notification", "content-type": "application/json"},
             content=body if isinstance(body, bytes) else json.dumps(body).encode(),
             timeout=60,
-            trust_env=False,
         )
 
     def tick(self) -> None:
         """Let the timer look now, and wait until it has."""
         before = self._ticks()
-        httpx.post(
+        loopback.post(
             f"{self.functions.url}/admin/functions/timer",
             headers={"x-functions-key": self.functions.master_key},
             json={"input": ""},
-            trust_env=False,
         ).raise_for_status()
         eventually(lambda: self._ticks() > before, seconds=50)
 
@@ -214,22 +211,22 @@ class RunningSignalbox:
 
     def arm_requests(self) -> list[Json]:
         """Requests to ARM and run history since the log was cleared."""
-        found: list[Json] = httpx.get(f"{self.azure.control_url}/requests", trust_env=False).json()
+        found: list[Json] = loopback.get(f"{self.azure.control_url}/requests").json()
         return found
 
     def clear_requests(self) -> None:
-        httpx.delete(f"{self.azure.control_url}/requests", trust_env=False).raise_for_status()
+        loopback.delete(f"{self.azure.control_url}/requests").raise_for_status()
 
     @contextmanager
     def fault(self, action: Json, **where: Any) -> Iterator[Callable[[], int]]:
         """Arm a fault for the next PUT of a job; gives how often it was met so far."""
         fault = {"method": "PUT", "path_contains": "/jobs/", "action": action, **where}
         url = f"{self.azure.control_url}/faults"
-        httpx.post(url, json=fault, trust_env=False).raise_for_status()
+        loopback.post(url, json=fault).raise_for_status()
         try:
-            yield lambda: int(httpx.get(url, trust_env=False).json()[0]["met"])
+            yield lambda: int(loopback.get(url).json()[0]["met"])
         finally:
-            httpx.delete(url, trust_env=False).raise_for_status()
+            loopback.delete(url).raise_for_status()
 
     def age(self, record: Json) -> None:
         """Make a record two minutes older than it is, so that its lease is over.

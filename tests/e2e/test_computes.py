@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from azure.core import MatchConditions
 
@@ -19,6 +18,7 @@ from emulator.topology import Compute, Topology, Workspace
 from shared.compute import COMPUTE_PATIENCE
 from tests.e2e.running_signalbox import APP, Json, RunningSignalbox
 from tests.integration.conftest import exported
+from tests.loopback import loopback
 
 SIZE = "Standard_DS3_v2"
 _STEP = {"type": "command", "command": "echo hello", "environment": {"image": "python:3.13"}}
@@ -65,11 +65,11 @@ def failing(signalbox: RunningSignalbox, compute: str, **failure: Any) -> Iterat
     """While it lasts, operations on the compute fail, or are held."""
     url = f"{signalbox.azure.control_url}/compute-failures"
     armed = {"compute": compute, "times": 99, **failure}
-    httpx.post(url, json=armed, trust_env=False).raise_for_status()
+    loopback.post(url, json=armed).raise_for_status()
     try:
         yield
     finally:
-        httpx.delete(url, trust_env=False).raise_for_status()
+        loopback.delete(url).raise_for_status()
 
 
 def waiting(signalbox: RunningSignalbox, path: str, why: str) -> Json:

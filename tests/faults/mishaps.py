@@ -15,6 +15,7 @@ import httpx
 
 from tests.e2e.running_signalbox import Json
 from tests.faults.world import STATE, World
+from tests.loopback import loopback
 
 #: What AzureML does instead of answering, and how often beside the others.
 _FAULTS: tuple[tuple[int, Json], ...] = (
@@ -200,13 +201,12 @@ class Mishaps:
         event = _event(self._world, random.choice(uploads))
         host = random.choice(self._world.hosts)
         try:
-            httpx.post(
+            loopback.post(
                 f"{host.url}/runtime/webhooks/EventGrid",
                 params={"functionName": "blob_uploads", "code": host.keys.event_grid},
                 headers={"aeg-event-type": "Notification"},
                 json=[event],
                 timeout=60,
-                trust_env=False,
             )
         except httpx.TransportError:
             return

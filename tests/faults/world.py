@@ -20,6 +20,7 @@ from emulator.topology import Topology, Workspace
 from tests.e2e.running_signalbox import APP, Json, RunningSignalbox
 from tests.integration.conftest import exported
 from tests.integration.workspace import storage_http
+from tests.loopback import loopback
 
 DEFINITIONS = Path(__file__).parent / "definitions"
 
@@ -65,7 +66,7 @@ class World(RunningSignalbox):
         url = f"{self.azure.control_url}{path}"
 
         def ask() -> httpx.Response:
-            return httpx.request(method, url, trust_env=False, timeout=60, **options)
+            return loopback.request(method, url, timeout=60, **options)
 
         answer = _answered(ask)
         return answer.json() if answer.content else None
@@ -111,11 +112,10 @@ class World(RunningSignalbox):
         """Let the timer look on every host that is up, at the same time."""
         for host in self.hosts:
             if host.running:
-                httpx.post(
+                loopback.post(
                     f"{host.url}/admin/functions/timer",
                     headers={"x-functions-key": host.master_key},
                     json={"input": ""},
-                    trust_env=False,
                 )
 
     def names(self, *prefixes: str) -> list[str]:

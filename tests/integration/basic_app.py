@@ -11,6 +11,7 @@ import httpx
 
 from emulator.stack import FunctionsHost, LocalAzure
 from emulator.topology import Topology
+from tests.loopback import loopback
 
 FOLDER = Path(__file__).parent / "function_apps" / "basic"
 #: messages, run events, and a whole web application behind one function
@@ -41,13 +42,11 @@ class BasicApp:
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """A request to the functions host on loopback."""
-        return httpx.request(
-            method, f"{self.functions.url}{path}", trust_env=False, timeout=30, **options
-        )
+        return loopback.request(method, f"{self.functions.url}{path}", timeout=30, **options)
 
     def deliveries(self, name: str) -> list[dict[str, Any]]:
         """Deliveries of events about one blob of the landing container."""
-        found = httpx.get(f"{self.azure.control_url}/deliveries", trust_env=False).json()
+        found = loopback.get(f"{self.azure.control_url}/deliveries").json()
         return [d for d in found if d["event"]["subject"].endswith(f"/landing/blobs/{name}")]
 
 

@@ -5,21 +5,21 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import httpx
 from azure.storage.blob import ContainerClient
 
 from tests.integration.waiting import eventually
+from tests.loopback import loopback
 
 Json = dict[str, Any]
 
 
 def clear_arm_requests(control_url: str) -> None:
-    httpx.delete(f"{control_url}/requests", trust_env=False).raise_for_status()
+    loopback.delete(f"{control_url}/requests").raise_for_status()
 
 
 def arm_requests(control_url: str) -> list[Json]:
     """Requests to ARM since its log was cleared; steps that run speak to run history, not to it."""
-    found: list[Json] = httpx.get(f"{control_url}/requests", trust_env=False, timeout=30).json()
+    found: list[Json] = loopback.get(f"{control_url}/requests", timeout=30).json()
     return [request for request in found if request["host"] == "management.azure.com"]
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
 import pytest
 from azure.ai.ml import MLClient
 from azure.ai.ml.entities import (
@@ -20,6 +19,7 @@ from emulator.stack import LocalAzure
 from emulator.topology import Compute, Topology, Workspace
 from tests.integration.conftest import exported
 from tests.integration.workspace import eventually, finished, pipeline, refusal
+from tests.loopback import loopback
 
 _HELLO = """
 type: pipeline
@@ -56,8 +56,8 @@ def client(azure: LocalAzure) -> Iterator[MLClient]:
         show_progress=False,
         retry_total=0,
     )
-    httpx.delete(f"{azure.control_url}/faults").raise_for_status()
-    httpx.delete(f"{azure.control_url}/compute-failures").raise_for_status()
+    loopback.delete(f"{azure.control_url}/faults").raise_for_status()
+    loopback.delete(f"{azure.control_url}/compute-failures").raise_for_status()
 
 
 def _instance_state(client: MLClient, name: str, wanted: str) -> Any:
@@ -170,7 +170,7 @@ def test_quota_that_is_found_out_at_once(azure: LocalAzure, client: MLClient) ->
         "path_contains": "/computes/greedy",
         "action": {"status": 400, "body": body},
     }
-    httpx.post(f"{azure.control_url}/faults", json=fault).raise_for_status()
+    loopback.post(f"{azure.control_url}/faults", json=fault).raise_for_status()
     cluster = AmlCompute(name="greedy", size="Standard_D2s_v3")
     error = refusal(lambda: client.compute.begin_create_or_update(cluster))
     assert "no cores left" in error.message
@@ -286,8 +286,8 @@ def _held(azure: LocalAzure, compute: str, operation: str) -> Iterator[None]:
     """The operation goes on for as long as it lasts, however busy the machine is."""
     _fail(azure, compute=compute, operation=operation, hold=True)
     yield
-    httpx.delete(f"{azure.control_url}/compute-failures").raise_for_status()
+    loopback.delete(f"{azure.control_url}/compute-failures").raise_for_status()
 
 
 def _fail(azure: LocalAzure, **failure: str | bool) -> None:
-    httpx.post(f"{azure.control_url}/compute-failures", json=failure).raise_for_status()
+    loopback.post(f"{azure.control_url}/compute-failures", json=failure).raise_for_status()

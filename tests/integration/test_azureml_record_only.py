@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from azure.ai.ml import Input, MLClient, Output, load_component, load_job
 from azure.ai.ml.entities import Data, Environment, PipelineComponent, PipelineJob
@@ -15,6 +14,7 @@ from emulator.stack import LocalAzure
 from emulator.topology import Topology, Workspace
 from tests.integration.conftest import exported
 from tests.integration.workspace import finished, refusal, unique
+from tests.loopback import loopback
 
 _TRAIN = """
 type: command
@@ -194,7 +194,7 @@ def everything(client: MLClient, folder: Path) -> Any:
 
 
 def _graph(azure: LocalAzure, name: str) -> Any:
-    answer = httpx.get(f"{azure.control_url}/graphs/{name}")
+    answer = loopback.get(f"{azure.control_url}/graphs/{name}")
     answer.raise_for_status()
     return answer.json()
 
@@ -446,7 +446,7 @@ def test_components_of_every_type_come_back(client: MLClient, folder: Path, kind
 @pytest.mark.parametrize("status", ["Completed", "Failed", "Canceled"])
 def test_jobs_end_as_the_control_was_told(azure: LocalAzure, client: MLClient, status: str) -> None:
     ending = {"name": f"told-{status}.*", "status": status}
-    httpx.post(f"{azure.control_url}/endings", json=ending, trust_env=False).raise_for_status()
+    loopback.post(f"{azure.control_url}/endings", json=ending).raise_for_status()
     job = load_job(io.StringIO(_PLAIN), params_override=[{"name": unique(f"told-{status}")}])
     name = str(client.jobs.create_or_update(job).name)
     assert finished(client, name).status == status
@@ -457,6 +457,6 @@ def test_jobs_end_as_the_control_was_told(azure: LocalAzure, client: MLClient, s
 
 
 def test_an_ending_that_cannot_be_understood_is_refused(azure: LocalAzure) -> None:
-    answer = httpx.post(f"{azure.control_url}/endings", json={"name": "("}, trust_env=False)
+    answer = loopback.post(f"{azure.control_url}/endings", json={"name": "("})
     assert answer.status_code == 400
     assert "no regular expression" in answer.text

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 from azure.ai.ml import Input, MLClient, Output, load_component
 from azure.ai.ml.entities import (
@@ -22,6 +21,7 @@ from emulator.stack import LocalAzure
 from emulator.topology import Topology, Workspace
 from tests.integration.conftest import exported
 from tests.integration.workspace import clear_requests, inner_codes, refusal, requests, unique
+from tests.loopback import loopback
 
 _PIPELINE = """
 type: pipeline
@@ -103,12 +103,12 @@ class Desk:
         self.client.schedules.begin_disable(name).result(timeout=20)
 
     def now(self) -> datetime:
-        said = httpx.get(f"{self._azure.control_url}/schedules/clock").json()
+        said = loopback.get(f"{self._azure.control_url}/schedules/clock").json()
         return datetime.fromisoformat(said["now"])
 
     def move(self, **to: Any) -> list[dict[str, str]]:
         """Move the clock; what fired."""
-        answer = httpx.post(f"{self._azure.control_url}/schedules/clock", json=to)
+        answer = loopback.post(f"{self._azure.control_url}/schedules/clock", json=to)
         answer.raise_for_status()
         return list(answer.json()["fired"])
 
@@ -366,5 +366,5 @@ def test_what_is_not_implemented_is_refused_by_name(schedules: Desk, action: str
 def test_the_clock_never_goes_back(azure: LocalAzure, schedules: Desk) -> None:
     address = f"{azure.control_url}/schedules/clock"
     back = (schedules.now() - timedelta(hours=1)).isoformat()
-    assert httpx.post(address, json={"to": back}).status_code == 400
-    assert httpx.post(address, json={"forward_seconds": -1}).status_code == 400
+    assert loopback.post(address, json={"to": back}).status_code == 400
+    assert loopback.post(address, json={"forward_seconds": -1}).status_code == 400

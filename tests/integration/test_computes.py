@@ -17,6 +17,7 @@ from shared.workspace import AzureWorkspace
 from tests.fakes import MemoryBlobs
 from tests.integration.conftest import exported
 from tests.integration.workspace import clear_requests, eventually, requests, unique
+from tests.loopback import loopback
 
 CLUSTER = {
     "type": "amlcompute",
@@ -56,7 +57,7 @@ def _workspace(azure: LocalAzure) -> AzureWorkspace:
 @pytest.fixture
 def computes(azure: LocalAzure) -> Iterator[Computes]:
     yield Computes(MemoryBlobs(), AzureTargets(_workspace(azure).client))
-    httpx.delete(f"{azure.control_url}/compute-failures").raise_for_status()
+    loopback.delete(f"{azure.control_url}/compute-failures").raise_for_status()
 
 
 def adopt(computes: Computes, **content: object) -> Kept:
@@ -207,14 +208,14 @@ def test_a_want_of_quota_is_told_in_words(azure: LocalAzure, computes: Computes)
     # Publishing again tries again; what it begins is a creation like the first.
     assert adopt(computes, name=name, **CLUSTER).state is State.CHANGING
     assert "Ask for more quota" in str(comes_to(computes, name, State.FAILED).problem)
-    httpx.delete(f"{azure.control_url}/compute-failures").raise_for_status()
+    loopback.delete(f"{azure.control_url}/compute-failures").raise_for_status()
     adopt(computes, name=name, **CLUSTER)
     assert comes_to(computes, name, State.READY).problem is None
 
 
 def test_an_instance_that_cannot_be_started_says_why(azure: LocalAzure, computes: Computes) -> None:
     failure = {"compute": "lamp", "operation": "Start", "code": "AllocationFailed"}
-    httpx.post(f"{azure.control_url}/compute-failures", json=failure).raise_for_status()
+    loopback.post(f"{azure.control_url}/compute-failures", json=failure).raise_for_status()
     adopt(computes, name="lamp", type="computeinstance", size="Standard_D2s_v3")
 
     why = str(comes_to(computes, "lamp", State.STOPPED).problem)
@@ -228,10 +229,10 @@ def test_what_takes_its_time_is_on_its_way_until_it_is_there(
 ) -> None:
     name = unique("h").replace("_", "-")
     hold = {"compute": name, "operation": "Create", "hold": True}
-    httpx.post(f"{azure.control_url}/compute-failures", json=hold).raise_for_status()
+    loopback.post(f"{azure.control_url}/compute-failures", json=hold).raise_for_status()
     assert adopt(computes, name=name, **CLUSTER).state is State.CHANGING
     computes.check()
     assert computes.all()[name].state is State.CHANGING
 
-    httpx.delete(f"{azure.control_url}/compute-failures").raise_for_status()
+    loopback.delete(f"{azure.control_url}/compute-failures").raise_for_status()
     comes_to(computes, name, State.READY)

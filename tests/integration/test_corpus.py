@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from azure.ai.ml import Input, MLClient, load_job
 from azure.ai.ml.entities import PipelineJob
@@ -37,6 +36,7 @@ from tests.fakes import MemoryBlobs
 from tests.integration.conftest import exported
 from tests.integration.corpus import Sample, Shelf, samples, whole_copy
 from tests.integration.workspace import unique
+from tests.loopback import loopback
 
 CORPUS = os.environ.get("SIGNALBOX_CORPUS")
 OWN = Path(__file__).parents[1] / "unit/definitions"
@@ -127,7 +127,7 @@ class Pair:
         self.ml.jobs.create_or_update(job)
 
     def _graph(self, job: str, record: PublishedPipeline) -> Any:
-        answer = httpx.get(f"{self.azure.control_url}/graphs/{job}")
+        answer = loopback.get(f"{self.azure.control_url}/graphs/{job}")
         assert answer.status_code == 200, answer.text
         graph = answer.json()
         # Whether a job was made from YAML is nothing to what it does.

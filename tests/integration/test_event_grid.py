@@ -1,6 +1,5 @@
 """From a blob that is uploaded with the official SDK to the function that is called with it."""
 
-import httpx
 import pytest
 from azure.core.exceptions import ResourceExistsError
 from azure.identity import DefaultAzureCredential
@@ -8,6 +7,7 @@ from azure.storage.blob import BlobServiceClient, ContainerClient
 
 from tests.integration.basic_app import BasicApp
 from tests.integration.waiting import eventually
+from tests.loopback import loopback
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_an_event_can_be_delivered_once_more(basic_app: BasicApp, landing: Conta
     landing.get_blob_client("again.csv").upload_blob(b"1")
     (first,) = eventually(lambda: basic_app.uploads("again.csv"))
     control = basic_app.azure.control_url
-    answer = httpx.post(f"{control}/deliveries/{first['id']}", trust_env=False)
+    answer = loopback.post(f"{control}/deliveries/{first['id']}")
     assert answer.status_code == 202
     eventually(lambda: len(basic_app.uploads("again.csv")) == 2)
     first, second = basic_app.uploads("again.csv")

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 from azure.identity import DefaultAzureCredential
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
@@ -15,6 +14,7 @@ from tests.integration.basic_app import MESSAGING, BasicApp, running_app
 from tests.integration.conftest import exported
 from tests.integration.messaging_topology import MESSAGING_TOPOLOGY
 from tests.integration.waiting import eventually
+from tests.loopback import loopback
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +198,7 @@ def test_event_grid_puts_events_into_a_queue(app: BasicApp) -> None:
     assert event["data"]["api"] == "PutBlob"
     assert call["application_properties"]["aeg-event-type"] == "Notification"
     assert call["application_properties"]["aeg-output-event-id"] == event["id"]
-    found = httpx.get(f"{app.azure.control_url}/deliveries", trust_env=False).json()
+    found = loopback.get(f"{app.azure.control_url}/deliveries").json()
     (delivery,) = [d for d in found if d.get("queue") == "work"]
     assert delivery["state"] == "delivered"
 

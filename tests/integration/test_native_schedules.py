@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from azure.ai.ml import MLClient
 from azure.core.exceptions import ResourceNotFoundError
@@ -28,6 +27,7 @@ from shared.publishing import Publishing
 from shared.recurrences import Recurrence
 from shared.workspace import AzureWorkspace
 from tests.integration.workspace import clear_requests, finished, requests, unique
+from tests.loopback import loopback
 
 CORPUS = os.environ.get("SIGNALBOX_CORPUS")
 
@@ -107,7 +107,7 @@ class Desk:
 
     def fire(self, until: datetime) -> list[dict[str, str]]:
         """Move AzureML's clock; what it started of ours."""
-        answer = httpx.post(
+        answer = loopback.post(
             f"{self.azure.control_url}/schedules/clock", json={"to": until.isoformat()}, timeout=30
         )
         answer.raise_for_status()
@@ -115,7 +115,7 @@ class Desk:
         return [each for each in answer.json()["fired"] if each["schedule"] in mine]
 
     def now(self) -> datetime:
-        said = httpx.get(f"{self.azure.control_url}/schedules/clock").json()
+        said = loopback.get(f"{self.azure.control_url}/schedules/clock").json()
         return datetime.fromisoformat(said["now"])
 
     def times(self, name: str, count: int) -> list[datetime]:
@@ -223,11 +223,11 @@ def test_what_azureml_does_not_do_now_is_told_at_once_and_done_later(
     desk.write()
     control = f"{desk.azure.control_url}/faults"
     fault = {"method": "PUT", "path_contains": f"/schedules/{desk.name}", "action": action}
-    httpx.post(control, json=fault).raise_for_status()
+    loopback.post(control, json=fault).raise_for_status()
     try:
         told = desk.publish()
     finally:
-        httpx.delete(control).raise_for_status()
+        loopback.delete(control).raise_for_status()
     assert any(said in line for line in told), told
     assert desk.native.look(desk.name).there is there
     done = desk.native.reconcile()

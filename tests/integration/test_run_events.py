@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from azure.ai.ml import MLClient
 from azure.ai.ml.entities import Environment
@@ -15,6 +14,7 @@ from tests.integration.conftest import exported
 from tests.integration.messaging_topology import MESSAGING_TOPOLOGY
 from tests.integration.waiting import eventually
 from tests.integration.workspace import children, pipeline, run_to_end
+from tests.loopback import loopback
 
 PROVIDER = "Microsoft.MachineLearningServices"
 STATUS_CHANGED = f"{PROVIDER}.RunStatusChanged"
@@ -72,7 +72,7 @@ def events(app: BasicApp, run: str, kind: str) -> list[dict[str, Any]]:
 
 def statuses(app: BasicApp, run: str) -> list[str]:
     """Statuses of a run in the order in which the workspace raised them."""
-    found = httpx.get(f"{app.azure.control_url}/deliveries", trust_env=False).json()
+    found = loopback.get(f"{app.azure.control_url}/deliveries").json()
     return [
         delivery["event"]["data"]["runStatus"]
         for delivery in found
@@ -163,7 +163,7 @@ def test_an_app_without_the_function_is_left_alone(basic_app: BasicApp) -> None:
     job = run_to_end(client(basic_app), ONE_STEP % "'true'")
 
     def deliveries() -> list[dict[str, Any]]:
-        found = httpx.get(f"{basic_app.azure.control_url}/deliveries", trust_env=False).json()
+        found = loopback.get(f"{basic_app.azure.control_url}/deliveries").json()
         return [d for d in found if job.name in d["event"]["subject"]]
 
     eventually(lambda: deliveries() and {d["state"] for d in deliveries()} == {"dropped"})

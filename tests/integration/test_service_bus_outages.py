@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
@@ -17,6 +16,7 @@ from emulator.service_bus.broker import Broker
 from emulator.service_bus.entities import Namespace, Queue
 from emulator.topology import Addresses
 from tests.integration.waiting import eventually
+from tests.loopback import loopback
 
 APP = """
 import azure.functions as func
@@ -123,10 +123,10 @@ def host(tmp_path: Path) -> Iterator[Host]:
 def test_without_a_broker_it_serves_http_says_so_once_and_is_not_ready(host: Host) -> None:
     door = f"{host.url}/api/open"
     eventually(lambda: answers(door))
-    assert httpx.get(door, trust_env=False).text == "come in"
+    assert loopback.get(door).text == "come in"
     eventually(lambda: host.log("cannot receive from work, and keeps trying"))
     assert not host.is_ready
-    ping = httpx.get(f"{host.url}/admin/host/ping", trust_env=False)
+    ping = loopback.get(f"{host.url}/admin/host/ping")
     assert ping.status_code == 503
 
     host.broker("work")

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import jwt
 import pytest
 from azure.identity import DefaultAzureCredential
@@ -19,6 +18,7 @@ from emulator.stack import LocalAzure
 from shared.blob_state import AzureBlobState
 from shared.errors import StorageUnavailable, WorkspaceUnavailable
 from shared.workspace import AzureWorkspace
+from tests.loopback import loopback
 
 Set = Callable[..., None]
 
@@ -82,7 +82,7 @@ def workspace(azure: LocalAzure) -> AzureWorkspace:
 
 
 def last_sign_in(azure: LocalAzure) -> dict[str, Any]:
-    found: list[dict[str, Any]] = httpx.get(f"{azure.control_url}/sign-ins", trust_env=False).json()
+    found: list[dict[str, Any]] = loopback.get(f"{azure.control_url}/sign-ins").json()
     return found[-1]
 
 
@@ -136,10 +136,10 @@ def test_one_credential_signs_in_once_for_each_service(local_azure: LocalAzure) 
     credential = DefaultAzureCredential()
     for _ in range(3):
         credential.get_token("https://ml.azure.com/.default")
-    before = httpx.get(f"{local_azure.control_url}/sign-ins", trust_env=False).json()
+    before = loopback.get(f"{local_azure.control_url}/sign-ins").json()
     credential.get_token("https://ml.azure.com/.default")
 
-    assert httpx.get(f"{local_azure.control_url}/sign-ins", trust_env=False).json() == before
+    assert loopback.get(f"{local_azure.control_url}/sign-ins").json() == before
 
 
 WRONG = "not-the-secret-of-anybody"
@@ -186,9 +186,9 @@ def assert_remedy(told: str) -> None:
 
 def without(azure: LocalAzure, *roles: str) -> Iterator[None]:
     url = f"{azure.control_url}/roles"
-    httpx.put(url, json={"without": roles}, trust_env=False).raise_for_status()
+    loopback.put(url, json={"without": roles}).raise_for_status()
     yield
-    httpx.delete(url, trust_env=False).raise_for_status()
+    loopback.delete(url).raise_for_status()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from emulator.child_process import StartupError
 from emulator.stack import LocalAzure, local_settings
 from tests.integration.basic_app import FOLDER
 from tests.integration.waiting import eventually
+from tests.loopback import loopback
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -44,7 +45,7 @@ def test_nothing_is_left_after_the_end() -> None:
     assert not any(is_alive(pid) for pid in children)
     assert not state.exists()
     with pytest.raises(httpx.ConnectError):
-        httpx.get(url, trust_env=False)
+        loopback.get(url)
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_two_run_side_by_side_but_not_in_one_folder(tmp_path: Path) -> None:
     with LocalAzure(state=tmp_path / "one") as one, LocalAzure() as other:
         assert one.control_url != other.control_url
         for azure in (one, other):
-            assert httpx.get(f"{azure.control_url}/ready", trust_env=False).is_success
+            assert loopback.get(f"{azure.control_url}/ready").is_success
         with (
             pytest.raises(StartupError, match="another local Azure runs in"),
             LocalAzure(state=tmp_path / "one"),

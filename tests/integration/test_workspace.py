@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from azure.ai.ml import MLClient
 from azure.ai.ml.entities import Data
@@ -18,6 +17,7 @@ from shared.errors import JobExists, JobRejected, NotFound, WorkspaceUnavailable
 from shared.inputs import DataInput
 from shared.workspace import AzureWorkspace, JobBody
 from tests.integration.workspace import clear_requests, eventually, requests, unique
+from tests.loopback import loopback
 
 #: Arms a fault for so many PUTs of a job.
 Fault = Callable[..., AbstractContextManager[None]]
@@ -82,11 +82,11 @@ def fault(local_azure: LocalAzure) -> Fault:
     def armed(action: dict[str, Any], *, times: int = 1) -> Iterator[None]:
         url = f"{local_azure.control_url}/faults"
         fault = {"method": "PUT", "path_contains": "/jobs/", "times": times, "action": action}
-        httpx.post(url, json=fault).raise_for_status()
+        loopback.post(url, json=fault).raise_for_status()
         try:
             yield
         finally:
-            httpx.delete(url).raise_for_status()
+            loopback.delete(url).raise_for_status()
 
     return armed
 
@@ -397,7 +397,7 @@ def test_a_flow_is_registered_though_the_sdk_cannot_read_the_answer(
     action = {"status": 200, "body": {"properties": {"componentSpec": spec}}}
     url = f"{local_azure.control_url}/faults"
     fault = {"path_contains": f"/components/{name}/versions/1", "times": 2, "action": action}
-    httpx.post(url, json=fault).raise_for_status()
+    loopback.post(url, json=fault).raise_for_status()
 
     workspace.register(document)
     assert workspace.registered(name, "1")

@@ -15,6 +15,7 @@ from azure.ai.ml.entities import Job, PipelineJob, PipelineJobSettings
 from azure.core.exceptions import HttpResponseError
 
 from emulator.stack import LocalAzure
+from tests.loopback import loopback
 
 FINAL = ("Completed", "Failed", "Canceled")
 
@@ -124,9 +125,9 @@ def output(ml: MLClient, name: str | None, output_name: str, folder: Path) -> di
 
 def requests(azure: LocalAzure) -> list[dict[str, Any]]:
     """Requests to ARM and run history since the log was cleared."""
-    found: list[dict[str, Any]] = httpx.get(f"{azure.control_url}/requests").json()
+    found: list[dict[str, Any]] = loopback.get(f"{azure.control_url}/requests").json()
     return found
 
 
 def clear_requests(azure: LocalAzure) -> None:
-    httpx.delete(f"{azure.control_url}/requests").raise_for_status()
+    loopback.delete(f"{azure.control_url}/requests").raise_for_status()
