@@ -5,6 +5,7 @@ routes for the control of the emulator. Every request to those hosts is also wri
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Collection
@@ -35,7 +36,7 @@ class Answer(_Action):
 
 
 class Delay(_Action):
-    """Applied and answered, so many seconds later."""
+    """Applied and answered, so many seconds later, or as soon as the faults are disarmed."""
 
     delay_seconds: float = Field(gt=0)
 
@@ -96,6 +97,7 @@ class Faults:
     def __init__(self, hosts: Collection[str]) -> None:
         self._hosts = frozenset(hosts)
         self._armed: list[Fault] = []
+        self._disarmed = asyncio.Event()
         self._requests: deque[RequestRecord] = deque(maxlen=_REMEMBERED)
 
     def around(self, app: ASGIApp) -> ASGIApp:
@@ -155,7 +157,8 @@ class Faults:
                 await _read_all(counted)
                 await _response(answer)(scope, counted, noted)
             case Delay(delay_seconds=seconds):
-                await asyncio.sleep(seconds)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._disarmed.wait(), seconds)
                 await app(scope, counted, noted)
             case ApplyThenDrop():
                 await app(scope, counted, swallowed)
@@ -195,6 +198,9 @@ class Faults:
 
     async def _disarm(self, _: Request) -> Response:
         self._armed.clear()
+        # Whoever is late waits for the event of before.
+        self._disarmed.set()
+        self._disarmed = asyncio.Event()
         return Response(status_code=204)
 
 

@@ -5,9 +5,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx
 import pytest
 from azure.ai.ml import MLClient
 from azure.ai.ml.entities import Environment
@@ -16,6 +16,7 @@ from azure.identity import DefaultAzureCredential
 
 from emulator.stack import LocalAzure
 from tests.integration.workspace import clear_requests, eventually, refusal, requests, unique
+from tests.loopback import loopback
 
 
 class Control:
@@ -25,13 +26,13 @@ class Control:
         self._url = url
 
     def arm(self, **fault: Any) -> None:
-        httpx.post(f"{self._url}/faults", json=fault).raise_for_status()
+        loopback.post(f"{self._url}/faults", json=fault).raise_for_status()
 
     def met(self) -> list[int]:
-        return [fault["met"] for fault in httpx.get(f"{self._url}/faults").json()]
+        return [fault["met"] for fault in loopback.get(f"{self._url}/faults").json()]
 
     def disarm(self) -> None:
-        httpx.delete(f"{self._url}/faults").raise_for_status()
+        loopback.delete(f"{self._url}/faults").raise_for_status()
 
 
 @pytest.fixture
@@ -104,6 +105,18 @@ def test_a_delayed_request_is_applied(ml: MLClient, control: Control) -> None:
     started = time.monotonic()
     _put(ml, name)
     assert time.monotonic() - started >= 0.5
+
+
+def test_a_delay_is_over_when_the_faults_are_disarmed(ml: MLClient, control: Control) -> None:
+    name = unique("env")
+    control.arm(path_contains=name, method="PUT", action={"delay_seconds": 60})
+    with ThreadPoolExecutor() as pool:
+        late = pool.submit(_put, ml, name)
+        eventually(lambda: control.met() == [1] or None, seconds=20, what="the request")
+        assert not _is_there(ml, name)
+        control.disarm()
+        late.result(30)
+    assert _is_there(ml, name)
 
 
 def test_an_answer_that_is_lost(ml: MLClient, control: Control) -> None:
@@ -201,7 +214,7 @@ def test_requests_are_written_down(ml: MLClient, local_azure: LocalAzure, contro
 def test_a_fault_that_makes_no_sense_is_refused(
     local_azure: LocalAzure, control: Control, fault: dict[str, Any]
 ) -> None:
-    answer = httpx.post(f"{local_azure.control_url}/faults", json=fault)
+    answer = loopback.post(f"{local_azure.control_url}/faults", json=fault)
     assert answer.status_code == 400
     assert answer.json()["problems"]
     assert control.met() == []

@@ -232,12 +232,13 @@ def test_whoever_is_stopped_in_the_middle_has_told_what_was_done(
         path_contains=f"/components/{last}/versions",
         method="PUT",
         # Whoever waits for its answer is in the middle; SIGKILL comes before there is one.
-        action={"hold": True} if number is signal.SIGKILL else {"delay_seconds": 2},
+        action={"hold": True} if number is signal.SIGKILL else {"delay_seconds": 60},
     )
     process = desk.command()
     try:
         eventually(lambda: control.met() == [1] or None, seconds=60, what="the last component")
         process.send_signal(number)
+        control.disarm()
         out, err = process.communicate(timeout=30)
     finally:
         process.kill()
