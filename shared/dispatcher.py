@@ -57,6 +57,8 @@ _LOOKS = 5
 
 #: Characters that are kept of what could not be read.
 _UNREADABLE_LENGTH = 2_000
+#: Characters of it that are looked through for secrets: so many more that none is cut in two.
+_LOOKED_AT = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,6 +331,8 @@ class Dispatcher:
         Raises StorageUnavailable.
         """
         digest = hashlib.sha256(content.encode(errors="replace")).hexdigest()
+        # A message may have 100 MB, and looking for secrets takes a second for one.
+        content = content[:_LOOKED_AT]
         event = Event(
             id=_storable(id) or digest,
             source=_storable(source) or "unknown",
