@@ -105,7 +105,8 @@ def _schedule(wanted: WantedSchedule) -> Any:
         name=wanted.name,
         trigger=_trigger(wanted.trigger),
         create_job=job_of(wanted.body),
-        display_name=wanted.name,
+        display_name=wanted.display_name,
+        description=wanted.studio.description,
         tags=wanted.tags,
         is_enabled=wanted.enabled,
     )
@@ -160,6 +161,9 @@ def _fields(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, value in {**trigger, **pattern}.items():
         if key not in ("type", "schedule") and value not in (None, []):
             yield f"trigger.{key}", _listed(value)
+    for key in ("display_name", "description"):
+        if content.get(key):
+            yield key, str(content[key])
     for key, value in (content.get("tags") or {}).items():
         yield f"tags.{key}", str(value)
     if not isinstance(job, Mapping):

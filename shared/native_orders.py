@@ -22,6 +22,7 @@ from shared.native_jobs import body_of
 from shared.native_plans import WantedSchedule
 from shared.native_triggers import trigger_of
 from shared.published import Published, PublishedPipeline
+from shared.specs import Studio
 from shared.workspace import JobBody
 
 
@@ -80,6 +81,7 @@ class NativeOrders:
             trigger=native,
             body=body,
             over=spec.ends is not None and spec.ends <= now,
+            studio=spec.studio or Studio(),
         )
 
     def with_inputs(

@@ -8,12 +8,16 @@ from enum import StrEnum
 from shared.errors import listed
 from shared.inputs import DataInput
 from shared.native_triggers import NativeTrigger
+from shared.specs import Studio
 from shared.workspace import JobBody
 
 #: Tags by which a schedule is known to be ours (its jobs have them as well), and what it was made
 #: from.
 DEPLOYMENT_TAG, TRIGGER_TAG = "signalbox_deployment", "signalbox_trigger"
 REVISION_TAG = "signalbox_revision"
+
+#: Nothing but a name.
+_PLAIN = Studio()
 
 #: What no place has.
 _NEVER = object()
@@ -52,10 +56,17 @@ class WantedSchedule:
     body: JobBody
     #: Its end lies in the past: AzureML takes no such schedule, and one that is there does nothing.
     over: bool = False
+    #: What AzureML's studio shows of it.
+    studio: Studio = _PLAIN
+
+    @property
+    def display_name(self) -> str:
+        return self.studio.display_name or self.name
 
     @property
     def tags(self) -> dict[str, str]:
         return {
+            **self.studio.tags,
             DEPLOYMENT_TAG: self.deployment,
             TRIGGER_TAG: self.name,
             REVISION_TAG: self.revision,
@@ -65,13 +76,19 @@ class WantedSchedule:
     def revision(self) -> str:
         """Another for another trigger or job; whether it is enabled says nothing of it."""
         content = f"{self.trigger!r} {self.body.model_dump_json()}"
+        if self.studio != _PLAIN:
+            content += self.studio.model_dump_json()
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     @property
     def fields(self) -> dict[str, str]:
         """Everything that is compared, by its place."""
-        return {**_trigger(self.trigger), **_body(self.body)} | {
-            f"tags.{name}": value for name, value in self.tags.items()
+        shown = {"display_name": self.display_name, "description": self.studio.description}
+        return {
+            **{place: text for place, text in shown.items() if text},
+            **_trigger(self.trigger),
+            **_body(self.body),
+            **{f"tags.{name}": value for name, value in self.tags.items()},
         }
 
 

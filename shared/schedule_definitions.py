@@ -26,8 +26,8 @@ _KEYS = frozenset(
         "create_job",
     }
 )
-#: What a schedule in AzureML would show, and a trigger has no place for.
-_NOT_KEPT = ("display_name", "description", "tags", "properties")
+#: What AzureML's studio shows of a schedule.
+_SHOWN = ("display_name", "description", "tags")
 _OTHERS = {
     "create_monitor": "is a schedule of a monitor",
     "import_data": "is a schedule that imports data",
@@ -80,14 +80,10 @@ def read(document: Document, pipelines: Path, job: Callable[[Path], Document]) -
         )
     making.name()
     making.schedule()
+    making.shown()
     making.job(pipelines, job)
-    not_kept = [key for key in _NOT_KEPT if content.get(key)]
-    if not_kept:
-        making.warn(
-            (not_kept[0],),
-            f"{', '.join(not_kept)}: not kept; the schedule in AzureML has its trigger's name, and "
-            "tags that say whose it is",
-        )
+    if content.get("properties"):
+        making.warn(("properties",), "properties: not kept; a trigger has no place for them")
     if making.problems:
         return Read(problems=tuple(making.problems), warnings=tuple(making.warnings))
     trigger = replace(
@@ -138,6 +134,14 @@ class _Making:
         for key, value in made.spec.items():
             place = ("trigger", *made.places.get(key, ()))
             self.say(("spec", "schedule", key), value, place)
+
+    def shown(self) -> None:
+        for key in _SHOWN:
+            value = self.document.content.get(key)
+            if key == "tags" and isinstance(value, Mapping):
+                value = _tags(value)
+            if value not in (None, "", {}):
+                self.say(("spec", "schedule", "studio", key), value, (key,))
 
     def job(self, pipelines: Path, read: Callable[[Path], Document]) -> None:
         given, name = self.document.content.get("create_job"), str(self.content.get("name"))
@@ -236,7 +240,7 @@ def _of_action(
             if plain is not None:
                 yield ("inputs", name), ("inputs", name), plain
     if isinstance(tags := given.get("tags"), Mapping):
-        yield ("tags",), ("tags",), {str(key): str(value) for key, value in tags.items()}
+        yield ("tags",), ("tags",), _tags(tags)
     if isinstance(settings := given.get("settings"), dict):
         if isinstance(settings.get("force_rerun"), bool):
             yield ("settings", "force_rerun"), ("force_rerun",), settings["force_rerun"]
@@ -246,6 +250,10 @@ def _of_action(
         yield ("compute",), ("compute",), compute.removeprefix("azureml:")
     if isinstance(experiment := given.get("experiment_name"), str):
         yield ("experiment_name",), ("experiment_name",), experiment
+
+
+def _tags(tags: Mapping[Any, Any]) -> dict[str, str]:
+    return {str(key): str(value) for key, value in tags.items()}
 
 
 def _plain_input(value: Any) -> Any:

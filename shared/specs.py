@@ -109,6 +109,22 @@ class OnlyIf(Part):
     new_blobs: NewBlobs
 
 
+class Studio(Part):
+    """What AzureML's studio shows of a schedule that AzureML keeps; it does nothing else."""
+
+    #: The trigger's name when left out.
+    display_name: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    description: Annotated[str, Field(min_length=1, max_length=5000)] | None = None
+    tags: Annotated[dict[str, str], Field(max_length=40)] = Field(default_factory=dict)
+
+    @field_validator("tags")
+    @classmethod
+    def _free(cls, value: dict[str, str]) -> dict[str, str]:
+        if taken := sorted(name for name in value if name.startswith("signalbox_")):
+            raise ValueError(f"{', '.join(taken)}: tags of such names say whose it is; rename them")
+        return value
+
+
 _TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 
 
@@ -167,6 +183,8 @@ class ScheduleSpec(Part):
     #: Whose clock it is: the app's, or a schedule in AzureML.
     engine: TypingLiteral["signalbox", "azureml"] = "signalbox"
     only_if: OnlyIf | None = None
+    #: Of one that AzureML keeps: what its studio shows of it.
+    studio: Studio | None = None
 
     @field_validator("cron", mode="before")
     @classmethod
@@ -200,6 +218,8 @@ class ScheduleSpec(Part):
         if bool(self.cron) == (self.every is not None):
             there = "there are both" if self.cron else "there is neither"
             raise ValueError(f"name exactly one of cron and every; {there}")
+        if self.studio is not None and self.engine != "azureml":
+            raise ValueError("studio is for a schedule in AzureML (engine: azureml); leave it out")
         start, end = self.starts, self.ends
         if start is not None and end is not None and end <= start:
             raise ValueError("end_time is not after start_time, so nothing would ever be due")

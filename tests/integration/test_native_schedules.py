@@ -46,6 +46,9 @@ jobs:
 """
 _SCHEDULE = """
 name: {name}
+display_name: Every night
+description: of all shops
+tags: {{team: red}}
 trigger:
   type: recurrence
   frequency: day
@@ -163,6 +166,9 @@ def test_the_service_gives_back_what_was_put_and_a_change_is_one_put(desk: Desk)
     desk.publish()
     assert desk.native.look(desk.name).drift == ()
     assert desk.native.reconcile().steps == ()
+    there = desk.ml.schedules.get(desk.name)
+    assert (there.display_name, there.description) == ("Every night", "of all shops")
+    assert there.tags["team"] == "red"
     desk.write(**{"[4, 22]": "[5]"})
     clear_requests(desk.azure)
     desk.publish()

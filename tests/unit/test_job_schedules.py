@@ -11,6 +11,7 @@ from shared.errors import WorkspaceUnavailable
 from shared.job_schedules import AzureJobSchedules
 from shared.native_plans import drift
 from shared.native_triggers import NativeTrigger
+from shared.specs import Studio
 from tests.unit.test_native_plans import BODY, wanted
 
 
@@ -89,11 +90,13 @@ def test_what_is_put_is_read_back_without_a_difference(
     schedules: AzureJobSchedules, trigger: NativeTrigger, enabled: bool
 ) -> None:
     body = BODY.model_copy(update={"inputs": {"size": 3, "when": "${{name}}"}})
-    asked = wanted(trigger=trigger, enabled=enabled, body=body)
+    shown = Studio(display_name="Every night", description="of all shops", tags={"team": "red"})
+    asked = wanted(trigger=trigger, enabled=enabled, body=body, studio=shown)
     schedules.put(asked)
     found = schedules.find(asked.name)
     assert found
     assert drift(asked, found) == ()
+    assert found.fields["display_name"] == "Every night"
     assert [each.name for each in schedules.all()] == [asked.name]
 
 

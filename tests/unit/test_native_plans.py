@@ -20,6 +20,7 @@ from shared.native_plans import (
     versioned,
 )
 from shared.native_triggers import NativeTrigger
+from shared.specs import Studio
 from shared.workspace import JobBody
 
 TRIGGER = NativeTrigger(
@@ -79,6 +80,21 @@ def test_what_is_paused_is_disabled_and_what_is_left_is_disabled_and_deleted() -
 
 def test_what_nobody_can_say_now_is_left_alone() -> None:
     assert plan([], [found(wanted())], "prod", unknown=["nightly"]).steps == ()
+
+
+def test_what_the_studio_shows_is_put_and_told_where_it_differs() -> None:
+    shown = wanted(studio=Studio(display_name="Nights", description="x", tags={"team": "red"}))
+    assert shown.revision != wanted().revision
+    assert drift(shown, found(shown)) == ()
+    other = {**shown.fields, "display_name": "nightly", "description": "y", "tags.team": "blue"}
+    assert [str(each) for each in drift(shown, found(shown, fields=other))] == [
+        "description is 'y', and should be 'x'",
+        "display_name is 'nightly', and should be 'Nights'",
+        "tags.team is 'blue', and should be 'red'",
+    ]
+    # What nobody asked for, somebody may write there.
+    noted = {**wanted().fields, "description": "see the wiki"}
+    assert drift(wanted(), found(wanted(), fields=noted)) == ()
 
 
 def test_another_version_trigger_or_job_is_another_revision() -> None:

@@ -174,11 +174,32 @@ def test_what_is_wrong_with_a_schedule_is_told_at_its_line(
 
 
 def test_what_has_no_place_is_a_warning(folder: Path) -> None:
-    (folder / "schedules/night.yml").write_text(
-        (_SCHEDULE % "./job.yml") + "display_name: Nights\ntags: {a: b}\n"
-    )
+    (folder / "schedules/night.yml").write_text((_SCHEDULE % "./job.yml") + "properties: {a: b}\n")
     [warning] = definitions.load(folder).warnings
-    assert str(warning).startswith("schedules/night.yml:9: display_name, tags: not kept")
+    assert str(warning).startswith("schedules/night.yml:9: properties: not kept")
+
+
+def test_what_the_studio_shows_is_kept_and_its_mistakes_have_their_lines(folder: Path) -> None:
+    shown = "display_name: Nights\ndescription: of all shops\ntags: {a: b, cost: 7}\n"
+    file = folder / "schedules/night.yml"
+    file.write_text((_SCHEDULE % "./job.yml") + shown)
+    found = definitions.load(folder)
+    schedule = only(found).trigger.spec.schedule
+    assert schedule is not None
+    assert schedule.studio is not None
+    assert schedule.studio.model_dump() == {
+        "display_name": "Nights",
+        "description": "of all shops",
+        "tags": {"a": "b", "cost": "7"},
+    }
+    assert found.warnings == ()
+
+    file.write_text((_SCHEDULE % "./job.yml") + "display_name: [x]\ntags: {signalbox_run: x}\n")
+    told = [str(each) for each in definitions.load(folder).problems]
+    assert [each.split(": ")[0] for each in told] == [
+        "schedules/night.yml:9",
+        "schedules/night.yml:10",
+    ]
 
 
 def test_names_that_fall_together_are_refused(folder: Path) -> None:

@@ -104,6 +104,7 @@ def test_one_of_many_may_be_written_without_a_list_and_twice_is_once() -> None:
             {"every": "PT1H", "start_time": "2026-01-01T06:00", "end_time": "2026-01-01T06:00Z"},
             "end_time is not after start_time",
         ),
+        ({"every": "PT1H", "studio": {"display_name": "Hours"}}, "engine: azureml"),
         ({"every": "PT1H", "only_if": {}}, "only_if.new_blobs"),
         ({"every": "PT1H", "only_if": {"new_blobs": {"container": "landing"}}}, "path"),
     ],
