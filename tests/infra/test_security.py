@@ -74,6 +74,21 @@ def test_storage_lets_trusted_services_in() -> None:
         assert module.params["networkAcls"] == "network", module.name
 
 
+def test_a_network_that_is_made_has_the_zones_that_endpoints_look_for() -> None:
+    looked_for = "".join((INFRA / f"modules/{name}.bicep").read_text() for name in _WITH_ENDPOINTS)
+    there = re.findall(r"'(privatelink\.[^']+)'", (INFRA / "network.bicep").read_text())
+    asked = set(re.findall(r"'/(privatelink\.[^']+)'", looked_for))
+    asked.remove("privatelink.${service}.${environment().suffixes.storage}")
+
+    services = {f"privatelink.{name}.${{environment().suffixes.storage}}" for name in _STORAGE}
+    assert sorted(there) == sorted(asked | services)
+
+
+_WITH_ENDPOINTS = ("app", "messaging", "storage", "workspace")
+#: What `endpoints` of storage.bicep has.
+_STORAGE = ("blob", "queue", "table")
+
+
 def test_no_secret_is_asked_for_or_put_out() -> None:
     for file in all_files():
         assert "listKeys" not in file.text, file.name
