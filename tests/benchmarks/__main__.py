@@ -18,6 +18,7 @@ from tests.benchmarks import (
     storms,
     submitting,
     ticking,
+    tracing,
 )
 
 _RESULTS = Path("build", "bench.json")
@@ -37,6 +38,7 @@ def main() -> int:
         matching.figures(),
         recurring.figures(),
         ticking.figures(),
+        tracing.figures(),
         per_event.figures(),
         cold_start.figures(),
         storms.figures(storm),
