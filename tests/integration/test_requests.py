@@ -1,5 +1,6 @@
 """What an event costs: the requests of the stock SDK and those of Signalbox, for one pipeline."""
 
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -9,11 +10,13 @@ import pytest
 from azure.ai.ml import Input, MLClient, load_job
 from azure.ai.ml.entities import PipelineJob
 from azure.identity import DefaultAzureCredential
+from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from emulator.stack import LocalAzure
 from tests.e2e.running_signalbox import APP, Json, RunningSignalbox, subject_of
 from tests.integration.conftest import exported
 from tests.integration.counting import arm_requests, clear_arm_requests, storage_requests
+from tests.integration.waiting import eventually
 from tests.loopback import loopback
 
 _EXAMPLE = APP / "examples" / "tumour-screening"
@@ -145,6 +148,26 @@ _ELSEWHERE = (
 )
 
 
+def _send(azure: LocalAzure, bodies: list[str]) -> None:
+    """Messages, until the app has taken all of them."""
+    connection = azure.environment["ServiceBusConnection"]
+    with (
+        ServiceBusClient.from_connection_string(connection) as bus,
+        bus.get_queue_sender("signalbox-events") as sender,
+    ):
+        for body in bodies:
+            url: str = json.loads(body)["url"]
+            sender.send_messages(
+                ServiceBusMessage(body, application_properties={"cloudEvents:dataref": url})
+            )
+
+    def taken() -> bool:
+        queue = loopback.get(f"{azure.control_url}/service_bus").json()["signalbox-events"]
+        return bool(queue["messages"] == [] and queue["locked"] == 0)
+
+    eventually(taken)
+
+
 def test_no_address_in_an_event_is_asked_for(signalbox: RunningSignalbox) -> None:
     """By any way in, also as what handshakes and specifications would have one fetch."""
     azure = signalbox.azure
@@ -172,6 +195,7 @@ def test_no_address_in_an_event_is_asked_for(signalbox: RunningSignalbox) -> Non
         }
         answer = loopback.post(f"{api}/events", json=[validation], headers=headers)
         assert answer.json() == {"validationResponse": "code"}
+    _send(azure, [json.dumps({"url": url, "callback": url}) for url in _ELSEWHERE])
 
     configured = {
         *("management.azure.com", "login.microsoftonline.com"),
