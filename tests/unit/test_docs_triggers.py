@@ -22,6 +22,7 @@ from shared.index import IndexedTrigger
 from shared.lint import Ports
 from shared.published import PublishedPipeline
 from shared.specs import SOURCES, Filter
+from shared.telemetry import TRACE_TAG
 from shared.triggers import Match, Matcher, roots
 from tests.unit.pages import ROOT, Block, Page, codes, page, pages
 
@@ -321,7 +322,7 @@ def test_the_tags_of_a_job_are_all_named() -> None:
     origin = Origin(deployment="d", trigger="t", run_id="t.1", event=event, replay_of="t.0")
     named = set(re.findall(r"`(signalbox_\w+)`", page(TRIGGERS).text))
 
-    assert named == origin.tags(_published(_example())).keys()
+    assert named == {*origin.tags(_published(_example())), TRACE_TAG}
 
 
 def test_the_schema_s_line_leads_from_the_example_to_the_schema() -> None:
