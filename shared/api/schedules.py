@@ -221,10 +221,7 @@ def pause_schedule(
     """What runs goes on. Times that come meanwhile are skipped, or held if `while_paused` or the
     schedule's own policy says so."""
     occurrences.named(call.app.index.read().snapshot.triggers, name)
-    paused = call.app.pauses.pause(
-        name, note=given.note, by=call.principal, while_paused=given.while_paused
-    )
-    call.app.native.follow(paused)
+    call.app.pauses.pause(name, note=given.note, by=call.principal, while_paused=given.while_paused)
     return _detail(call, name)
 
 
@@ -237,7 +234,7 @@ def pause_schedule(
 def resume_schedule(call: Called, name: NamePath) -> ScheduleDetail:
     """With its next time: what came while it was paused is not made up for, unless it was held."""
     occurrences.named(call.app.index.read().snapshot.triggers, name)
-    call.app.native.follow(call.app.pauses.resume(name))
+    call.app.pauses.resume(name)
     return _detail(call, name)
 
 

@@ -102,7 +102,6 @@ def pause_trigger(
     trigger = call.app.pauses.pause(
         name, note=given.note, by=call.principal, while_paused=given.while_paused
     )
-    call.app.native.follow(trigger)
     return _detail(call, trigger, call.app.index.read().snapshot)
 
 
@@ -115,7 +114,6 @@ def pause_trigger(
 def resume_trigger(call: Called, name: NamePath) -> TriggerDetail:
     """What was held is taken up within a minute, with what is published then."""
     trigger = call.app.pauses.resume(name)
-    call.app.native.follow(trigger)
     return _detail(call, trigger, call.app.index.read().snapshot)
 
 

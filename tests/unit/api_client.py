@@ -147,6 +147,19 @@ def _app(
         submission=scene.submission,
         monotonic=lambda: scene.stopwatch,
     )
+    native = NativeSchedules(
+        deployment=DEPLOYMENT,
+        index=scene.index,
+        states=NativeStates(scene.blobs),
+        orders=NativeOrders(
+            deployment=DEPLOYMENT,
+            variables=scene.variables,
+            published=scene.published,
+            labels=scene.workspace,
+        ),
+        schedules=job_schedules,
+        jobs=scene.workspace,
+    )
     nobody: Any = None
     broker = Broker(settings, nobody)
     return App(
@@ -157,7 +170,7 @@ def _app(
         publishing=nobody,
         drops=scene.drops,
         index=scene.index,
-        pauses=Pauses(scene.index),
+        pauses=Pauses(scene.index, native.follow),
         ledger=scene.ledger,
         published=scene.published,
         computes=scene.computes,
@@ -189,19 +202,7 @@ def _app(
         ),
         replays=replays,
         outlooks=Outlooks(selections=selections, dispatcher=scene.dispatcher, previews=previews),
-        native=NativeSchedules(
-            deployment=DEPLOYMENT,
-            index=scene.index,
-            states=NativeStates(scene.blobs),
-            orders=NativeOrders(
-                deployment=DEPLOYMENT,
-                variables=scene.variables,
-                published=scene.published,
-                labels=scene.workspace,
-            ),
-            schedules=job_schedules,
-            jobs=scene.workspace,
-        ),
+        native=native,
         occurrences=occurrences,
         backfills=Backfills(
             occurrences=occurrences,
