@@ -9,9 +9,10 @@ from cli import values
 from cli.client import Surroundings, pass_surroundings
 from cli.groups import NounGroup, as_json, page, say_more
 from cli.output import Output, print_json
+from cli.pausing import paused_words, pausing, show_pause
 from cli.running import leave, post_once, report
 from cli.text import Json, clock, reason_of, utc, when
-from cli.triggers import paused_words, show_pause, show_problems
+from cli.triggers import show_problems
 
 #: What the API says of a schedule that AzureML has as it was published.
 _AS_IT_SHOULD_BE = "is in AzureML as it should be"
@@ -32,6 +33,9 @@ _WILL = {
 @click.group(cls=NounGroup)
 def schedules() -> None:
     """List schedules; show, pause, trigger one, tell its next times. Without a command: list."""
+
+
+schedules.add_command(pausing("schedule", "times"))
 
 
 @schedules.command("list")
@@ -112,28 +116,6 @@ def next_times(surroundings: Surroundings, name: str, count: int, as_json: bool)
     told = {heading: cells for heading, cells in columns.items() if any(cells)}
     output.table([*told], zip(*told.values(), strict=True))
     show_pause(output, {"name": name, **answer})
-
-
-@schedules.command()
-@click.argument("name")
-@click.option("--note", required=True, metavar="TEXT", help="Why, for whoever asks.")
-@click.option(
-    "--while-paused",
-    type=click.Choice(["hold", "drop"]),
-    help="What becomes of its times meanwhile, instead of what its policies say.",
-)
-@as_json
-@pass_surroundings
-def pause(
-    surroundings: Surroundings, name: str, note: str, while_paused: str | None, as_json: bool
-) -> None:
-    """Let nothing new begin for the schedule NAME until it is resumed."""
-    body = {"note": note, **({"while_paused": while_paused} if while_paused else {})}
-    found = surroundings.api().post("schedules", name, "pause", json=body)
-    if as_json:
-        print_json(found)
-    else:
-        show_pause(Output(), found)
 
 
 @schedules.command()

@@ -10,6 +10,7 @@ from cli import values
 from cli.client import Surroundings, pass_surroundings
 from cli.groups import NounGroup, as_json, page, say_more
 from cli.output import RUN_FAILED, WRONG, CommandFailed, Output, print_json
+from cli.pausing import paused_words, pausing, show_pause
 from cli.running import post_once
 from cli.sweeping import sweep
 from cli.text import Json, about, reason_of, when
@@ -21,6 +22,7 @@ def triggers() -> None:
 
 
 triggers.add_command(sweep)
+triggers.add_command(pausing("trigger", "events"))
 
 
 @triggers.command("list")
@@ -77,28 +79,6 @@ def show(surroundings: Surroundings, name: str, as_json: bool) -> None:
     definition = trigger.get("definition")
     output.lines(yaml.safe_dump(definition, sort_keys=False, allow_unicode=True), indent=2)
     show_problems(output, trigger)
-
-
-@triggers.command()
-@click.argument("name")
-@click.option("--note", required=True, metavar="TEXT", help="Why, for whoever asks.")
-@click.option(
-    "--while-paused",
-    type=click.Choice(["hold", "drop"]),
-    help="What becomes of its events meanwhile, instead of what its policies say.",
-)
-@as_json
-@pass_surroundings
-def pause(
-    surroundings: Surroundings, name: str, note: str, while_paused: str | None, as_json: bool
-) -> None:
-    """Let nothing new begin for the trigger NAME until it is resumed."""
-    body = {"note": note, **({"while_paused": while_paused} if while_paused else {})}
-    trigger = surroundings.api().post("triggers", name, "pause", json=body)
-    if as_json:
-        print_json(trigger)
-    else:
-        show_pause(Output(), trigger)
 
 
 @triggers.command()
@@ -193,22 +173,6 @@ def _event(name: str) -> Json:
     if not isinstance(found, dict):
         raise CommandFailed(f"{name}: one event is a JSON object", WRONG)
     return found
-
-
-def paused_words(trigger: Json) -> str | None:
-    """Since when it is paused, and why; None when it is not."""
-    paused = trigger.get("paused")
-    if not isinstance(paused, dict):
-        return None
-    comes = {"hold": "what comes is held", "drop": "what comes is dropped"}
-    meanwhile = comes.get(str(paused.get("while_paused")))
-    said = [f"since {when(paused.get('at'))}", f"by {paused.get('by')}", meanwhile]
-    return f"{', '.join(text for text in said if text)}: {paused.get('note')}"
-
-
-def show_pause(output: Output, trigger: Json) -> None:
-    if (paused := paused_words(trigger)) is not None:
-        output.line(f"! {trigger.get('name')} is paused {paused}")
 
 
 def show_problems(output: Output, trigger: Json) -> None:
