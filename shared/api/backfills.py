@@ -1,6 +1,7 @@
 """Backfills: what one would do, and asking for one. It is a replay from then on."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -10,10 +11,8 @@ from shared.api import bodies, contract, replays
 from shared.api.bodies import BackfillRange, BackfillRequest
 from shared.api.contract import Called, Limit
 from shared.api.keys import Key
-from shared.api.problems import Refused
 from shared.api.replays import ReplayShown, SelectionShown
 from shared.backfills import Outlook
-from shared.errors import Conflict
 from shared.ledger import State
 from shared.previews import Preview
 
@@ -105,12 +104,10 @@ def start_backfill(
     """Each time is run once, whatever became of it before, at most 10,000; the timer starts one
     after the other. It is a replay from then on: followed and canceled as one. The same
     Idempotency-Key with the same body answers with the same backfill, with another it is 422."""
-    try:
-        replay = call.app.backfills.ask(given.range, limit=given.limit, by=call.principal, key=key)
-    except Conflict as error:
-        raise Refused(422, str(error)) from None
-    response.headers["Location"] = f"/api/replays/{replay.id}"
-    return replays.shown(replay)
+    ask = partial(
+        call.app.backfills.ask, given.range, limit=given.limit, by=call.principal, key=key
+    )
+    return replays.accepted(response, ask)
 
 
 def _shown(item: Outlook) -> BackfillOutlook:

@@ -1,5 +1,7 @@
 """Replays: see what one would do, ask for one; follow and cancel it, and backfills alike."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
@@ -169,12 +171,8 @@ def start_replay(
     """What is chosen is fixed now, at most 10,000 runs; the timer starts one after the other, with
     what is published then. The same Idempotency-Key with the same body answers with the same
     replay, with another body it is refused (422)."""
-    try:
-        replay = call.app.replays.ask(given.wish, limit=given.limit, by=call.principal, key=key)
-    except Conflict as error:
-        raise Refused(422, str(error)) from None
-    response.headers["Location"] = f"/api/replays/{replay.id}"
-    return shown(replay)
+    ask = partial(call.app.replays.ask, given.wish, limit=given.limit, by=call.principal, key=key)
+    return accepted(response, ask)
 
 
 @router.get(
@@ -208,6 +206,16 @@ def get_replay(call: Called, id: ReplayId) -> ReplayShown:
 def cancel_replay(call: Called, id: ReplayId) -> ReplayShown:
     """Runs that wait for their turn are canceled; those that have begun go on."""
     return shown(call.app.replays.cancel(id))
+
+
+def accepted(response: Response, ask: Callable[[], Replay]) -> ReplayShown:
+    """What was asked for, and where it is. Raises Refused for a key that had another request."""
+    try:
+        replay = ask()
+    except Conflict as error:
+        raise Refused(422, str(error)) from None
+    response.headers["Location"] = f"/api/replays/{replay.id}"
+    return shown(replay)
 
 
 def shown(replay: Replay) -> ReplayShown:
