@@ -409,7 +409,8 @@ class Batches:
             text = f"Trigger {trigger} makes no batches any more."
             order = self._orders.left_over(trigger, key, event, abouts)
             binding = None, Reason(code="trigger_gone", text=text)
-        begun = self._begin(order, binding, reading.snapshot)
+        with telemetry.after(kept.record.traceparent for kept in members.values()):
+            begun = self._begin(order, binding, reading.snapshot)
         # As it is there: another one may have made it, of other members.
         made = self._ledger.read(trigger, key)
         if made is None:

@@ -187,10 +187,7 @@ class Dispatcher:
 
         Raises StorageUnavailable.
         """
-        return self._placed(order, snapshot)
-
-    def _placed(self, order: Order, snapshot: Snapshot, *, before: str | None = None) -> Decision:
-        with telemetry.ordering(order.event, before=before):
+        with telemetry.ordering(order.event):
             order = self.completed(order, snapshot.triggers.get(order.trigger))
             decision, kept = self._ordered(order, self._orders.bind(order, snapshot), snapshot)
             self.submit(kept)
@@ -221,7 +218,8 @@ class Dispatcher:
                 "dead letter can be retried."
             )
         order = self._again(record, reading)
-        return self._placed(order, reading.snapshot, before=record.traceparent)
+        with telemetry.after([record.traceparent]):
+            return self.place(order, reading.snapshot)
 
     def replay(self, record: Record, *, replay: str, limit: int) -> Decision:
         """Run once more what is over, with what is published now: once for each replay and event.
@@ -231,7 +229,8 @@ class Dispatcher:
         """
         reading = self._index.read()
         order = self._orders.replayed(record, self._again(record, reading), replay, limit)
-        return self._placed(order, reading.snapshot, before=record.traceparent)
+        with telemetry.after([record.traceparent]):
+            return self.place(order, reading.snapshot)
 
     def again(self, record: Record) -> Order:
         """An order for what a run was for, as its trigger would give it today. Raises Conflict."""

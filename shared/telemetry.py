@@ -8,10 +8,12 @@ one run from the next.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
+from typing import Any
 
 from opentelemetry import context, metrics, trace
 from opentelemetry.context import Context
@@ -112,12 +114,15 @@ METRICS = (
 )
 
 _NAME = "signalbox"
+#: An SDK keeps 128.
+MOST_LINKS = 100
 #: Seconds.
 _BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
 _OK = "ok"
 #: Nothing that is longer is read at all; a traceparent has 55 characters.
 _LONGEST = 128
 _HEADER = "traceparent"
+_AFTER = context.create_key("after")
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
@@ -189,15 +194,27 @@ def accepting(event: Event) -> Iterator[None]:
 
 
 @contextmanager
-def ordering(event: Event, *, before: str | None = None) -> Iterator[None]:
+def after(traceparents: Iterable[str | None]) -> Iterator[None]:
+    """What is ordered here comes after others, and refers to their traces: to the first of many."""
+    found = [one for text in islice(traceparents, MOST_LINKS) if (one := _extracted(text))]
+    token = context.attach(context.set_value(_AFTER, found))
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
+@contextmanager
+def ordering(event: Event) -> Iterator[None]:
     """A run is ordered that nobody sent an event for: in a trace of its own.
 
-    It refers to the trace under way, such as the tick's, and to the one `before` it, such as that
-    of the run it tries again.
+    It refers to the trace under way, such as the tick's, and to those it comes `after`: of the run
+    that it tries again, or of the events of a batch.
     """
-    spans = [trace.get_current_span(), trace.get_current_span(_extracted(before) or Context())]
-    found = [span.get_span_context() for span in spans]
-    links = [Link(one) for one in found if one.is_valid]
+    others: Any = context.get_value(_AFTER) or ()
+    found = [trace.get_current_span(one) for one in (context.get_current(), *others)]
+    about = [span.get_span_context() for span in found]
+    links = [Link(one) for one in about if one.is_valid]
     with _span(EVENT_SPAN, {"source": source_of(event)}, within=Context(), links=links):
         yield
 

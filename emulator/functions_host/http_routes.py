@@ -62,7 +62,10 @@ def _endpoint(worker: Worker, function: Function, keys: Keys) -> Any:
         if body is None:
             return Response(status_code=413)
         outcome = await worker.invoke(
-            function, TypedData(http=_to_worker(request, body)), reason="This was called by HTTP"
+            function,
+            TypedData(http=_to_worker(request, body)),
+            reason="This was called by HTTP",
+            traceparent=request.headers.get("traceparent", ""),
         )
         if not outcome.succeeded:
             return Response(status_code=500)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import sys
 import time
 import uuid
@@ -19,6 +20,8 @@ from emulator.functions_host import protos
 from emulator.functions_host.bindings import Function, HostError, is_disabled, read_function
 
 log = logging.getLogger("Host")
+
+_TRACEPARENT = re.compile(r"00-(?P<trace>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 # the library is not annotated
 _worker_init_request: Callable[[Any], Awaitable[Any]] = runtime.worker_init_request
@@ -85,6 +88,7 @@ class Worker:
         reason: str,
         metadata: Mapping[str, protos.TypedData] | None = None,
         attempt: int = 0,
+        traceparent: str = "",
     ) -> Outcome:
         """Run a function; what it raises is logged and comes back as a failed outcome.
 
@@ -95,7 +99,9 @@ class Worker:
         log.info("Executing 'Functions.%s' (%s)", function.name, reason, extra=fields)
         began = time.monotonic()
         running = asyncio.create_task(
-            _invocation_request(_invocation(function, invocation_id, data, metadata or {}, attempt))
+            _invocation_request(
+                _invocation(function, invocation_id, data, metadata or {}, attempt, traceparent)
+            )
         )
         self._running.add(running)
         running.add_done_callback(self._running.discard)
@@ -133,8 +139,11 @@ def _invocation(
     data: protos.TypedData,
     metadata: Mapping[str, protos.TypedData],
     attempt: int,
+    traceparent: str,
 ) -> SimpleNamespace:
-    trace = uuid.uuid4().hex
+    # ASP.NET Core, which the host is, goes on with the trace of a request
+    said = _TRACEPARENT.fullmatch(traceparent)
+    trace = said["trace"] if said else uuid.uuid4().hex
     retry = function.retry
     return SimpleNamespace(
         request=SimpleNamespace(
@@ -144,7 +153,9 @@ def _invocation(
                 input_data=[protos.ParameterBinding(name=function.parameter, data=data)],
                 trigger_metadata=dict(metadata),
                 trace_context=SimpleNamespace(
-                    trace_parent=f"00-{trace}-{trace[:16]}-01", trace_state="", attributes={}
+                    trace_parent=f"00-{trace}-{uuid.uuid4().hex[:16]}-01",
+                    trace_state="",
+                    attributes={},
                 ),
                 retry_context=SimpleNamespace(
                     retry_count=attempt,

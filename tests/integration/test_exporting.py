@@ -7,10 +7,12 @@ import threading
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from emulator.stack import LocalAzure
 from shared import telemetry
@@ -103,11 +105,8 @@ def _operation(item: Json) -> str:
     return str(item["tags"]["ai.operation.id"])
 
 
-def test_a_trace_leads_from_the_event_to_its_job(
-    signalbox: RunningSignalbox, insights: Insights
-) -> None:
-    path = "letters/aix/traced.txt"
-    event = {
+def _cloud_event(signalbox: RunningSignalbox, path: str) -> Json:
+    return {
         "specversion": "1.0",
         "id": uuid.uuid4().hex,
         "source": signalbox.azure.topology.account_id("contosolake"),
@@ -115,13 +114,22 @@ def test_a_trace_leads_from_the_event_to_its_job(
         "subject": subject_of(path),
         "time": datetime.now(UTC).isoformat(),
         "data": _data(path),
-        "traceparent": f"00-{_TRACE}-b7ad6b7169203331-01",
     }
-    headers = {"x-functions-key": signalbox.functions.master_key}
-    answer = loopback.post(
-        f"{signalbox.functions.url}/api/events", json=event, headers=headers, timeout=60
-    )
+
+
+def _post(signalbox: RunningSignalbox, event: Json, **headers: str) -> None:
+    key = {"x-functions-key": signalbox.functions.master_key}
+    address = f"{signalbox.functions.url}/api/events"
+    answer = loopback.post(address, json=event, headers={**key, **headers}, timeout=60)
     assert answer.status_code == 202, answer.text
+
+
+def test_a_trace_leads_from_the_event_to_its_job(
+    signalbox: RunningSignalbox, insights: Insights
+) -> None:
+    path = "letters/aix/traced.txt"
+    said = f"00-{_TRACE}-b7ad6b7169203331-01"
+    _post(signalbox, {**_cloud_event(signalbox, path), "traceparent": said})
 
     [job] = signalbox.jobs(path)
     [record] = signalbox.records(path)
@@ -175,6 +183,25 @@ def test_without_a_sender_s_trace_it_is_that_of_the_function_s_call(
     assert span["tags"]["ai.operation.parentId"]
 
 
+def test_a_message_s_and_a_request_s_trace_go_on(signalbox: RunningSignalbox) -> None:
+    traces = {"letters/caen/sent.txt": "1" * 32, "letters/dole/asked.txt": "2" * 32}
+    sent, asked = [f"00-{trace}-b7ad6b7169203331-01" for trace in traces.values()]
+    message, request = [_cloud_event(signalbox, path) for path in traces]
+    connection = signalbox.azure.environment["ServiceBusConnection"]
+    with (
+        ServiceBusClient.from_connection_string(connection) as client,
+        client.get_queue_sender("signalbox-events") as sender,
+    ):
+        # As Microsoft's SDKs write it, where a sender has tracing turned on.
+        said: Any = {"Diagnostic-Id": sent}
+        sender.send_messages(ServiceBusMessage(json.dumps(message), application_properties=said))
+    _post(signalbox, request, traceparent=asked)
+
+    for path, trace in traces.items():
+        [job] = eventually(partial(signalbox.jobs, path))
+        assert job.tags[telemetry.TRACE_TAG].split("-")[1] == trace
+
+
 def test_what_is_measured_arrives_and_is_told_once(
     signalbox: RunningSignalbox, insights: Insights
 ) -> None:
@@ -191,11 +218,12 @@ def test_what_is_measured_arrives_and_is_told_once(
     for _ in range(2):
         signalbox.tick()
         eventually(lambda: counted(telemetry.TICK_DURATION, outcome="ok") == ticks())
-    assert counted(telemetry.EVENTS, source="blob") == 2
+    assert counted(telemetry.EVENTS, source="blob") == 3
+    assert counted(telemetry.EVENTS, source="queue") == 1
     decided = {"trigger": "letter-came", "decision": "submitting", "reason": ""}
-    assert counted(telemetry.DECISIONS, source="blob", **decided) == 2
-    assert counted(telemetry.SUBMIT_DURATION, outcome="ok") == 2
-    assert counted(telemetry.SUBMIT_LATENCY, trigger="letter-came") == 2
+    assert counted(telemetry.DECISIONS, source="queue", **decided) == 1
+    assert counted(telemetry.SUBMIT_DURATION, outcome="ok") == 4
+    assert counted(telemetry.SUBMIT_LATENCY, trigger="letter-came") == 4
 
 
 def test_no_secret_and_no_payload_leaves(signalbox: RunningSignalbox, insights: Insights) -> None:

@@ -199,9 +199,26 @@ def test_a_retry_is_a_trace_of_its_own_that_refers_to_the_first(here: Scene, see
     assert again is not None
     assert (tag(again) or "").split("-")[1] != (tag(first) or "").split("-")[1]
     retried = seen.spans(telemetry.EVENT_SPAN)[-1]
+    assert again.traceparent == written(retried)
     assert [trace.format_trace_id(link.context.trace_id) for link in retried.links] == [
         (first.traceparent or "").split("-")[1]
     ]
+
+
+def test_a_batch_is_a_trace_of_its_own_that_refers_to_its_events(here: Scene, seen: Seen) -> None:
+    batch = {"batch": {"wait_after_last_change": "PT1M"}}
+    here.publish(trigger(policies=batch, inputs={"data": "${{ manifest }}"}))
+    here.dispatcher.handle(event("sales/north/one.csv"))
+    here.dispatcher.handle(event("sales/north/two.csv"))
+    here.world.pass_time(120)
+    here.tick.run()
+
+    one, two, made = seen.spans(telemetry.EVENT_SPAN)
+    tick = seen.span(telemetry.TICK_SPAN)
+    referred = {trace.format_trace_id(link.context.trace_id) for link in made.links}
+    assert referred == {trace_of(one), trace_of(two), trace_of(tick)}
+    assert trace_of(seen.span(telemetry.SUBMIT_SPAN)) == trace_of(made)
+    assert trace_of(made) not in referred
 
 
 def test_a_run_that_follows_on_another_is_of_its_trace(here: Scene, seen: Seen) -> None:

@@ -1,0 +1,92 @@
+"""What is set up for Application Insights, and when; each in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from azure.monitor.opentelemetry import _constants as distro
+
+from functions import exporting
+
+ROOT = Path(__file__).parents[2]
+#: Nobody listens there.
+ADDRESS = (
+    "InstrumentationKey=00000000-0000-0000-0000-000000000001;IngestionEndpoint=http://127.0.0.1:9"
+)
+
+_ASK = """
+import json, os, sys
+import function_app
+from opentelemetry import trace
+span = trace.get_tracer("test").start_span("test")
+print(json.dumps({
+    "recording": span.is_recording(),
+    "loaded": sorted(sys.modules),
+    "switches": {n: v for n, v in os.environ.items() if n.startswith(("OTEL_", "APPLICATIONI"))},
+}), flush=True)
+os._exit(0)
+"""
+
+
+def started(**settings: str) -> tuple[dict[str, Any], str]:
+    """What the app is like once it is imported with these settings, and what it has printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", _ASK],
+        cwd=ROOT,
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout), done.stderr
+
+
+def sdk(found: dict[str, Any]) -> list[str]:
+    return [
+        one for one in found["loaded"] if one.startswith(("opentelemetry.sdk", "azure.monitor"))
+    ]
+
+
+def test_without_an_address_no_sdk_is_loaded() -> None:
+    found, _ = started(**{exporting.ADDRESS: ""})
+
+    assert sdk(found) == []
+    assert not found["recording"]
+
+
+def test_with_an_address_spans_are_recorded_and_nobody_else_is_told() -> None:
+    found, said = started(**{exporting.ADDRESS: ADDRESS})
+
+    assert found["recording"]
+    assert "azure.monitor.opentelemetry" in found["loaded"]
+    # No client of HTTP is instrumented, and the SDK for AzureML comes with the first job as ever.
+    assert [one for one in found["loaded"] if "instrumentation.urllib" in one] == []
+    assert "azure.ai.ml" not in found["loaded"]
+    assert found["switches"]["APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL"] == "true"
+    assert found["switches"]["APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED"] == "true"
+    assert found["switches"]["OTEL_EXPERIMENTAL_RESOURCE_DETECTORS"] == "azure_functions"
+    assert "Traceback" not in said
+
+
+def test_an_app_setting_counts_more_than_the_default() -> None:
+    found, _ = started(
+        **{exporting.ADDRESS: ADDRESS, "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "otel"}
+    )
+
+    assert found["switches"]["OTEL_EXPERIMENTAL_RESOURCE_DETECTORS"] == "otel"
+
+
+def test_an_address_that_is_none_keeps_no_event_from_being_taken_in() -> None:
+    found, said = started(**{exporting.ADDRESS: "whatever"})
+
+    assert not found["recording"]
+    assert (
+        f"Nothing is sent to Application Insights; see the app setting {exporting.ADDRESS}" in said
+    )
+
+
+def test_every_library_that_would_be_instrumented_is_named() -> None:
+    assert set(exporting._LIBRARIES) == set(distro._ALL_SUPPORTED_INSTRUMENTED_LIBRARIES)
