@@ -30,8 +30,13 @@ class Surroundings:
     pause: Callable[[float], None] = time.sleep
 
     def api(self) -> "Api":
-        """Raises CommandFailed when the settings do not say where it is."""
-        return Api.from_environment(os.environ, self.transport)
+        """Open as long as the command runs.
+
+        Raises CommandFailed when the settings do not say where it is.
+        """
+        api = Api.from_environment(os.environ, self.transport)
+        click.get_current_context().call_on_close(api.close)
+        return api
 
 
 pass_surroundings = click.make_pass_decorator(Surroundings, ensure=True)
@@ -78,6 +83,9 @@ class Api:
         if not (key.isascii() and key.isprintable()):
             raise CommandFailed("SIGNALBOX_KEY has characters that no key has.", WRONG)
         return cls(url, key, transport)
+
+    def close(self) -> None:
+        self._client.close()
 
     def get(
         self,

@@ -1,10 +1,8 @@
 """Signalbox in a local Azure, seen from outside: its command, its log, its blobs and its jobs."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -28,6 +26,9 @@ APP = Path(__file__).resolve().parents[2]
 DEFINITIONS = Path(__file__).parent / "definitions"
 
 Json = dict[str, Any]
+
+#: Seconds from one tick to the next, where a test lets the timer look until something has come.
+BETWEEN_TICKS = 0.3
 
 #: States of a record that are never left.
 FINAL = {"completed", "failed", "canceled", "dead_letter"}
@@ -68,18 +69,13 @@ class RunningSignalbox:
 
     def command(self, *words: str) -> Json:
         """What the `signalbox` command answers in JSON, for a person with a key."""
-        there = {
+        settings = {
+            **self.azure.environment,
             "SIGNALBOX_URL": f"https://{self.azure.topology.function_app_host}",
             "SIGNALBOX_KEY": self.functions.master_key,
         }
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("signalbox")), *words, "--json"],
-            env={**os.environ, **self.azure.environment, **there},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        done = CliRunner().invoke(main, [*words, "--json"], env=settings, catch_exceptions=False)
+        assert done.exit_code == 0, done.stderr
         answer: Json = json.loads(done.stdout)
         return answer
 
@@ -166,7 +162,7 @@ class RunningSignalbox:
             assert not ended, f"{path} is {found[0]['state']}: {found[0]['reason']}"
             return None
 
-        record = eventually(look, seconds=seconds)
+        record = eventually(look, seconds=seconds, every=BETWEEN_TICKS if ticking else 0.02)
         assert record
         return record
 

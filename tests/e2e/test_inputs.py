@@ -11,9 +11,10 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from emulator.stack import LocalAzure
 from emulator.topology import Datastore, Topology, Workspace
-from tests.e2e.running_signalbox import APP, Json, RunningSignalbox
+from tests.e2e.running_signalbox import APP, BETWEEN_TICKS, Json, RunningSignalbox
 from tests.integration.conftest import exported
 from tests.integration.waiting import eventually
+from tests.loopback import loopback
 
 DEFINITIONS = Path(__file__).parent / "inputs"
 PRINCIPAL = Topology().service_principal
@@ -33,8 +34,7 @@ class Inputs(RunningSignalbox):
         headers = {"x-functions-key": self.functions.keys.host}
         url = f"{self.functions.url}/api/{path}"
         given: dict[str, object] = {"headers": headers, "timeout": 60, **how}
-        with httpx.Client(trust_env=False) as client:
-            return client.request(method, url, **given)  # type: ignore[arg-type]
+        return loopback.request(method, url, **given)  # type: ignore[arg-type]
 
     def ended(self, run: str) -> Json:
         """The record of a run, once it is final."""
@@ -48,7 +48,7 @@ class Inputs(RunningSignalbox):
             # Why a job failed is found after that it did.
             return record if state != "failed" or record["cause_sought"] else None
 
-        record = eventually(look, seconds=60)
+        record = eventually(look, seconds=60, every=BETWEEN_TICKS)
         assert record
         return record
 

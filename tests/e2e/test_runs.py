@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.e2e.running_signalbox import APP, Json, RunningSignalbox, subject_of
+from tests.e2e.running_signalbox import APP, BETWEEN_TICKS, Json, RunningSignalbox, subject_of
 from tests.integration.waiting import eventually
 
 DAY_REPORT = APP / "examples" / "day-report"
@@ -137,7 +137,7 @@ def test_a_paused_trigger_is_held_swept_resumed_and_what_was_dead_is_run_once_mo
         found = run("replays", "show", replay["id"])
         return found if found["state"] == "done" else None
 
-    found = eventually(over)
+    found = eventually(over, every=BETWEEN_TICKS)
     assert found
     assert found["total"] == found["started"] == sum(found["ended"].values()) >= 1
     assert set(found["ended"]) == {"dead_letter"}
@@ -201,7 +201,7 @@ def test_forty_uploads_and_their_success_are_one_run(
         assert record["state"] in ("submitting", "submitted", "running", "completed"), record
         return bool(record["state"] == "completed")
 
-    eventually(over, seconds=120)
+    eventually(over, seconds=120, every=BETWEEN_TICKS)
     record = app.read(name)
     assert record["event"]["subject"] == f"day={day}"
     assert len(record["members"]) == count + 1
@@ -263,7 +263,7 @@ def test_times_that_have_come_are_written_down_by_one_tick_and_one_of_them_runs(
         now = signalbox.read(f"ledger/note-down/{first['key']}.json")
         return now if now["state"] == "completed" else None
 
-    done = eventually(completed, seconds=60)
+    done = eventually(completed, seconds=60, every=BETWEEN_TICKS)
     assert done is not None
     assert done["body"]["inputs"]["text"] == first["event"]["data"]["window_start"]
     told = signalbox.command("explain", "--trigger", "note-down")
@@ -291,7 +291,7 @@ def test_a_schedule_retrains_on_what_is_new_and_its_past_is_filled_in(
         assert found["state"] in ("submitting", "submitted", "running", "completed"), found
         return found if found["state"] == "completed" else None
 
-    found = eventually(over, seconds=120)
+    found = eventually(over, seconds=120, every=BETWEEN_TICKS)
     assert found
     signalbox.ml.jobs.download(found["job"], download_path=tmp_path, output_name="model")
     model = json.loads((tmp_path / "named-outputs" / "model" / "model.json").read_text())
@@ -311,7 +311,7 @@ def test_a_schedule_retrains_on_what_is_new_and_its_past_is_filled_in(
         return replay if replay["state"] == "done" else None
 
     # Nothing was uploaded in those nights.
-    replay = eventually(filled, seconds=60)
+    replay = eventually(filled, seconds=60, every=BETWEEN_TICKS)
     assert replay
     assert replay["ended"] == {"skipped": 2}
     first = outlook["items"][0]["scheduled_time"]

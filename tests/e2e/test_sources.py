@@ -12,7 +12,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from shared.events import blob_subject
-from tests.e2e.running_signalbox import Json, RunningSignalbox
+from tests.e2e.running_signalbox import BETWEEN_TICKS, Json, RunningSignalbox
 from tests.integration.waiting import eventually
 
 DEFINITIONS = Path(__file__).parent / "sources"
@@ -58,7 +58,7 @@ class Post:
                 self.app.tick()
             return None
 
-        record = eventually(look, seconds=60)
+        record = eventually(look, seconds=60, every=BETWEEN_TICKS if state else 0.02)
         assert record
         return record
 
