@@ -22,6 +22,9 @@ _DEFAULTS = {
     "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
 }
 
+#: Whose lines are told.
+_OURS = ("shared", "functions")
+
 #: None of these is told: six spans of each event would be of requests to storage alone.
 _LIBRARIES = (
     "azure_sdk",
@@ -52,6 +55,7 @@ def begin(environment: MutableMapping[str, str]) -> bool:
     try:
         # Only who exports pays for importing it.
         from azure.monitor.opentelemetry import configure_azure_monitor
+        from opentelemetry.instrumentation.logging.handler import LoggingHandler
 
         configure_azure_monitor(
             connection_string=environment[ADDRESS],
@@ -64,7 +68,15 @@ def begin(environment: MutableMapping[str, str]) -> bool:
             disable_offline_storage=True,
             instrumentation_options={name: {"enabled": False} for name in _LIBRARIES},
         )
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, LoggingHandler):
+                handler.addFilter(_is_told)
     except Exception:
         log.exception("Nothing is sent to Application Insights; see the app setting %s", ADDRESS)
         return False
     return True
+
+
+def _is_told(record: logging.LogRecord) -> bool:
+    """Whether a line is ours, without secrets and payloads; of others only what went wrong."""
+    return record.levelno >= logging.WARNING or record.name.partition(".")[0] in _OURS
