@@ -8,7 +8,7 @@ import heapq
 import logging
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count, islice
 
@@ -46,6 +46,8 @@ class Upcoming:
         self._edition = clock.edition
         #: Those that the lines are of.
         self._triggers: Mapping[str, IndexedTrigger] = {}
+        #: The edition of the newest of them.
+        self._latest = 0
         self._numbers = count()
         #: By the next scheduled time, which is no later than it fires.
         self._lines: list[tuple[datetime, int, _Line]] = []
@@ -61,6 +63,7 @@ class Upcoming:
         """
         self._pass(_place(clock), clock.edition)
         before, self._triggers = self._triggers, triggers
+        self._latest = max((one.edition for one in triggers.values()), default=0)
         new = {name: one for name, one in triggers.items() if before.get(name) != one}
         gone = new.keys() | (before.keys() - triggers.keys())
         self._lines = [one for one in self._lines if one[2].trigger not in gone]
@@ -92,7 +95,7 @@ class Upcoming:
             found = self._next(now)
             if found is None:
                 break
-            if found.late or found.place > place:
+            if self._is_open(found):
                 fired.append(found)
                 end += found.late
         while end < len(fired) and fired[end].place == fired[end - 1].place:
@@ -100,16 +103,26 @@ class Upcoming:
         return list(islice(fired, end)), len(fired) <= end
 
     def _pass(self, place: tuple[datetime, str], edition: int) -> None:
-        """Forget what a clock has passed."""
+        """Forget what a clock has passed that knew of it."""
         self._passed = place
         if edition != self._edition:
             self._edition = edition
             for _, _, line in self._lines:
                 line.new = line.edition > edition
-        while self._fired and self._fired[0].place <= place:
-            if self._fired[0].late and self._fired[0].indexed.edition > edition:
-                return
-            self._fired.popleft()
+        self._fired = deque(due for due in map(self._seen, self._fired) if self._is_open(due))
+        if self._latest > edition:
+            # In order as before: that is by when they fire.
+            self._scheduled = [self._seen(due) for due in self._scheduled]
+
+    def _seen(self, due: Due) -> Due:
+        """With whether the clock came by before it knew its schedule: whoever moved it may have
+        looked at an older index, also after this was found."""
+        late = due.place <= self._passed and due.indexed.edition > self._edition
+        return replace(due, late=True) if late and not due.late else due
+
+    def _is_open(self, due: Due) -> bool:
+        """Whether the clock is not behind it, or did not know of it."""
+        return due.place > self._passed or (due.late and due.indexed.edition > self._edition)
 
     def _next(self, now: datetime) -> Due | None:
         """What fires next, if it does until now."""

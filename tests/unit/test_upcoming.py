@@ -137,6 +137,27 @@ def test_what_an_edit_brought_while_the_clock_went_on_is_not_lost() -> None:
     assert told(found) == [("a", "12:04"), ("b", "12:04")]
 
 
+@pytest.mark.parametrize("jitter", [None, "PT5M"])
+def test_what_was_found_before_somebody_with_an_older_index_passed_it_is_not_lost(
+    jitter: str | None,
+) -> None:
+    spec = {"cron": "* * * * *", "jitter": jitter}
+    edited = {"a": indexed(since=NOON, spec=spec, edition=2), "b": indexed("b")}
+    upcoming = Upcoming(edited, clock())
+    upcoming.due(clock(), NOON + MINUTE, 10)
+    # Who moved the clock had read the index before the edit.
+    passed = clock(NOON + 7 * MINUTE)
+
+    found, _ = upcoming.due(passed, NOON + 7 * MINUTE, 10)
+    anew, _ = Upcoming(edited, passed).due(passed, NOON + 7 * MINUTE, 10)
+
+    assert told(found) == told(anew)
+    assert ("a", "12:01") in told(found)
+    assert all(due.late for due in found)
+    # Known to the clock, it is passed.
+    assert upcoming.due(clock(NOON + 7 * MINUTE, edition=2), NOON + 7 * MINUTE, 10)[0] == []
+
+
 def test_what_never_was_and_what_cannot_be_read_keep_nobody() -> None:
     never = indexed("never", spec={"cron": "* * * * *", "end_time": "2020-01-01T00:00:00Z"})
     broken = indexed("broken")
