@@ -70,9 +70,10 @@ def test_a_demo_whose_request_is_refused_says_why(
     start_demo: Callable[..., Demo], tmp_path: Path
 ) -> None:
     trigger = "triggers/retrain-on-request.yml"
-    demo = start_demo(
-        _copy(tmp_path, trigger, "event.data.site }}\n    sel", "event.data.place }}\n    sel")
-    )
+    folder = _copy(tmp_path, trigger, "event.data.site }}\n    sel", "event.data.place }}\n    sel")
+    # The run of the upload has begun, and nobody waits for it.
+    (folder / "components/prepare/src/prepare.py").write_text("raise SystemExit")
+    demo = start_demo(folder)
     shown = shown_by(demo)
     assert demo.returncode == 1, shown
     told = shown.split("The demo failed: ")[1]

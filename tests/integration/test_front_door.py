@@ -13,6 +13,7 @@ from azure.storage.blob import BlobClient, BlobServiceClient
 from emulator.front_door import Refused, Routes
 from emulator.stack import LocalAzure
 from emulator.topology import Addresses, Topology
+from tests.integration.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("local_azure")
 
@@ -102,12 +103,14 @@ def test_parallel_clients_do_not_mix() -> None:
 def test_small_requests_do_not_wait_for_delayed_acknowledgements() -> None:
     """A delayed acknowledgement costs every small PUT 40 ms, so the quickest one shows it."""
     blob = landing_blob("small")
-    durations = []
-    for _ in range(30):
+
+    def seconds() -> float:
         begun = time.perf_counter()
         blob.upload_blob(b"x" * 300, overwrite=True)
-        durations.append(time.perf_counter() - begun)
-    assert min(durations) < 0.035
+        return time.perf_counter() - begun
+
+    # On a busy machine, some wait for other reasons.
+    eventually(lambda: seconds() < 0.035)
 
 
 def test_connections_are_cut_on_demand(local_azure: LocalAzure) -> None:
