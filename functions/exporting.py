@@ -22,8 +22,8 @@ _DEFAULTS = {
     "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
 }
 
-#: Whose lines are told.
-_OURS = ("shared", "functions")
+#: Whose lines are told, and whose never: that sending failed would be sent, fail, be told, …
+_OURS, _SENDERS = ("shared.", "functions."), ("azure.monitor.", "opentelemetry.")
 
 #: None of these is told: six spans of each event would be of requests to storage alone.
 _LIBRARIES = (
@@ -79,4 +79,6 @@ def begin(environment: MutableMapping[str, str]) -> bool:
 
 def _is_told(record: logging.LogRecord) -> bool:
     """Whether a line is ours, without secrets and payloads; of others only what went wrong."""
-    return record.levelno >= logging.WARNING or record.name.partition(".")[0] in _OURS
+    if record.name.startswith(_SENDERS):
+        return False
+    return record.levelno >= logging.WARNING or record.name.startswith(_OURS)

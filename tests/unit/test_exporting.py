@@ -1,12 +1,14 @@
 """What is set up for Application Insights, and when; each in a process of its own."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from azure.monitor.opentelemetry import _constants as distro
 
 from functions import exporting
@@ -86,6 +88,25 @@ def test_an_address_that_is_none_keeps_no_event_from_being_taken_in() -> None:
     assert (
         f"Nothing is sent to Application Insights; see the app setting {exporting.ADDRESS}" in said
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "told"),
+    [
+        ("shared.submission", logging.INFO, True),
+        ("functions.service_bus", logging.INFO, True),
+        # Whoever else speaks in the worker's process may say what it was sent.
+        ("httpx", logging.INFO, False),
+        ("azure_functions_worker", logging.INFO, False),
+        ("azure.core", logging.WARNING, True),
+        ("azure.monitor.opentelemetry.exporter.export._base", logging.WARNING, False),
+        ("opentelemetry.sdk.trace.export", logging.ERROR, False),
+    ],
+)
+def test_whose_lines_are_told(name: str, level: int, told: bool) -> None:
+    record = logging.LogRecord(name, level, __file__, 1, "said", None, None)
+
+    assert exporting._is_told(record) is told
 
 
 def test_every_library_that_would_be_instrumented_is_named() -> None:
