@@ -47,6 +47,13 @@ which leads that shell's programs to this local Azure, and nowhere else. Then
        "https://{lake}.blob.core.windows.net/landing/biopsies/harbour/new.csv"}}' request-1
   signalbox explain --message request-1
 
+5. Publish what runs every night if something new is there; see when, upload it, and let it run now:
+
+  signalbox publish examples/nightly-retraining
+  signalbox schedules next retrain-nightly --count 3
+  python -m examples.upload {example}/data/harbour.csv landing/labels/harbour/march.csv
+  signalbox schedules trigger retrain-nightly --wait
+
 `signalbox -h` tells of the other commands; the app's log is {log}.
 
 Ctrl-C ends it all.
