@@ -12,6 +12,7 @@ from shared.blob_state import Blob, BlobState, Unchanged
 from shared.definitions import TriggerDefinition
 from shared.errors import RecordUnreadable, StorageUnavailable
 from shared.specs import ScheduleSpec
+from shared.turnstiles import Crowd, Turnstiles, Wish
 
 _NAME = "index.json"
 SCHEMA = 1
@@ -132,17 +133,30 @@ class Reading:
 class Index:
     """Reads the index with one conditional request and swaps it by ETag."""
 
-    def __init__(self, blobs: BlobState) -> None:
+    def __init__(self, blobs: BlobState, turnstiles: Turnstiles | None = None) -> None:
         self._blobs = blobs
+        self._turnstiles = turnstiles or Turnstiles()
         self._known: Reading | None = None
         #: Each trigger as it was last read, beside its JSON.
         self._parsed: dict[str, tuple[bytes, IndexedTrigger]] = {}
 
     def read(self) -> Reading:
-        """The index as it is now: unchanged costs a 304.
+        """The index as it is now, or was after this was asked: unchanged costs a 304.
 
-        Raises StorageUnavailable, or RecordUnreadable.
+        Threads that ask while another reads share the next reading. Raises StorageUnavailable, or
+        RecordUnreadable.
         """
+        wish = Wish[Reading]()
+        self._turnstiles.through(_NAME, wish, self._serve)
+        return wish.answer
+
+    def _serve(self, crowd: Crowd[Wish[Reading]]) -> None:
+        # Before it is read: whoever comes later may know of what this does not tell.
+        wishes = crowd.wishes()
+        reading = self._read()
+        crowd.grant(lambda waiting: dict.fromkeys(waiting, reading), wishes)
+
+    def _read(self) -> Reading:
         known = self._known
         if known is None:
             blob = self._get_or_create()

@@ -1,7 +1,7 @@
-"""Threads of one process that want to change the same blob: one does it for all who wait.
+"""Threads of one process that want to read or change the same blob: one does it for all who wait.
 
 Each hands over what it wishes and goes through; whoever is through first finds the wishes of those
-behind it, and grants them together, by one swap. Those behind find theirs granted. A courtesy of
+behind it, and grants them together, by one request. Those behind find theirs granted. A courtesy of
 threads to one another only: what counts is the blob's ETag, and after a while nobody waits.
 """
 
@@ -48,8 +48,9 @@ class Crowd[Kind: Wish[Any]]:
     def wishes(self) -> list[Kind]:
         """What all want who still wait for it, in the order in which they came.
 
-        To be asked after the blob was read: who gives up waiting reads it later than that, so its
-        own swap and this one cannot both succeed without one seeing the other.
+        Of a blob that is to be changed, to be asked after it was read: who gives up waiting reads
+        it later than that, so its own swap and this one cannot both succeed without one seeing the
+        other. Of one that is only read, before.
         """
         with self._guard:
             return list(self._waiting)

@@ -297,14 +297,6 @@ SLOT_TRAPS: dict[str, Trap] = {
         Parts(turns=NoRecordNobodyWaits), _QUICK, _one_at_a_time(slow=_SLOW_RECORDS)
     ),
     "F7 number without swap": Trap(Parts(turns=NumberWithoutSwap), FAIR, _one_at_a_time()),
-    "F7 room is anybody's": Trap(
-        Parts(turns=RoomIsAnybodys), _QUICK, _one_at_a_time(slow=_SLOW_RECORDS)
-    ),
-    "F7 nobody waits in any case": Trap(
-        Parts(turns=NotLookedForAgain, slots=NobodyWaitsInAnyCase),
-        _QUICK,
-        _one_at_a_time(slow="get ledger/"),
-    ),
     "F8 skipped at once": Trap(
         Parts(dispatcher=SkippedAtOnce), _CRASHES, _one_at_a_time(overlap="skip")
     ),

@@ -19,8 +19,6 @@ SEEN: dict[str, int] = {
     "F6a refused is final": 23,
     "F6b answer written blindly": 12,
     "F7 no record, nobody waits": 62,
-    "F7 nobody waits in any case": 387,
-    "F7 room is anybody's": 1079,
     "cancel is final": 10,
     "ends of runs by chance": 10,
     "exists is an error": 53,

@@ -91,13 +91,12 @@ def worker(
     parts_of_tick: Collection[str] = (),
 ) -> Worker:
     """Put together as `bootstrap` does it."""
-    index, ledger = parts.index(blobs), parts.ledger(blobs)
+    turnstiles = Turnstiles(lambda: Door(rng))
+    index, ledger = parts.index(blobs, turnstiles), parts.ledger(blobs)
     history = History(blobs)
     computes = Computes(blobs, targets)
     slots = parts.slots(blobs)
-    turns = parts.turns(
-        index=index, ledger=ledger, slots=slots, turnstiles=Turnstiles(lambda: Door(rng))
-    )
+    turns = parts.turns(index=index, ledger=ledger, slots=slots, turnstiles=turnstiles)
     submission = parts.submission(
         deployment=DEPLOYMENT,
         ledger=ledger,

@@ -1,10 +1,12 @@
+import threading
 from datetime import UTC, datetime
 
 import pytest
 
 from shared.definitions import TriggerDefinition
 from shared.errors import RecordUnreadable, StorageUnavailable
-from shared.index import Index, Snapshot
+from shared.index import Index, Reading, Snapshot
+from shared.turnstiles import Turnstiles
 from tests.fakes import MemoryBlobs, World
 from tests.unit import scene
 
@@ -183,3 +185,35 @@ def test_a_trigger_that_this_version_cannot_follow_is_not_followed_half(
 
     with pytest.raises(RecordUnreadable, match="Publish with the version of Signalbox that runs"):
         Index(blobs).read()
+
+
+def test_threads_that_ask_while_another_reads_share_the_next_reading(blobs: MemoryBlobs) -> None:
+    turnstiles = Turnstiles()
+    index = Index(blobs, turnstiles)
+    index.read()
+    blobs.world.calls.clear()
+    reads, go_on = threading.Event(), threading.Event()
+
+    def slow(_call: str) -> None:
+        reads.set()
+        assert go_on.wait(5)
+
+    blobs.world.before = slow
+    answers: list[Reading] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(index.read()), daemon=True) for _ in range(4)
+    ]
+    threads[0].start()
+    assert reads.wait(5)
+    blobs.world.pass_time(30)
+    for thread in threads[1:]:
+        thread.start()
+    while len(turnstiles._turnstiles["index.json"].waiting) < len(threads):
+        assert all(thread.is_alive() for thread in threads)
+    go_on.set()
+    for thread in threads:
+        thread.join(5)
+
+    assert blobs.world.calls == ["get_if_changed index.json"] * 2
+    assert len(answers) == 4
+    assert len({id(reading) for reading in answers}) == 2
