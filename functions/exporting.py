@@ -7,15 +7,21 @@ no line is there twice. Source: azure_functions_runtime, `WORKER_OPEN_TELEMETRY_
 import logging
 from collections.abc import MutableMapping
 
+from shared import telemetry
+
 log = logging.getLogger(__name__)
 
 #: Azure's own setting.
 ADDRESS = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 
-#: What the exporter reads from the environment; app settings of these names count more.
+#: What SDK and exporter read from the environment; app settings of these names count more.
 _DEFAULTS = {
-    # The worker's own choice. By default it would look for a virtual machine around it.
+    # Whole traces, also where a sender keeps none of its own.
+    "OTEL_TRACES_SAMPLER": "always_on",
+    # The worker's own choice.
     "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "azure_functions",
+    # What the process is, once more with each batch.
+    "APPLICATIONINSIGHTS_OPENTELEMETRY_RESOURCE_METRIC_DISABLED": "true",
     # Statistics for whoever makes the exporter, and switches that they turn from afar.
     "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
     "APPLICATIONINSIGHTS_SDKSTATS_DISABLED": "true",
@@ -24,20 +30,6 @@ _DEFAULTS = {
 
 #: Whose lines are told, and whose never: that sending failed would be sent, fail, be told, …
 _OURS, _SENDERS = ("shared.", "functions."), ("azure.monitor.", "opentelemetry.")
-
-#: None of these is told: six spans of each event would be of requests to storage alone.
-_LIBRARIES = (
-    "azure_sdk",
-    "django",
-    "fastapi",
-    "flask",
-    "httpx",
-    "httpx2",
-    "psycopg2",
-    "requests",
-    "urllib",
-    "urllib3",
-)
 
 
 def begin(environment: MutableMapping[str, str]) -> bool:
@@ -53,28 +45,44 @@ def begin(environment: MutableMapping[str, str]) -> bool:
     # The exporter's own requests would be logged, exported, logged, …
     logging.getLogger("azure").setLevel(logging.WARNING)
     try:
-        # Only who exports pays for importing it.
-        from azure.monitor.opentelemetry import configure_azure_monitor
-        from opentelemetry.instrumentation.logging.handler import LoggingHandler
-
-        configure_azure_monitor(
-            connection_string=environment[ADDRESS],
-            # Whole traces: by default five a second, and what is more is left out.
-            sampling_ratio=1.0,
-            # A request each second, whether anybody looks or not; the host has its own.
-            enable_live_metrics=False,
-            enable_performance_counters=False,
-            # An instance may be gone for good before it could send what it put aside.
-            disable_offline_storage=True,
-            instrumentation_options={name: {"enabled": False} for name in _LIBRARIES},
-        )
-        for handler in logging.getLogger().handlers:
-            if isinstance(handler, LoggingHandler):
-                handler.addFilter(_is_told)
+        _export(environment[ADDRESS])
     except Exception:
         log.exception("Nothing is sent to Application Insights; see the app setting %s", ADDRESS)
         return False
     return True
+
+
+def _export(address: str) -> None:
+    """Nothing is set up for everybody: frameworks and SDKs would tell of each request, with its
+    address and so with the key in its query. Raises ValueError for an address that is none."""
+    # Only who exports pays for importing it.
+    from azure.monitor.opentelemetry.exporter import (
+        AzureMonitorLogExporter,
+        AzureMonitorMetricExporter,
+        AzureMonitorTraceExporter,
+    )
+    from opentelemetry.instrumentation.logging.handler import LoggingHandler
+    from opentelemetry.sdk._logs import LoggerProvider
+    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    # An instance may be gone for good before it could send what it put aside.
+    where = {"connection_string": address, "disable_offline_storage": True}
+    resource = Resource.create()
+    tracers = TracerProvider(resource=resource)
+    tracers.add_span_processor(BatchSpanProcessor(AzureMonitorTraceExporter(**where)))
+    reader = PeriodicExportingMetricReader(AzureMonitorMetricExporter(**where))
+    meters = MeterProvider([reader], resource=resource)
+    lines = LoggerProvider(resource=resource)
+    lines.add_log_record_processor(BatchLogRecordProcessor(AzureMonitorLogExporter(**where)))
+    handler = LoggingHandler(logger_provider=lines)
+    handler.addFilter(_is_told)
+    logging.getLogger().addHandler(handler)
+    telemetry.use(tracers, meters)
 
 
 def _is_told(record: logging.LogRecord) -> bool:

@@ -127,10 +127,10 @@ class Dispatcher:
         decided: list[tuple[Decision, Kept | None]] = []
         reading: Reading | None = None
         for event in events:
-            with telemetry.accepting(event):
-                if only is None and job_events.is_ours(event):
-                    self._look(event)
-                else:
+            if only is None and job_events.is_ours(event):
+                self._look(event)
+            else:
+                with telemetry.accepting(event):
                     # Once: a body of many events is decided by what was published when it came.
                     reading = reading or self._index.read()
                     if event.via.startswith(RUN):

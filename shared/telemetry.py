@@ -17,8 +17,8 @@ from typing import Any
 
 from opentelemetry import context, metrics, trace
 from opentelemetry.context import Context
-from opentelemetry.metrics import Counter, Histogram, Meter
-from opentelemetry.trace import Link, Span, Status, StatusCode
+from opentelemetry.metrics import Counter, Histogram, Meter, MeterProvider
+from opentelemetry.trace import Link, Span, Status, StatusCode, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from shared.events import BLOB_CREATED, Event
@@ -140,9 +140,15 @@ def instruments(meter: Meter) -> dict[str, Counter | Histogram]:
     return found
 
 
-# Both do nothing until there is an SDK, and what there is then from then on.
-_tracer = trace.get_tracer(_NAME)
-_instruments = instruments(metrics.get_meter(_NAME))
+_tracer = trace.NoOpTracerProvider().get_tracer(_NAME)
+_instruments = instruments(metrics.NoOpMeterProvider().get_meter(_NAME))
+
+
+def use(tracers: TracerProvider, meters: MeterProvider) -> None:
+    """Tell all this to an SDK from now on: to ours, not to one that everybody tells of theirs."""
+    global _tracer, _instruments
+    _tracer = tracers.get_tracer(_NAME)
+    _instruments = instruments(meters.get_meter(_NAME))
 
 
 def checked(text: object) -> str | None:
