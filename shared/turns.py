@@ -17,7 +17,7 @@ from shared import telemetry
 from shared.days import TRIES, Day, crowded
 from shared.errors import RecordUnreadable
 from shared.index import Index
-from shared.ledger import ABSENT, Kept, Ledger, Record, State
+from shared.ledger import ABSENT, LEASE, Kept, Ledger, Record, State
 from shared.lines import Line
 from shared.places import Place, Turn, daily_limit, waiting_slot
 from shared.policies import Policies
@@ -173,6 +173,12 @@ class Turns:
         """See that a queued record gets its turn, whatever was lost meanwhile."""
         self.enter(record)
         assert record.slot is not None
+        assert record.number is not None
+        now = self._ledger.read(record.trigger, record.key)
+        if now is None or now.record.state is not State.QUEUED:
+            # Whoever began it has deleted its entry, perhaps before this put it there.
+            self._slots.leave(record.trigger, record.slot, record.number, record.key)
+            return
         kept = self._slots.read(record.trigger, record.slot, _NEVER)
         if kept.etag is None or not kept.slot.waiting:
             waited_for = kept.slot.model_copy(update={"waiting": 1})
@@ -412,7 +418,11 @@ def _told(
 def _entry_may_be_left(record: Record) -> bool:
     """Whoever began it has deleted its entry, unless it died: then another took over.
 
-    One that came late all the same goes when it is met, or with the slot.
+    What began soon may have been put in line by another, before whoever made it came to that; then
+    its entry came back. One that comes later still goes when it is met, or with the slot.
     """
-    began = any(each.state is State.SUBMITTING for each in record.transitions)
-    return not began or any(each.takeovers for each in record.attempts)
+    began = [each.at for each in record.transitions if each.state is State.SUBMITTING]
+    queued = [each.at for each in record.transitions if each.state is State.QUEUED]
+    if not began or any(each.takeovers for each in record.attempts):
+        return True
+    return bool(queued) and began[0] - queued[0] <= LEASE

@@ -56,6 +56,10 @@ class Course(Scene):
         self.submission.request_cancel(TRIGGER, self.keys[number])
         self.submission.resume(TRIGGER, self.keys[number])
 
+    @property
+    def in_line(self) -> list[str]:
+        return [name for name in self.blobs.stored if name.startswith("queue/")]
+
     def to_the_end(self) -> list[int]:
         """Uploads in the order in which their jobs began."""
         for _ in range(_TICKS):
@@ -138,9 +142,30 @@ def forgotten() -> list[set[int]]:
     ]
 
 
-def test_nobody_is_overtaken_or_forgotten() -> None:
+def left() -> list[list[str]]:
+    """What is left of the line when one comes while another ends, or while the timer looks."""
+
+    def waits_long(course: Course) -> None:
+        course.upload(1)
+        course.upload(2)
+        course.world.pass_time(7200)
+
+    def look(course: Course) -> None:
+        course.tick.run()
+
+    courses = [
+        *meetings(lambda c: c.upload(1), lambda c: c.upload(2), lambda c: c.end(1)),
+        *meetings(waits_long, look, lambda c: c.end(1)),
+    ]
+    for course in courses:
+        course.to_the_end()
+    return [course.in_line for course in courses if course.in_line]
+
+
+def test_nobody_is_overtaken_or_forgotten_and_no_line_is_left() -> None:
     assert overtaken() == []
     assert forgotten() == []
+    assert left() == []
 
 
 def test_overtaking_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
