@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings, strategies
 from openapi_spec_validator import validate
 from schemathesis import Case, GenerationMode
+from schemathesis.core.result import Ok
+from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.unit.api_client import Api, everything
@@ -26,6 +29,9 @@ del document["security"], document["components"]["securitySchemes"]
 schema = schemathesis.openapi.from_dict(document)
 schema.app = api.asgi
 schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+OPERATIONS: list[APIOperation[Any, Any, Any, Any]] = [
+    found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)
+]
 
 [running] = api.scene.dispatcher.handle(event())
 [dead] = api.post("/triggers/on-call/events", {}).json()["decisions"]
@@ -55,14 +61,21 @@ def test_the_description_is_of_every_operation() -> None:
     paths = document["paths"]
     operations = [item[method] for item in paths.values() for method in item]
 
-    assert len({operation["operationId"] for operation in operations}) == len(operations) == 38
+    assert (
+        len({operation["operationId"] for operation in operations})
+        == len(operations)
+        == len(OPERATIONS)
+        == 38
+    )
     for operation in operations:
         assert {"401", "422", "500", "503"} <= operation["responses"].keys()
         assert operation["summary"]
         assert operation["tags"]
 
 
-@schema.parametrize()
+@pytest.mark.parametrize(
+    "operation", OPERATIONS, ids=[f"{each.method} {each.path}" for each in OPERATIONS]
+)
 @settings(
     max_examples=12,
     derandomize=True,
@@ -71,9 +84,13 @@ def test_the_description_is_of_every_operation() -> None:
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-def test_every_operation_answers_as_it_says(case: Case[Any]) -> None:
-    positive = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
-    if positive and case.path_parameters:
+@given(data=strategies.data())
+def test_every_operation_answers_as_it_says(
+    operation: APIOperation[Any, Any, Any, Any], data: strategies.DataObject
+) -> None:
+    mode = data.draw(strategies.sampled_from([GenerationMode.POSITIVE, GenerationMode.NEGATIVE]))
+    case: Case[Any] = data.draw(operation.as_strategy(generation_mode=mode))
+    if mode is GenerationMode.POSITIVE and case.path_parameters:
         there = next(names for path, names in THERE.items() if case.path.startswith(path))
         case.path_parameters = {**there}
 
