@@ -195,7 +195,8 @@ def arriving(
             f"Trigger {trigger.name} is a schedule, and takes no events",
             {
                 "event": f"`signalbox schedules next {trigger.name}` tells its times, and "
-                f"`signalbox backfill {trigger.name} --dry-run` what would become of those past"
+                f"`signalbox backfill {trigger.name} --since TIME --dry-run` what would become of "
+                "those past"
             },
         )
     loose = "data" in content and content.keys() <= {"data", *_ATTRIBUTES} and not spec.blob

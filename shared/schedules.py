@@ -14,6 +14,7 @@ from datetime import datetime
 from functools import partial
 from itertools import batched, takewhile
 
+from shared import timetables
 from shared.clocks import Clock, Clocks
 from shared.dispatcher import Dispatcher, in_turn, undecided
 from shared.durations import in_iso
@@ -172,7 +173,7 @@ class Schedules:
                 f"It was due at {due.fires:%Y-%m-%d %H:%M:%S} UTC and nobody came to it before "
                 f"{reading.at:%Y-%m-%d %H:%M:%S} UTC, which is later than "
                 f"spec.schedule.catchup_window ({in_iso(window.catchup_window)}) makes up for; "
-                f"`signalbox backfill {due.trigger}` runs it."
+                f"{timetables.backfill(due.trigger, due.scheduled)} runs it."
             )
             reason = Reason(code="missed_catchup_window", text=text)
             return self._begin(replace(order, instead=(State.MISSED, reason)), reading)

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from shared import answers, events, occurrences, wording
+from shared import answers, events, occurrences, timetables, wording
 from shared.answers import Told
 from shared.clocks import Clocks
 from shared.errors import RecordUnreadable
@@ -86,7 +86,7 @@ class Times:
             since = "first published" if indexed.since <= indexed.effective_from else "last edited"
             return "nothing_recorded", (
                 f"The schedule was {since} at {table.stamp(indexed.since)}, and what is before "
-                f"that is not its own; `signalbox backfill {name}` runs it."
+                f"that is not its own; {timetables.backfill(name, time.scheduled)} runs it."
             )
         with suppress(RecordUnreadable):
             kept = self._clocks.read()
@@ -99,8 +99,8 @@ class Times:
                     "catchup_window says."
                 )
         return "nothing_recorded", (
-            f"It was due at {fires}; its record has expired, or was deleted. `signalbox backfill "
-            f"{name}` runs it again."
+            f"It was due at {fires}; its record has expired, or was deleted. "
+            f"{timetables.backfill(name, time.scheduled)} runs it again."
         )
 
 

@@ -174,6 +174,12 @@ class Timetable:
         return f"; {told}" if told else ""
 
 
+def backfill(trigger: str, scheduled: datetime) -> str:
+    """The command that runs one time of a schedule."""
+    since, until = (f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in (scheduled, scheduled + _SECOND))
+    return f"`signalbox backfill {trigger} --since {since} --until {until}`"
+
+
 def hints(trigger: TriggerDefinition, now: datetime) -> Iterator[tuple[Place, str]]:
     """Why a schedule would never run though each part of it is right, with the place."""
     spec = trigger.spec.schedule

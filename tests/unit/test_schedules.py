@@ -163,6 +163,10 @@ def test_what_came_while_nobody_looked_is_made_up_for_within_the_window(here: Sc
     assert first.reason.text.startswith(
         "It was due at 2026-03-01 12:03:00 UTC and nobody came to it before 2026-03-01 12:10:00 UTC"
     )
+    assert first.reason.text.endswith(
+        "; `signalbox backfill nightly --since 2026-03-01T12:03:00Z --until 2026-03-01T12:03:01Z` "
+        "runs it."
+    )
     assert (first.body, first.attempts) == (None, ())
     here.tick.run()
     assert here.history.has("nightly", first.key, first.event, first.transitions[-1].at)

@@ -7,6 +7,7 @@ import pytest
 
 from shared.errors import NotFound, RequestInvalid
 from shared.index import Snapshot
+from shared.occurrences import Range
 from shared.pauses import Pauses
 from shared.questions import Explanation
 from tests.unit.asking import Asked, decisions
@@ -149,6 +150,25 @@ def test_a_record_that_has_expired_is_told(here: Backfilling) -> None:
         del here.blobs.stored[name]
 
     assert "its record has expired" in here.explain.schedule(NIGHTLY, DUE).summary
+
+
+@pytest.mark.parametrize("at", [DUE - timedelta(days=1), DUE])
+def test_what_has_no_record_is_run_by_the_command_that_is_told(
+    here: Backfilling, at: datetime
+) -> None:
+    here.world.now = DUE + timedelta(minutes=3)
+    here.tick.run()
+    for name in [name for name in here.blobs.stored if NIGHTLY in name]:
+        del here.blobs.stored[name]
+    summary = here.explain.schedule(NIGHTLY, at).summary
+    _, _, command = summary.partition("`signalbox backfill nightly ")
+    since, until = command.split("`")[0].removeprefix("--since ").split(" --until ")
+
+    wish = Range(
+        trigger=NIGHTLY, since=datetime.fromisoformat(since), until=datetime.fromisoformat(until)
+    )
+    _, _, times = here.occurrences.choose(wish)
+    assert times == [at]
 
 
 def test_a_time_of_the_schedule_before_an_edit_is_told_as_that(here: Backfilling) -> None:
