@@ -187,12 +187,9 @@ class Submission:
         if self._outcomes and (untold := outcomes.untold(record)):
             if in_a_hurry:
                 return
-            self._outcomes.publish(
-                [outcomes.outcome(record, state, self._deployment) for state in untold]
-            )
+            told = self._tell(record, untold)
             # What is delivered once more after this tells nobody again.
-            told = (*record.announced, *untold)
-            self._ledger.swap(kept, record.model_copy(update={"announced": told}))
+            self._ledger.swap(kept, told)
         self._ledger.close(record.trigger, record.key)
         if any(transition.state is State.HELD for transition in record.transitions):
             self._ledger.unhold(record.trigger, record.key)
@@ -536,15 +533,25 @@ class Submission:
     def _told(self, record: Record) -> Record:
         """The record once others know how far it is; while they are away, it goes on without."""
         untold = outcomes.untold(record) if self._outcomes else []
-        if not self._outcomes or not untold:
+        if not untold:
             return record
+        with suppress(MessagingUnavailable):
+            return self._tell(record, untold)
+        return record
+
+    def _tell(self, record: Record, untold: list[State]) -> Record:
+        """The record once others know of those states.
+
+        Raises MessagingUnavailable, and logs it as what the alert for it asks for.
+        """
+        assert self._outcomes
         try:
             self._outcomes.publish(
                 [outcomes.outcome(record, state, self._deployment) for state in untold]
             )
         except MessagingUnavailable as error:
             log.warning("%s", error, extra=_about(record, "outcome_delayed"))
-            return record
+            raise
         return record.model_copy(update={"announced": (*record.announced, *untold)})
 
     def _unseen(self, kept: Kept) -> None:

@@ -41,6 +41,17 @@ var rules = [
     query: 'traces | where tostring(customDimensions.action) == "waiting"'
   }
   {
+    name: 'outcomes-delayed'
+    description: 'The topic for outcomes does not take them: whoever listens does not hear of runs. They are told again each minute. `signalbox health` says why.'
+    severity: 2
+    window: 'PT15M'
+    frequency: 'PT5M'
+    operator: 'GreaterThan'
+    // A line for each run and look: a moment's trouble is less, one run that stays untold is more.
+    threshold: 10
+    query: 'traces | where tostring(customDimensions.action) == "outcome_delayed"'
+  }
+  {
     name: 'daily-cap'
     description: 'A trigger has begun as many runs today as policies.max_runs_per_day allows; further ones wait until tomorrow (UTC).'
     severity: 2

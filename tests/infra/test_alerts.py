@@ -48,6 +48,7 @@ def test_alerts_ask_for_what_is_logged() -> None:
         "message_refused",
         "run_finished",
         "waiting",
+        "outcome_delayed",
         "daily_limit",
         "tick_item_failed",
     }

@@ -146,6 +146,24 @@ def test_a_topic_that_is_down_keeps_no_run_up(here: Scene, topic: Topic) -> None
     assert here.markers() == []
 
 
+def test_each_look_that_could_not_tell_says_so_under_one_name(
+    here: Scene, topic: Topic, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the alert counts: of a run on its way, and of one that is over, each minute again."""
+    topic.down = True
+    here.dispatcher.handle(event())
+    here.tick.run()
+    ends(here)
+    here.tick.run()
+
+    states = [
+        vars(line)["state"]
+        for line in caplog.records
+        if getattr(line, "action", None) == "outcome_delayed"
+    ]
+    assert states == ["submitted", "completed", "completed"]
+
+
 def test_a_topic_that_is_down_keeps_no_chain_up(here: Scene, topic: Topic) -> None:
     topic.down = True
     here.publish(trigger(), after("next"))
