@@ -14,6 +14,7 @@ import pytest
 
 from cli.main import main
 from shared.settings import Settings
+from shared.tick import OPEN_BUDGET
 from tests.simulation.occurrence_traps import OCCURRENCE_TRAPS
 from tests.simulation.traps import TRAPS
 from tests.unit.pages import ROOT, codes, page, pages
@@ -119,6 +120,12 @@ def test_every_number_is_the_code_s() -> None:
     for _, number, where in rows:
         module, _, name = codes(where)[0].rpartition(".")
         assert number == _in_words(getattr(importlib.import_module(module), name)), where
+
+
+def test_the_timer_s_bound_on_scale_is_the_code_s() -> None:
+    said = f"| {_in_words(OPEN_BUDGET)} of each minute for open runs, "
+
+    assert said in page("docs/scale.md").text
 
 
 def _in_words(value: Any) -> str:
