@@ -10,7 +10,7 @@ from typing import Any
 from shared import expressions, groups, native_triggers
 from shared.datastores import Datastores
 from shared.definitions import Action, TriggerDefinition, TriggerFile
-from shared.documents import texts
+from shared.documents import Place, texts
 from shared.errors import Problem, listed
 from shared.events import Event
 from shared.inputs import DATA_TYPES, DataInput, PipelineInput, secret
@@ -69,7 +69,7 @@ def unbound(trigger: TriggerDefinition, pipelines: Pipelines) -> list[str]:
     return [message for _, message in _action(trigger, pipelines)]
 
 
-_Problems = Iterator[tuple[tuple[str, ...], str]]
+_Problems = Iterator[tuple[Place, str]]
 
 
 def _pattern(trigger: TriggerDefinition) -> _Problems:
@@ -202,13 +202,21 @@ def _templates(action: Action) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def _secrets(trigger: TriggerDefinition) -> _Problems:
-    for place, text in _templates(trigger.action):
+    for place, text in (*_templates(trigger.action), *_shown(trigger)):
         if secret(text) or _named_secret(place, text):
             yield (
                 place,
-                f"{place[-1]} looks like a secret, which everybody who sees the job could read; "
+                f"{place[-1]} looks like a secret, which everybody in the workspace could read; "
                 "keep it in a key vault and let the step fetch it with its identity",
             )
+
+
+def _shown(trigger: TriggerDefinition) -> Iterator[tuple[Place, str]]:
+    """Every text that AzureML's studio shows of a schedule, with its place in the document."""
+    schedule = trigger.spec.schedule
+    if schedule is not None and schedule.studio is not None:
+        for place, text in texts(schedule.studio.model_dump()):
+            yield ("spec", "schedule", "studio", *place), text
 
 
 def _action(trigger: TriggerDefinition, pipelines: Pipelines) -> _Problems:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from shared import lint
-from tests.unit.linting import check, file
+from tests.unit.linting import check, file, made
 
 # Secrets.
 
@@ -48,6 +48,17 @@ def test_a_secret_is_refused_and_not_repeated(action: dict[str, Any], line: int)
 )
 def test_what_only_sounds_like_a_secret_is_none(inputs: dict[str, Any]) -> None:
     assert check(file(inputs=inputs)) == []
+
+
+@pytest.mark.parametrize(
+    "studio", [{"description": KEY}, {"display_name": KEY}, {"tags": {"api_key": "hunter2"}}]
+)
+def test_what_the_studio_shows_of_a_schedule_holds_none(studio: dict[str, Any]) -> None:
+    spec = {"schedule": {"cron": "0 6 * * *", "engine": "azureml", "studio": studio}}
+    found = check(made(spec))
+
+    assert ["looks like a secret" in each.message for each in found] == [True]
+    assert not any(text in found[0].message for text in ("c2Vj", "hunter2"))
 
 
 def test_the_secrets_of_a_document_are_told_by_their_place() -> None:
