@@ -234,6 +234,15 @@ def test_a_tick_that_cannot_begin_says_so(here: Scene, call: str) -> None:
         here.tick.run()
 
 
+def test_what_is_only_measured_stops_nothing(here: Scene) -> None:
+    here.dispatcher.handle(event())
+    jobs_end(here)
+    fail(here.world, "get tick.json", StorageUnavailable("storage is down"))
+    here.tick.run()
+
+    assert here.record().state is State.COMPLETED
+
+
 def test_doubled_and_late_ticks_change_nothing(here: Scene) -> None:
     here.dispatcher.handle(event())
     jobs_end(here)
