@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -204,9 +204,16 @@ def test_many_calls_at_once_are_answered_while_a_slow_one_waits(client: Client) 
     slow = {"method": "GET", "path_contains": "/jobs/", "action": {"delay_seconds": 50}}
     loopback.post(control, json=slow).raise_for_status()
     with ThreadPoolExecutor(9) as pool:
+
+        def slow_call() -> Future[httpx.Response] | None:
+            """None when the answer was one of the last ten seconds, which asks nobody."""
+            call = pool.submit(client.request, "GET", "/health")
+            eventually(lambda: call.done() or loopback.get(control).json()[0]["met"])
+            return None if call.done() else call
+
         try:
-            waiting = pool.submit(client.request, "GET", "/health")
-            eventually(lambda: loopback.get(control).json()[0]["met"])
+            waiting = eventually(slow_call)
+            assert waiting is not None
             answers = list(pool.map(lambda _: client.request("GET", "/triggers"), range(40)))
             assert {answer.status_code for answer in answers} == {200}
             assert not waiting.done()

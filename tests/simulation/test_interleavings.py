@@ -143,7 +143,7 @@ def forgotten() -> list[set[int]]:
 
 
 def left() -> list[list[str]]:
-    """What is left of the line when one comes while another ends, or while the timer looks."""
+    """What is left of the line when one comes, or is looked at by the timer, while another ends."""
 
     def waits_long(course: Course) -> None:
         course.upload(1)
@@ -151,7 +151,7 @@ def left() -> list[list[str]]:
         course.world.pass_time(7200)
 
     def look(course: Course) -> None:
-        course.tick.run()
+        course.submission.resume(TRIGGER, course.keys[2])
 
     courses = [
         *meetings(lambda c: c.upload(1), lambda c: c.upload(2), lambda c: c.end(1)),

@@ -111,6 +111,19 @@ def test_every_room_is_in_the_codemap_and_no_other() -> None:
     assert sorted(page("ARCHITECTURE.md").keys("room", "owns")) == sorted(rooms)
 
 
+def test_whatever_the_rooms_keep_is_on_the_page_about_security() -> None:
+    kept = {
+        found[0]
+        for _, owns in page("ARCHITECTURE.md").table("room", "owns")
+        for code in codes(owns)
+        # A name in angle brackets is a file that users write.
+        if (found := re.match(r"[a-z_-]+(?:/|\.json)", code)) and "<" not in code
+    }
+    assert {"ledger/", "index.json", "new_blobs/"} <= kept
+
+    assert kept - set(page("docs/security.md").keys("where", "what", "how long")) == set()
+
+
 # Guarantees
 
 

@@ -73,6 +73,14 @@ def test_data_is_nested_so_deep_and_no_deeper() -> None:
         one(nested(50))
 
 
+def test_what_was_read_already_is_measured_as_it_came() -> None:
+    content = {**CLOUD, "data": [1] * (MAX_SIZE * 3 // 8)}
+    body = json.dumps(content, separators=(",", ":")).encode()
+
+    assert len(body) < MAX_SIZE
+    assert envelopes.bounded(envelopes.decode(body)) == content
+
+
 @pytest.mark.parametrize(
     "changed",
     [
