@@ -85,7 +85,8 @@ def bounded(content: Any) -> Any:
     Raises EventInvalid.
     """
     try:
-        text = json.dumps(content, default=str, ensure_ascii=False)
+        # As short as it may have been written.
+        text = json.dumps(content, default=str, ensure_ascii=False, separators=(",", ":"))
     except (RecursionError, ValueError):
         raise EventInvalid("The event is nested too deeply.") from None
     if len(text.encode(errors="replace")) > MAX_SIZE:
