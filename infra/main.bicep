@@ -139,7 +139,7 @@ param serviceBusSku string = 'Standard'
 @description('Resource ID of a subnet, delegated to Microsoft.App/environments, that the function app reaches others from.')
 param functionSubnetId string = ''
 
-@description('Resource ID of a subnet for private endpoints. With it, nothing that is created has a public address; eventDelivery must be queue and serviceBusSku Premium.')
+@description('Resource ID of a subnet for private endpoints. With it, nothing that is created has a public address but Application Insights and Log Analytics; eventDelivery must be queue and serviceBusSku Premium.')
 param privateEndpointSubnetId string = ''
 
 @description('Resource IDs of private DNS zones for those endpoints, separated by commas. None: a policy or somebody else enters the names.')

@@ -76,7 +76,7 @@ module namespace 'br/public:avm/res/service-bus/namespace:0.17.0' = {
         // Senders that repeat a MessageId are heard once.
         requiresDuplicateDetection: true
         duplicateDetectionHistoryTimeWindow: 'PT10M'
-        // The functions give back slowly: ten times are more than ten minutes of outage.
+        // The functions give back slowly: ten times are about six minutes of outage.
         maxDeliveryCount: 10
         lockDuration: 'PT5M'
         deadLetteringOnMessageExpiration: true
