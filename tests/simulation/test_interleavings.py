@@ -1,7 +1,6 @@
 """Rules whose absence shows in one history of a thousand: every way in which two calls can meet."""
 
 from collections.abc import Callable, Iterator
-from copy import copy
 from functools import partial
 from itertools import count
 
@@ -29,12 +28,6 @@ class Course(Scene):
         super().__init__()
         self.publish(trigger(policies={"concurrency": {"limit": 1}, "overlap": "buffer_all"}))
         self.keys: dict[int, str] = {}
-
-    def process(self) -> "Course":
-        """Another process of the same deployment."""
-        other = copy(self)
-        other._put_together(self.blobs)
-        return other
 
     def upload(self, number: int) -> None:
         self.world.pass_time(1)

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Callable
+from copy import copy
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any, cast
+from typing import Any, Self, cast
 from urllib.parse import quote
 
 from shared import batches, envelopes, events, schedules
@@ -234,6 +235,12 @@ class Scene:
                 "the batches": (batches.BUDGET, self.batches.seal_due),
             },
         )
+
+    def process(self) -> Self:
+        """Another process of the same deployment, with threads of its own."""
+        other = copy(self)
+        other._put_together(self.blobs)
+        return other
 
     def publish(self, *triggers: TriggerDefinition, pipelines: Any = None) -> None:
         """What publishing leaves in the index; the triggers are effective from the beginning."""

@@ -350,7 +350,7 @@ def test_who_was_counted_and_then_had_to_wait_is_not_counted(here: Scene) -> Non
     here.publish(trigger(policies=keyed))
     slot = slot_of("PutBlob")
 
-    interject(here.world, f"create slots/{TRIGGER}/{slot}", lambda: deliver(here, 1))
+    interject(here.world, f"create slots/{TRIGGER}/{slot}", lambda: deliver(here.process(), 1))
     [late] = deliver(here, 2)
 
     assert late.state is State.QUEUED

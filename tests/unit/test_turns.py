@@ -83,7 +83,7 @@ def test_that_nobody_waits_is_not_written_over_somebody_who_came_meanwhile() -> 
 
     def come() -> None:
         here.ledger.mark_open(TRIGGER, "come", event(), ALL)
-        assert here.turns.take(place(here), "come", here.world.now).number == 2
+        assert here.process().turns.take(place(here), "come", here.world.now).number == 2
 
     interject(here.world, "swap slots/", come)
     here.turns.promote(TRIGGER, ALL)
@@ -107,7 +107,7 @@ def test_who_comes_again_keeps_its_place_from_whoever_saw_no_record() -> None:
     here.world.pass_time((ABSENT + timedelta(seconds=1)).total_seconds())
 
     def come_again() -> None:
-        assert here.turns.take(place(here), "slow", here.world.now).admitted
+        assert here.process().turns.take(place(here), "slow", here.world.now).admitted
 
     interject(here.world, "swap slots/", come_again)
     here.turns.promote(TRIGGER, ALL, check=True)
