@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.infra.bicep import INFRA, ROOT
+from tests.unit.pages import page
 
 FILES = sorted((ROOT / ".github/workflows").glob("*.yml"))
 
@@ -67,6 +68,15 @@ def test_every_parameter_is_handed_over() -> None:
     for name, value in handed.items():
         if name != "AZURE_ENV_NAME":
             assert value == f"${{{{ vars.{name} }}}}"
+
+
+def test_the_page_s_lines_call_the_workflow_with_what_it_takes() -> None:
+    said: dict[Any, Any] = _read(ROOT / ".github/workflows/publish.yml")
+    [lines] = [block.text for block in page("docs/deploy.md").blocks("yml")]
+    [job] = yaml.safe_load(lines)["jobs"].values()
+
+    assert job["uses"].split("@")[0].endswith("/.github/workflows/publish.yml")
+    assert set(job["with"]) == set(said[True]["workflow_call"]["inputs"])
 
 
 def test_dev_test_and_prod_are_environments() -> None:
