@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo "make demo    start a local Azure, publish the example, upload data, follow the run"
 	@echo "make run     the same local Azure, left running until Ctrl-C"
-	@echo "make test    everything CI checks"
+	@echo "make test    everything that CI checks, but for linters of infra/ and Microsoft's compiler"
 	@echo "make unit    the fast part of the tests"
 	@echo "make infra-lint  security lint of infra/ and the workflows, in an environment of its own"
 	@echo "make audit   known vulnerabilities of what is pinned, asked of PyPI and npm"
