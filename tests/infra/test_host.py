@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from croniter import croniter
 from functions import service_bus
 from shared import batches, drops, replays, sweeps, tick
 from tests.infra.bicep import INFRA, ROOT, read, verified
+from tests.unit.pages import codes, page
 from tests.unit.test_architecture import app
 
 HOST: dict[str, Any] = json.loads((ROOT / "host.json").read_text())
@@ -50,6 +52,20 @@ def test_the_schema_notices(change: dict[str, Any]) -> None:
 def _validate(host: dict[str, Any]) -> None:
     validator: Any = jsonschema.Draft202012Validator(SCHEMA)
     validator.validate(host)
+
+
+def test_the_page_explains_each_of_it() -> None:
+    shown = page("docs/deploy.md").table("in `host.json`", "value", "why")
+
+    assert {codes(name)[0]: codes(value)[0] for name, value, _ in shown} == dict(_flat(HOST))
+
+
+def _flat(node: dict[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in node.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}.")
+        elif above + name != "version":
+            yield above + name, str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _span(text: str) -> timedelta:
