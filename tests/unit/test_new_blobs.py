@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -386,6 +386,26 @@ def test_what_a_run_worked_through_is_known_longer_than_its_record_is_kept(
     to(here, 10 + 31 * 24 * 60)
 
     assert codes(here) == ["no_new_blobs"]
+
+
+def test_what_a_run_worked_through_is_noted_also_while_another_run_is(here: Scene) -> None:
+    upload(here, "sales/north/a.csv", 3)
+    to(here, 10)
+    name = "new_blobs/nightly.json"
+
+    def another() -> None:
+        noted = json.loads(here.blobs.stored[name].data)
+        noted["runs"]["other"] = here.world.now.isoformat()
+        here.blobs.put(name, json.dumps(noted).encode())
+
+    interject(here.world, f"swap {name}", another)
+    end(here)
+
+    [run] = records(here)
+    noted = json.loads(here.blobs.stored[name].data)
+    assert noted["runs"].keys() == {"other"}
+    until = datetime.fromisoformat(run.event.data["new_blobs"]["until"])
+    assert datetime.fromisoformat(noted["since"]) == until
 
 
 def test_how_far_it_is_that_cannot_be_read_keeps_no_run_from_its_end(here: Scene) -> None:
