@@ -68,7 +68,7 @@ class Tick:
     def run(self) -> None:
         """Every part once, whatever becomes of the others.
 
-        Raises StorageUnavailable in the end when one of them could not be begun.
+        Raises in the end what kept the first of them from being begun, such as StorageUnavailable.
         """
         with telemetry.ticking():
             self._run()
@@ -85,13 +85,16 @@ class Tick:
             "what was held": (HELD_BUDGET, lambda over: self._go_on(reading, over)),
             **self._others,
         }
-        failed: dict[str, SignalboxError] = {}
+        failed: dict[str, Exception] = {}
         for name, (seconds, work) in parts.items():
             try:
                 with telemetry.part(name):
                     self._part(name, seconds, work)
             except SignalboxError as error:
                 log.warning("The tick could not look at %s: %s", name, error)
+                failed[name] = error
+            except Exception as error:
+                log.exception("The tick could not look at %s", name)
                 failed[name] = error
         seconds = self._monotonic() - began
         ended = reading.at + timedelta(seconds=seconds)

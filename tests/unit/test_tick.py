@@ -1,10 +1,11 @@
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from shared.errors import StorageUnavailable, WorkspaceUnavailable
 from shared.ledger import ABSENT, LEASE, State
-from shared.tick import OPEN_BUDGET, Tick
+from shared.tick import OPEN_BUDGET, Tick, Until
 from tests.unit.scene import TRIGGER, Killed, Scene, event, fail, interject, trigger
 
 BUSY = WorkspaceUnavailable("AzureML answered 503")
@@ -21,6 +22,22 @@ def here() -> Scene:
 def jobs_end(here: Scene, status: str = "Completed") -> None:
     for name in here.workspace.jobs:
         here.workspace.end(name, status)
+
+
+def with_parts(here: Scene, **others: Callable[[Until], None]) -> Tick:
+    """A tick with parts of others, for whose budgets every request takes too long."""
+    return Tick(
+        index=here.index,
+        ledger=here.ledger,
+        slots=here.slots,
+        computes=here.computes,
+        submission=here.submission,
+        dispatcher=here.dispatcher,
+        heartbeat=here.heartbeat,
+        monotonic=lambda: len(here.world.calls) * (OPEN_BUDGET + 1),
+        shuffle=lambda _markers: None,
+        others={name: (1.0, work) for name, work in others.items()},
+    )
 
 
 #: What a tick asks for when there is nothing to do.
@@ -234,6 +251,21 @@ def test_a_tick_that_cannot_begin_says_so(here: Scene, call: str) -> None:
         here.tick.run()
 
 
+def test_not_even_a_bug_of_one_part_keeps_the_others_from_theirs(here: Scene) -> None:
+    done: list[str] = []
+
+    def mistaken(_over: Until) -> None:
+        raise RuntimeError("ours")
+
+    tick = with_parts(here, first=mistaken, second=lambda _over: done.append("second"))
+    with pytest.raises(RuntimeError, match="ours"):
+        tick.run()
+
+    beat, _ = here.heartbeat.last()
+    assert beat is not None
+    assert (done, [*beat.failed]) == (["second"], ["first"])
+
+
 def test_what_is_only_measured_stops_nothing(here: Scene) -> None:
     here.dispatcher.handle(event())
     jobs_end(here)
@@ -262,18 +294,7 @@ def test_doubled_and_late_ticks_change_nothing(here: Scene) -> None:
 def test_parts_of_others_come_last_and_even_when_time_was_over(here: Scene) -> None:
     here.dispatcher.handle(event())
     seen: list[str] = []
-    tick = Tick(
-        index=here.index,
-        ledger=here.ledger,
-        slots=here.slots,
-        computes=here.computes,
-        submission=here.submission,
-        dispatcher=here.dispatcher,
-        heartbeat=here.heartbeat,
-        monotonic=lambda: len(here.world.calls) * (OPEN_BUDGET + 1),
-        shuffle=lambda _markers: None,
-        others={"definitions": (1.0, lambda _over: seen.append(here.world.calls[-1]))},
-    )
+    tick = with_parts(here, definitions=lambda _over: seen.append(here.world.calls[-1]))
     here.world.pass_time(3600)
     tick.run()
 
