@@ -11,6 +11,9 @@ from tree_sitter import Language, Node, Parser
 
 from tests.infra.bicep import FILES, INFRA, all_files, decorated, read
 
+#: What Azure Verified Modules take and put out, by path and version.
+_INTERFACES = "tests/infra/verified_modules.json"
+
 _NAMES = [str(path.relative_to(INFRA)) for path in FILES]
 
 
@@ -76,11 +79,41 @@ def test_modules_are_given_what_they_take() -> None:
                 wrong.append(f"{file.name}: {module.name} has no {sorted(unknown)}")
             if missing := needed - given:
                 wrong.append(f"{file.name}: {module.name} needs {sorted(missing)}")
-            read_of_it = re.findall(rf"\b{module.name}\.\??outputs\.(\w+)", file.text)
-            if unknown := set(read_of_it) - set(there.outputs):
+            if unknown := _read_of(module.name, file.text) - set(there.outputs):
                 wrong.append(f"{file.name}: {module.name} puts out no {sorted(unknown)}")
 
     assert wrong == []
+
+
+def test_verified_modules_are_given_what_they_take() -> None:
+    """Another version is to be read first.
+
+    Source: parameters and outputs of each module's main.json, under its tag
+    (https://github.com/Azure/bicep-registry-modules, `git show <path>/<version>:<path>/main.json`).
+    """
+    known: dict[str, Any] = json.loads((INFRA.parent / _INTERFACES).read_text())
+    wrong, seen = [], set()
+    for file in all_files():
+        for module in file.modules():
+            if not module.verified:
+                continue
+            assert module.source in known, f"{module.source} is not in {_INTERFACES}"
+            seen.add(module.source)
+            there = known[module.source]
+            if unknown := set(module.params) - {*there["required"], *there["optional"]}:
+                wrong.append(f"{file.name}: {module.name} has no {sorted(unknown)}")
+            if missing := set(there["required"]) - set(module.params):
+                wrong.append(f"{file.name}: {module.name} needs {sorted(missing)}")
+            if unknown := _read_of(module.name, file.text) - set(there["outputs"]):
+                wrong.append(f"{file.name}: {module.name} puts out no {sorted(unknown)}")
+
+    assert wrong == []
+    assert set(known) == seen
+
+
+def _read_of(module: str, text: str) -> set[str]:
+    """The outputs of a module that a file reads."""
+    return set(re.findall(rf"\b{module}\.\??outputs\.(\w+)", text))
 
 
 def test_no_parameter_or_variable_is_in_vain() -> None:
