@@ -36,7 +36,9 @@ def _time(value: Any) -> Any:
         return value
     try:
         return moment(datetime.fromisoformat(value))
-    except (ValueError, RequestInvalid):
+    except RequestInvalid as error:
+        raise ValueError("; ".join(error.problems.values())) from None
+    except ValueError:
         raise ValueError("is no time; write it as ISO 8601 does: 2026-03-01T12:00:00Z") from None
 
 

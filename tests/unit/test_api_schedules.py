@@ -294,6 +294,16 @@ def test_a_time_is_explained_by_the_schedule_s_own_clock(api: Api) -> None:
     problem(api.get("/explain?schedule=nightly&trigger=nightly"), 422)
 
 
+@pytest.mark.parametrize(
+    ("since", "said"), [("0900-01-01", "is not within 1970 to 2200"), ("soon", "is no time; write")]
+)
+def test_what_a_time_cannot_be_is_told(api: Api, since: str, said: str) -> None:
+    told = problem(api.post("/backfills", {**FEBRUARY, "since": since}), 422)
+
+    assert told["errors"][0]["place"] == "since"
+    assert told["errors"][0]["message"].startswith(said)
+
+
 def test_a_schedule_takes_no_events_and_says_what_to_do(api: Api) -> None:
     told = problem(api.post("/triggers/nightly/test", {"event": {"data": {}}}), 422)
 
