@@ -474,6 +474,8 @@ module alerts 'modules/alerts.bicep' = {
     tags: tags
     insightsId: monitoring.outputs.insightsId
     namespaceId: messaging.outputs.id
+    eventsQueue: eventsQueue
+    eventsTopic: eventsTopic
     actionGroupIds: monitoring.outputs.actionGroupIds
   }
 }

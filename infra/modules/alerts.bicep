@@ -15,6 +15,12 @@ param insightsId string
 @description('The Service Bus namespace.')
 param namespaceId string
 
+@description('Queue that messages are taken from.')
+param eventsQueue string
+
+@description('Topic that messages are taken from.')
+param eventsTopic string
+
 @description('Who is told.')
 param actionGroupIds array
 
@@ -131,13 +137,14 @@ module alert 'br/public:avm/res/insights/scheduled-query-rule:0.6.0' = [for rule
   }
 }]
 
-// The broker's own dead-letter queues: what ended the functions' process again and again.
+// The broker's own dead-letter queues: what ended the functions' process again and again, or was not taken for
+// its whole time.
 resource crashes 'Microsoft.Insights/metricAlerts@2018-03-01' = {
   name: 'signalbox-broker-dead-letters-${token}'
   location: 'global'
   tags: tags
   properties: {
-    description: 'Messages were given up by Service Bus after maxDeliveryCount deliveries: in the dead-letter queue of the queue or the subscription.'
+    description: 'Messages were given up by Service Bus after maxDeliveryCount deliveries, or when their time was over: in the dead-letter queue of the queue or the subscription.'
     severity: 1
     enabled: true
     scopes: [
@@ -154,6 +161,17 @@ resource crashes 'Microsoft.Insights/metricAlerts@2018-03-01' = {
           name: 'dead letters'
           metricNamespace: 'Microsoft.ServiceBus/namespaces'
           metricName: 'DeadletteredMessages'
+          // Not what readers of outcomes leave lying in subscriptions of theirs.
+          dimensions: [
+            {
+              name: 'EntityName'
+              operator: 'Include'
+              values: [
+                eventsQueue
+                eventsTopic
+              ]
+            }
+          ]
           timeAggregation: 'Maximum'
           operator: 'GreaterThan'
           threshold: 0

@@ -105,6 +105,15 @@ def _minutes(duration: str) -> int:
     return int(found[1] or 0) * 60 + int(found[2] or 0)
 
 
+def test_the_broker_s_dead_letters_are_those_of_what_the_app_reads() -> None:
+    """Outcomes have other readers, whose dead letters are their business."""
+    [asked] = _FILE.resources["crashes"]["config"]["properties"]["criteria"]["allOf"]
+
+    assert asked["dimensions"] == [
+        {"name": "EntityName", "operator": "Include", "values": ["eventsQueue", "eventsTopic"]}
+    ]
+
+
 def test_every_alert_is_on_the_page() -> None:
     shown = [codes(row[0])[0] for row in page("docs/deploy.md").table("alert", "fires when")]
 
