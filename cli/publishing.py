@@ -44,11 +44,12 @@ _PLANNED = {
     "left": "not in the folder",
     "removed": "remove",
 }
-_OWNER = r"[a-z][a-z0-9-]{0,30}"
+#: What an owner is called.
+OWNER = r"[a-z][a-z0-9-]{0,30}"
 
 
 def _owner(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    if value and not re.fullmatch(_OWNER, value):
+    if value and not re.fullmatch(OWNER, value):
         raise click.BadParameter("has lower-case letters, digits and '-', a letter first, up to 31")
     return value
 

@@ -2,12 +2,14 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from cli.publishing import OWNER, publish
 from tests.infra.bicep import INFRA, ROOT
 from tests.unit.pages import page
 
@@ -77,6 +79,21 @@ def test_the_page_s_lines_call_the_workflow_with_what_it_takes() -> None:
 
     assert job["uses"].split("@")[0].endswith("/.github/workflows/publish.yml")
     assert set(job["with"]) == set(said[True]["workflow_call"]["inputs"])
+    by_hand = said[True]["workflow_dispatch"]["inputs"]
+    for owner in (job["with"]["owner"], by_hand["owner"]["default"]):
+        assert re.fullmatch(OWNER, owner)
+
+
+def test_the_command_takes_what_the_workflow_gives_it() -> None:
+    steps = _read(ROOT / ".github/workflows/publish.yml")["jobs"]["publish"]["steps"]
+    lines = [step["run"] for step in steps if step.get("run", "").startswith("signalbox ")]
+    known = {option for parameter in publish.params for option in parameter.opts}
+
+    assert len(lines) == 2
+    for line in lines:
+        command, folder, *rest = shlex.split(line)[1:]
+        assert (command, folder) == ("publish", "definitions/$FOLDER")
+        assert {word for word in rest if word.startswith("-")} <= known
 
 
 def test_dev_test_and_prod_are_environments() -> None:
