@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from cli.publishing import OWNER, publish
+from shared.settings import Settings
 from tests.infra.bicep import INFRA, ROOT
 from tests.unit.pages import page
 
@@ -82,6 +83,19 @@ def test_the_page_s_lines_call_the_workflow_with_what_it_takes() -> None:
     by_hand = said[True]["workflow_dispatch"]["inputs"]
     for owner in (job["with"]["owner"], by_hand["owner"]["default"]):
         assert re.fullmatch(OWNER, owner)
+
+
+def test_publishing_has_the_settings_that_it_reads() -> None:
+    given = _read(ROOT / ".github/workflows/publish.yml")["jobs"]["publish"]["env"]
+    fields = {str(field.alias): field for field in Settings.model_fields.values()}
+    needed = {name for name, field in fields.items() if field.is_required() and field.alias}
+
+    assert needed <= set(given)
+    for name in ("SIGNALBOX_EVENTS_QUEUE", "SIGNALBOX_EVENTS_TOPIC"):
+        assert given[name] == f"${{{{ vars.{name} || '{fields[name].default}' }}}}"
+    for name in set(given) - {"FOLDER", "OWNER"}:
+        assert f"vars.{name} " in given[name], name
+        assert f"`{name}`" in page("docs/deploy.md").text, name
 
 
 def test_the_command_takes_what_the_workflow_gives_it() -> None:
