@@ -19,6 +19,7 @@ from shared.openings import Binding, first_in
 from shared.orders import Order
 from shared.places import overlap_skipped
 from shared.releases import Waiting
+from tests.simulation.batch_scenario import COMPLETE
 from tests.simulation.trap import FAIR, Trap
 from tests.simulation.workers import Parts
 
@@ -78,6 +79,15 @@ class StampedAsListed(Batches):
         listed = tuple(known) or batch.members
         batch = batch.model_copy(update={"members": listed})
         return super()._conclude(batch, group, number, known, began)
+
+
+class DismissedStaysSo(Batches):
+    """What was told that it completes nothing is not told of the batch that has it."""
+
+    def _stamp(self, batch: Record, key: str, _known: Kept | None) -> None:
+        kept = self._readable(batch.trigger, key)
+        if kept is not None and kept.record.state is State.WAITING_BATCH:
+            super()._stamp(batch, key, kept)
 
 
 class CountedFirst(Batches):
@@ -227,6 +237,14 @@ def _trap(parts: Parts, odds: Any = _QUICK, **given: Any) -> Trap:
 BATCH_TRAPS: dict[str, Trap] = {
     "number is not compared": _trap(Parts(inbox=NumberIsNotCompared), slow="create groups/"),
     "stamped as listed": _trap(Parts(batches=StampedAsListed), slow="get ledger/"),
+    "dismissed stays so": _trap(
+        Parts(batches=DismissedStaysSo),
+        slow="swap ledger/",
+        batch={
+            "release_on": {"suffix": {"subject": f"/{COMPLETE}"}},
+            "wait_after_last_change": "PT1M",
+        },
+    ),
     "counted first": _trap(Parts(batches=CountedFirst), _DEADLY, slow="swap ledger/"),
     "members are not read again": _trap(
         Parts(batches=MembersAreNotReadAgain), slow="create inbox/"

@@ -20,6 +20,7 @@ SEEN: dict[str, int] = {
     "F6b answer written blindly": 21,
     "F7 no record, nobody waits": 16,
     "cancel is final": 10,
+    "dismissed stays so": 12,
     "ends of runs by chance": 19,
     "exists is an error": 198,
     "failed PUT is forgotten": 42,
