@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,19 @@ def test_publishing_has_the_settings_that_it_reads() -> None:
     for name in set(given) - {"FOLDER", "OWNER"}:
         assert f"vars.{name} " in given[name], name
         assert f"`{name}`" in page("docs/deploy.md").text, name
+
+
+def test_publishing_reads_variables_as_the_template_does(tmp_path: Path) -> None:
+    steps = _read(ROOT / ".github/workflows/publish.yml")["jobs"]["publish"]["steps"]
+    [script] = [step["run"] for step in steps if "GITHUB_ENV" in step.get("run", "")]
+    for given, expected in (
+        ("stage=prod, filter=a=b ,", "SIGNALBOX_VAR_STAGE=prod\nSIGNALBOX_VAR_FILTER=a=b\n"),
+        ("", ""),
+    ):
+        (tmp_path / "env").write_text("")
+        environment = {"INFRA_VARIABLES": given, "GITHUB_ENV": str(tmp_path / "env")}
+        subprocess.run(["bash", "-euo", "pipefail", "-c", script], env=environment, check=True)
+        assert (tmp_path / "env").read_text() == expected
 
 
 def test_the_command_takes_what_the_workflow_gives_it() -> None:
