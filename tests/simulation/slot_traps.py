@@ -72,6 +72,14 @@ class NotLookedForAgain(Turns):
         self.enter(record)
 
 
+class FoundThoughItBegan(Turns):
+    """What is put in line again stays there, though it began meanwhile."""
+
+    def find(self, record: Record) -> None:
+        super().find(record)
+        self.enter(record)
+
+
 class NoRecordNobodyWaits(NotLookedForAgain):
     """Whoever has a marker and no record yet is not waited for (F7)."""
 

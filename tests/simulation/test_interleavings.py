@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import count
+from itertools import chain, count
 
 import pytest
 from greenlet import getcurrent, greenlet
@@ -10,6 +10,7 @@ from greenlet import getcurrent, greenlet
 from shared.binding import RUN_TAG
 from shared.ledger import Record, State
 from tests.simulation.slot_traps import (
+    FoundThoughItBegan,
     NobodyWaitsInAnyCase,
     NotLookedForAgain,
     RoomIsAnybodys,
@@ -135,7 +136,7 @@ def forgotten() -> list[set[int]]:
     ]
 
 
-def left() -> list[list[str]]:
+def left() -> Iterator[list[str]]:
     """What is left of the line when one comes, or is looked at by the timer, while another ends."""
 
     def waits_long(course: Course) -> None:
@@ -146,19 +147,19 @@ def left() -> list[list[str]]:
     def look(course: Course) -> None:
         course.submission.resume(TRIGGER, course.keys[2])
 
-    courses = [
-        *meetings(lambda c: c.upload(1), lambda c: c.upload(2), lambda c: c.end(1)),
-        *meetings(waits_long, look, lambda c: c.end(1)),
-    ]
-    for course in courses:
+    for course in chain(
+        meetings(waits_long, look, lambda c: c.end(1)),
+        meetings(lambda c: c.upload(1), lambda c: c.upload(2), lambda c: c.end(1)),
+    ):
         course.to_the_end()
-    return [course.in_line for course in courses if course.in_line]
+        if course.in_line:
+            yield course.in_line
 
 
 def test_nobody_is_overtaken_or_forgotten_and_no_line_is_left() -> None:
     assert overtaken() == []
     assert forgotten() == []
-    assert left() == []
+    assert [*left()] == []
 
 
 def test_overtaking_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,3 +171,8 @@ def test_forgetting_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scene, "Turns", NotLookedForAgain)
     monkeypatch.setattr(scene, "Slots", NobodyWaitsInAnyCase)
     assert forgotten()
+
+
+def test_what_is_left_of_a_line_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scene, "Turns", FoundThoughItBegan)
+    assert next(left(), None)
