@@ -60,7 +60,7 @@ class Mishaps:
         *,
         kills_every: float | None,
         pauses_every: float | None,
-        faults_every: float,
+        faults_every: float | None,
     ) -> None:
         self._world = world
         self._stop = threading.Event()

@@ -92,9 +92,10 @@ class Weather:
     least: Mapping[str, int] = field(default_factory=dict)
     #: events a second in each stream
     per_second: float
-    kills_every: float
-    pauses_every: float
-    faults_every: float
+    #: seconds between two of them; None: it does not happen
+    kills_every: float | None
+    pauses_every: float | None
+    faults_every: float | None
     #: Leases are waited for; otherwise records are made older.
     patient: bool
     #: seconds in which nothing changes any more, although not all is at rest
@@ -117,7 +118,9 @@ def storm(
         faults_every=faults,
     )
     # Fewer: whoever meets one waits for its lease, and most are to pass.
-    mild = Mishaps(world, seed + 1, kills_every=None, pauses_every=None, faults_every=3 * faults)
+    mild = Mishaps(
+        world, seed + 1, kills_every=None, pauses_every=None, faults_every=faults and 3 * faults
+    )
     watch = _Watch(world, say)
     with Streams(world, seed, per_second=weather.per_second) as streams:
         with rough:
