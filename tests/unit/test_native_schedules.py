@@ -1,5 +1,6 @@
 """Schedules that AzureML runs: made, changed, disabled, deleted, and healed whatever went wrong."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -517,7 +518,9 @@ _TROUBLE = st.one_of(
     st.none(),
     st.tuples(
         st.integers(0, 24),
-        st.sampled_from(["killed before", "killed after", "503", "503 applied", "toggle", "edit"]),
+        st.sampled_from(
+            ["killed before", "killed after", "429", "503", "503 applied", "toggle", "edit"]
+        ),
     ),
 )
 
@@ -534,9 +537,10 @@ def _with_trouble(desk: Desk, trouble: tuple[int, str] | None) -> None:
             return
         if kind.startswith("killed"):
             raise Killed
-        if kind.startswith("503"):
+        if status := re.match(r"\d+", kind):
             if call.startswith("schedule"):
-                raise WorkspaceUnavailable("AzureML answered 503")
+                refused = status[0] == "429"
+                raise WorkspaceUnavailable(f"AzureML answered {status[0]}", refused=refused)
             return
         _outside(desk, kind)
 
