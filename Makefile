@@ -27,9 +27,9 @@ demo: setup
 run: setup
 	@python -m examples.run
 
-# Types are checked beside the tests: that is one long thread, and many tests wait.
+# Types and infra/ are checked beside the tests: each is one long thread, and many tests wait.
 test: lint
-	@$(MAKE) --no-print-directory -j 2 types tests
+	@$(MAKE) --no-print-directory -j 3 types infra-lint tests
 
 tests:
 	pytest -q -n 3 --dist loadfile --no-loadscope-reorder
