@@ -56,7 +56,7 @@ azure: setup
 
 faults: setup
 	@python -m tests.recurrences --zones all --years 50 --minutes 1
-	@python -m tests.simulation --minutes 5
+	@python -m tests.simulation --minutes 4
 	@python -m tests.faults --minutes 2
 
 MINUTES = 30
