@@ -7,10 +7,11 @@ from typing import Any
 
 import azure.functions as func
 import pytest
+from pydantic import BaseModel
 
 from functions.event_grid import events_of
 from shared import documents, drops, envelopes, events, expressions
-from shared.api import door
+from shared.api import bodies, door
 from shared.definitions import UNREADABLE_TRIGGER
 from shared.errors import EventInvalid
 from shared.ledger import State
@@ -195,6 +196,9 @@ def test_the_page_says_what_the_code_does() -> None:
         "events in one body": f"{envelopes.MAX_EVENTS}",
         "`id`, `source`, `type` and `subject` of an event": f"{_TEXT:,} characters",
         "extension attributes of an event": f"{envelopes._MAX_EXTENSIONS}",
+        "`inputs` of a call, `tags` of a run": (
+            f"{_longest(bodies.RunRequest, 'inputs')}, {_longest(bodies.RunRequest, 'tags')}"
+        ),
         "`Idempotency-Key`": "200 printable ASCII characters",
         "names in addresses, filters, cursors": "each a form and a length",
         "runs in one replay, times in one backfill": f"{MOST:,}; {MOST_AT_ONCE} at once",
@@ -207,11 +211,15 @@ def test_the_page_says_what_the_code_does() -> None:
 
 
 _HEADER = ("what", "at most", "what is more")
-_TEXT = next(
-    item.max_length
-    for item in events.Event.model_fields["id"].metadata
-    if hasattr(item, "max_length")
-)
+
+
+def _longest(model: type[BaseModel], field: str) -> int:
+    """What a model bounds a field by."""
+    bounds = model.model_fields[field].metadata
+    return next(int(each.max_length) for each in bounds if hasattr(each, "max_length"))
+
+
+_TEXT = _longest(events.Event, "id")
 
 
 def _size(*sizes: int) -> str:
