@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from statistics import median
 
 from shared.definitions import TriggerDefinition
@@ -28,8 +29,8 @@ def figures() -> Iterator[Figure]:
             assert _look(few, minutes) == due
         yield compared(
             f"a tick at which {due} times are due, {MANY:,} schedules beside {FEW}: ms",
-            lambda many=many: _look(many, 1),  # type: ignore[misc]
-            lambda few=few, minutes=minutes: _look(few, minutes),  # type: ignore[misc]
+            partial(_look, many, 1),
+            partial(_look, few, minutes),
         )
     many, few = _published(MANY, 0), _published(FEW, 0)
     yield figure(

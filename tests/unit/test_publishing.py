@@ -1,7 +1,6 @@
 """Publishing: what is registered, what is stored, and what a job's inputs are made from."""
 
 import shutil
-from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -17,29 +16,6 @@ from shared.pauses import Pauses
 from shared.published import PublishedPipeline, latest
 from tests.unit.desk import DEFINITIONS, Desk, MemoryRegistry
 from tests.unit.scene import fail, interject
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    """Nothing is published yet."""
-    return Desk(tmp_path / "definitions")
-
-
-@pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    desk = Desk(tmp_path_factory.mktemp("once") / "definitions")
-    desk.publish()
-    return desk
-
-
-@pytest.fixture
-def standing(tmp_path: Path, once: Desk) -> Desk:
-    """Everything is published; what this desk does to it, no other sees."""
-    desk = Desk(tmp_path / "definitions")
-    desk.blobs = deepcopy(once.blobs)
-    desk.registry.versions = {*once.registry.versions}
-    desk.blobs.world.calls.clear()
-    return desk
 
 
 def test_the_first_publish_makes_everything(desk: Desk) -> None:

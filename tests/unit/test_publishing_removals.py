@@ -1,7 +1,6 @@
 """What is no longer in the folder: it stays, or goes when that is asked for."""
 
 import shutil
-from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -19,30 +18,6 @@ from shared.publishing import Publishing
 from tests.unit.asking import Asked
 from tests.unit.desk import Desk, MemoryRegistry, changes_of
 from tests.unit.scene import TRIGGER, fail, interject, trigger
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    """Nothing is published yet."""
-    return Desk(tmp_path / "definitions")
-
-
-@pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    desk = Desk(tmp_path_factory.mktemp("once") / "definitions")
-    desk.publish()
-    return desk
-
-
-@pytest.fixture
-def standing(tmp_path: Path, once: Desk) -> Desk:
-    """Everything is published; what this desk does to it, no other sees."""
-    desk = Desk(tmp_path / "definitions")
-    desk.blobs = deepcopy(once.blobs)
-    desk.registry.versions = {*once.registry.versions}
-    desk.blobs.world.calls.clear()
-    return desk
-
 
 # What is no longer in the folder
 

@@ -1,8 +1,6 @@
 """What publishing tells: what it would do, what it did, and how far it came."""
 
 import shutil
-from copy import deepcopy
-from pathlib import Path
 
 import pytest
 
@@ -17,29 +15,6 @@ from shared.progress import How
 from shared.published import latest
 from tests.unit.desk import DEFINITIONS, Desk, MemoryRegistry, changes_of
 from tests.unit.scene import fail
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    """Nothing is published yet."""
-    return Desk(tmp_path / "definitions")
-
-
-@pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    desk = Desk(tmp_path_factory.mktemp("once") / "definitions")
-    desk.publish()
-    return desk
-
-
-@pytest.fixture
-def standing(tmp_path: Path, once: Desk) -> Desk:
-    """Everything is published; what this desk does to it, no other sees."""
-    desk = Desk(tmp_path / "definitions")
-    desk.blobs = deepcopy(once.blobs)
-    desk.registry.versions = {*once.registry.versions}
-    desk.blobs.world.calls.clear()
-    return desk
 
 
 def test_a_plan_says_what_publishing_then_does_and_does_nothing_itself(desk: Desk) -> None:
