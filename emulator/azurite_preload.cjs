@@ -8,7 +8,10 @@
 //    names first, which is the account, and so looks at every blob; it keeps an index of each of
 //    four fields, and sorts all of them anew when something is deleted by a question. With thousands
 //    of blobs that is most of Azurite's time. Here the only index is that of the field `name`, which
-//    goes first, and what is found is deleted one by one: the answers are the same;
+//    goes first, and what is found is deleted one by one: the answers are the same. Each page of a
+//    listing tries a regular expression on every name there is; here it is tried on the names that
+//    the index has from the prefix on, up to the last that can begin with it. A prefix with a slash
+//    is no number, which LokiJS would order otherwise;
 //  - standard input: a pipe held by the process that started Azurite, whose end is Azurite's end.
 const { createRequire } = require("node:module");
 
@@ -47,7 +50,12 @@ loki.prototype.addCollection = function (name, options) {
   return addCollection.call(this, name, named ? { ...options, indices: ["name"] } : options);
 };
 const { find } = loki.Resultset.prototype;
+const begins = /^\^((?:[^\\]|\\.)*)$/s;
 loki.Resultset.prototype.find = function (query, firstOnly) {
+  const prefix = begins.exec(query?.name?.$regex ?? "")?.[1].replace(/\\(.)/gs, "$1");
+  if (prefix?.includes("/") && !this.filterInitialized) {
+    find.call(this, { name: { $between: [prefix, `${prefix}\uffff`] } });
+  }
   const named = typeof query?.name === "string";
   return find.call(this, named ? { name: query.name, ...query } : query, firstOnly);
 };

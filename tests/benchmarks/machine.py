@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import json
 import os
+import re
 import time
 import uuid
 from collections import Counter
@@ -43,6 +44,9 @@ class Cost:
     accepted: float
     #: seconds from the first request until nothing was left to do
     drained: float
+    #: Of these, seconds for which other machines had this one's processors, mean of the processors;
+    #: zero on hardware of one's own
+    stolen: float
     storage: int
     azureml: int
     #: seconds of the hosts' processors
@@ -100,16 +104,17 @@ class Machine:
         """What so many uploads to a folder take, until they are answered, and until `until`."""
         self.storage_requests()
         self.app.clear_requests()
-        cpu, began = self._cpu(), time.monotonic()
+        cpu, stolen, began = self._cpu(), _stolen(), time.monotonic()
         refused = asyncio.run(self._post(folder, events, at_once * len(self.hosts)))
         accepted = time.monotonic() - began
         while until and not until():
-            time.sleep(0.2)
+            time.sleep(0.5)
         drained = time.monotonic() - began
         return Cost(
             events=events,
             accepted=accepted,
             drained=drained,
+            stolen=_stolen() - stolen,
             storage=self.storage_requests().total(),
             azureml=len(
                 [r for r in self.app.arm_requests() if r["host"] == "management.azure.com"]
@@ -226,6 +231,16 @@ def _kind(request: Json) -> str:
 def _cpu(host: FunctionsHost) -> float:
     fields = Path(f"/proc/{host.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _stolen() -> float:
+    """Seconds since the start for which each processor had work and did not get to it.
+
+    Source: steal in proc_stat(5).
+    """
+    processors = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+    stolen = [int(fields[8]) for fields in processors if re.fullmatch(r"cpu\d+", fields[0])]
+    return sum(stolen) / len(stolen) / _TICKS
 
 
 def _memory(host: FunctionsHost) -> float:

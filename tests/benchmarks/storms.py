@@ -207,7 +207,7 @@ def _where(hosts: int, uploads: int) -> str:
 def _said(what: str, cost: Cost) -> str:
     return (
         f"{what}: {cost.events / cost.accepted:.1f} a second, taken in {cost.accepted:.1f} s, "
-        f"over {cost.drained:.1f} s; an event: {cost.storage / cost.events:.2f} requests to "
+        f"over {cost.drained:.1f} s ({cost.stolen:.1f} stolen); an event: {cost.storage / cost.events:.2f} requests to "
         f"storage, {cost.azureml / cost.events:.2f} to AzureML, "
         f"{cost.cpu / cost.events * 1000:.1f} ms of CPU; {cost.memory:.0f} MB, "
         f"{cost.refused} refused"
