@@ -22,6 +22,11 @@ LIMITS = {"again": 5, "two-a-shop": 2, "skipping": 1, "news": 10, "together": 2}
 _LOOK, _LONGER = 2.0, 6.0
 #: With more to do than this nothing is sent, so that a storm ends soon after its time.
 _MOST_TO_DO = 150
+#: Seconds of calm after which nothing is sent until so little is to do, or for so many seconds:
+#: what a host takes then is what it keeps, not what it works with.
+_STRETCH, _LITTLE, _REST = 100.0, 3, 90.0
+#: Looks at the hosts then, a second from one another.
+_LOOKS = 5
 
 
 @dataclass(kw_only=True)
@@ -43,7 +48,7 @@ class Outcome:
     #: The most that was to do at once.
     most: int
     resting: float
-    #: Of each host, in the stretch without kills.
+    #: Of each host, in the calm; nothing where that was too short for two rests.
     growth: list[Growth] = field(default_factory=list)
 
     @property
@@ -86,7 +91,8 @@ class Weather:
 
     #: seconds with kills, at least
     storm: float
-    #: seconds without, at whose ends memory and open files are looked at
+    #: seconds without; memory and open files are looked at now and then, when little is to do,
+    #: unless it is short
     calm: float
     #: How often each of these goes wrong before the storm is over, however slow the machine is.
     least: Mapping[str, int] = field(default_factory=dict)
@@ -129,11 +135,13 @@ def storm(
                 watch.let_pass(1, "storm", streams)
         if weather.calm:
             with mild:
-                # What is loaded on first use is loaded by then.
-                watch.let_pass(weather.calm / 4, "calm", streams)
-                watch.looks.clear()
-                watch.let_pass(weather.calm * 3 / 4, "calm", streams)
-    growth = [Growth.of(looks) for looks in watch.looks.values()] if weather.calm else []
+                stretches = int(weather.calm // _STRETCH)
+                for _ in range(stretches):
+                    watch.let_pass(weather.calm / stretches, "calm", streams)
+                    watch.look_at_rest(streams)
+                if not stretches:
+                    watch.let_pass(weather.calm, "calm", streams)
+    growth = [Growth.of(looks) for looks in watch.looks.values()]
     seconds = time.monotonic() - began
     # before the test itself looks at records
     requests = books.requests(world)
@@ -165,7 +173,7 @@ def storm(
 
 
 class _Watch:
-    """Lets time pass, and looks at what is to do and at the hosts meanwhile."""
+    """Lets time pass, and looks at what is to do and at what the hosts take."""
 
     def __init__(self, world: World, say: Callable[[str], None]) -> None:
         self._world = world
@@ -188,17 +196,23 @@ class _Watch:
             before, now = now, time.monotonic()
             if to_do > _MOST_TO_DO:
                 self.paused += now - before
-            if name == "calm":
-                self._look(streams)
             if now - told > 20:
                 told = now
                 events = streams.sent.total()
                 self._say(f"{datetime.now(UTC):%H:%M:%S} {name}: {events} events, {to_do} to do")
 
-    def _look(self, streams: Streams) -> None:
+    def look_at_rest(self, streams: Streams) -> None:
+        """What each host takes when nothing was sent for a while."""
+        began = time.monotonic()
+        while (to_do := streams.keep_within(-1)) > _LITTLE and time.monotonic() - began < _REST:
+            time.sleep(_LOOK)
         share = streams.sent.total() / len(self._world.hosts)
-        for number, host in enumerate(self._world.hosts):
-            self.looks[number].append((share, Use.of(host)))
+        for _ in range(_LOOKS):
+            time.sleep(1)
+            for number, host in enumerate(self._world.hosts):
+                self.looks[number].append((share, Use.of(host)))
+        files = ", ".join(str(looks[-1][1].files) for looks in self.looks.values())
+        self._say(f"{datetime.now(UTC):%H:%M:%S} rest: {to_do} to do, open files {files}")
 
 
 def _listed(counts: Counter[str] | Json) -> str:

@@ -57,6 +57,23 @@ def test_what_is_put_is_got_with_its_etag(state: ContainerClient) -> None:
         blob.get_blob_properties()
 
 
+@pytest.mark.parametrize("page", [1, 2, 5000])
+def test_a_listing_has_what_begins_with_its_prefix_in_order(
+    state: ContainerClient, page: int
+) -> None:
+    folder = f"listing {uuid4()}"
+    names = ["1", "1/10", "1/2", "1/a", "1.5/x", "10/x", "2/x", "a(b)+[c].$/x", "a/\uffee", "ä/x"]
+    for name in names:
+        state.upload_blob(f"{folder}/{name}", b"")
+    for prefix in ("", "1", "1/", "1/1", "1.", "a(b)+[c]", "a/", "ä/", "A", "3/"):
+        found = state.list_blob_names(name_starts_with=f"{folder}/{prefix}", results_per_page=page)
+        wanted = sorted(f"{folder}/{name}" for name in names if name.startswith(prefix))
+        assert list(found) == wanted, prefix
+    for blob in state.list_blob_names(name_starts_with=folder):
+        state.delete_blob(blob)
+    assert not [*state.list_blob_names(name_starts_with=f"{folder}/")]
+
+
 def test_an_unchanged_blob_is_not_sent_again(state: ContainerClient) -> None:
     blob = state.get_blob_client(f"conditional/{uuid4()}")
     etag = blob.upload_blob(b"1")["etag"]
