@@ -118,6 +118,9 @@ class Batches:
         self._monotonic = monotonic
         #: Groups of which this process makes a batch just now.
         self._at_work = set[tuple[str, str]]()
+        #: Of groups whose batch had no time to tell all of its members: its key, and what is known
+        #: of them, so that whoever goes on here need not read them again.
+        self._left = dict[tuple[str, str], tuple[str, Mapping[str, Kept]]]()
         self._guard = threading.Lock()
 
     def accept(self, event: Event, match: Match, at: datetime) -> tuple[Record, bool]:
@@ -166,6 +169,8 @@ class Batches:
 
     def _seal_due(self, until: Callable[[], bool]) -> None:
         due = self._due(self._index.read())
+        # Somebody else has told the others.
+        self._left = {one: known for one, known in self._left.items() if one in due}
         while due:
             more = []
             for trigger, group in due:
@@ -209,7 +214,8 @@ class Batches:
             return False
         number = self._inbox.number(trigger, group)
         if number is not None and (made := self._made(trigger, group, number)):
-            return self._conclude(made, group, number, {}, began)
+            key, known = self._left.pop((trigger, group), ("", {}))
+            return self._conclude(made, group, number, known if key == made.key else {}, began)
         waiting = sorted(one.waiting for one in self._inbox.waiting(trigger, group))
         if not waiting or (at_most is not None and len(waiting) > at_most):
             return False
@@ -443,6 +449,8 @@ class Batches:
         for some in batched(batch.members[done:], _AT_ONCE, strict=False):
             if done > number.numbered.done and self._monotonic() - began > PATIENCE:
                 self._inbox.tell(batch.trigger, group, number, done)
+                rest = {key: known[key] for key in batch.members[done:] if key in known}
+                self._left[batch.trigger, group] = batch.key, rest
                 return False
             self._side_by_side([partial(self._stamp, batch, key, known.get(key)) for key in some])
             self._inbox.forget(batch.trigger, group, some)

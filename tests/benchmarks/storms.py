@@ -218,8 +218,9 @@ def _said(what: str, cost: Cost) -> str:
         f"{what}: {cost.events / cost.accepted:.1f} a second, taken in {cost.accepted:.1f} s, "
         f"over {cost.drained:.1f} s ({cost.stolen:.1f} stolen); an event: "
         f"{cost.storage / cost.events:.2f} requests to storage, "
-        f"{cost.azureml / cost.events:.2f} to AzureML, {cost.cpu / cost.events * 1000:.1f} ms of CPU; "
-        f"{cost.memory:.0f} MB, {cost.refused} refused"
+        f"{cost.azureml / cost.events:.2f} to AzureML, "
+        f"{cost.cpu / cost.events * 1000:.1f} ms of CPU; {cost.memory:.0f} MB, "
+        f"{cost.refused} refused"
     )
 
 
