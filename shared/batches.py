@@ -168,9 +168,14 @@ class Batches:
                 self._seal_due(until)
 
     def _seal_due(self, until: Callable[[], bool]) -> None:
-        due = self._due(self._index.read())
-        # Somebody else has told the others.
-        self._left = {one: known for one, known in self._left.items() if one in due}
+        if left := [*self._left]:
+            # All that waits need not be listed for these.
+            self._seal_all(left, until)
+            if until():
+                return
+        self._seal_all(self._due(self._index.read()), until)
+
+    def _seal_all(self, due: Sequence[tuple[str, str]], until: Callable[[], bool]) -> None:
         while due:
             more = []
             for trigger, group in due:
@@ -208,14 +213,15 @@ class Batches:
 
     def _seal(self, trigger: str, group: str, at_most: int | None) -> bool:
         began = self._monotonic()
+        batch, known = self._left.pop((trigger, group), ("", {}))
         reading = self._index.read()
         indexed = reading.snapshot.triggers.get(trigger)
         if indexed is not None and indexed.paused is not None:
             return False
         number = self._inbox.number(trigger, group)
         if number is not None and (made := self._made(trigger, group, number)):
-            key, known = self._left.pop((trigger, group), ("", {}))
-            return self._conclude(made, group, number, known if key == made.key else {}, began)
+            known = known if batch == made.key else {}
+            return self._conclude(made, group, number, known, began)
         waiting = sorted(one.waiting for one in self._inbox.waiting(trigger, group))
         if not waiting or (at_most is not None and len(waiting) > at_most):
             return False
