@@ -178,7 +178,8 @@ class Schedules:
             reason = Reason(code="missed_catchup_window", text=text)
             return self._begin(replace(order, instead=(State.MISSED, reason)), reading)
         try:
-            if window.only_if is not None and until():
+            # In a pause nothing is listed, and what it says is said at once: it may be over.
+            if window.only_if is not None and order.paused is None and until():
                 raise StorageUnavailable("this tick's time was over")
             order = self._dispatcher.completed(order, due.indexed)
         except Transient as error:

@@ -442,3 +442,18 @@ def test_a_tick_whose_time_is_over_leaves_the_listing_to_the_next(here: Scene) -
 
     here.tick.run()
     assert given(here, records(here)[0]) == ["sales/north/a.csv"]
+
+
+def test_what_fired_in_a_pause_that_drops_is_skipped_also_by_a_tick_whose_time_is_over(
+    here: Scene,
+) -> None:
+    upload(here, "sales/north/a.csv", 3)
+    pauses = Pauses(here.index)
+    pauses.pause("nightly", note="tea", by="key", while_paused="drop")
+    here.world.now = NOON + timedelta(minutes=11)
+    pauses.resume("nightly")
+    here.schedules.run_due(lambda: True)
+    here.tick.run()
+
+    assert told(here) == [("12:10", State.SKIPPED)]
+    assert codes(here) == ["paused"]
