@@ -57,7 +57,11 @@ class Line:
         if kept is not None and kept.record.number == entry.number:
             record = kept.record
             if record.state is State.QUEUED:
-                return None if record.cancel_requested else kept
+                if not record.cancel_requested:
+                    return kept
+                # A delivery that comes again has the tick leave alone what waits in line.
+                self._ledger.check_again(record, kept.at)
+                return None
             if kept.at - record.transitions[-1].at <= LEASE:
                 # Whoever has it begun, or ended it, is about to delete its entry.
                 return None

@@ -286,7 +286,7 @@ class Turns:
         now = kept.slot.without(run for wish in promotes for run in wish.leaving)
         stalled: list[Kept] = []
         if any(wish.check for wish in promotes):
-            lost, stalled = self._looked(trigger, now, kept.at, look)
+            lost, stalled = self._looked(trigger, slot, now, kept.at, look)
             now = now.without(lost)
         if paused:
             return now, []
@@ -353,19 +353,21 @@ class Turns:
         return nobody
 
     def _looked(
-        self, trigger: str, slot: Slot, at: datetime, look: _Look
+        self, trigger: str, name: str, slot: Slot, at: datetime, look: _Look
     ) -> tuple[list[str], list[Kept]]:
         """As `_look`; who was seen before is looked at again only when its place was touched."""
         holders = slot.holders.items()
         known = [run for run, since in holders if look.seen.get(run, (None,))[0] == since]
-        lost, stalled = self._look(trigger, slot.without(known), at)
+        lost, stalled = self._look(trigger, name, slot.without(known), at)
         not_begun = {each.record.key for each in stalled}
         for run, since in holders:
             if run not in known and run not in not_begun:
                 look.seen[run] = since, run in lost
         return lost + [run for run in known if look.seen[run][1]], stalled
 
-    def _look(self, trigger: str, slot: Slot, at: datetime) -> tuple[list[str], list[Kept]]:
+    def _look(
+        self, trigger: str, name: str, slot: Slot, at: datetime
+    ) -> tuple[list[str], list[Kept]]:
         """Of those who hold a place, who does so for nothing, and who did not begin yet."""
         lost, stalled = [], []
         for run, since in slot.holders.items():
@@ -378,10 +380,16 @@ class Turns:
             if kept is None or kept.record.state in _NOT_UNDER_WAY:
                 if at - since > ABSENT:
                     lost.append(run)
-            elif kept.record.state.final:
+            elif kept.record.state.final or kept.record.slot != name:
+                # Of another slot: two deliveries came while its trigger was published with another
+                # key. Here it began nothing, and never will.
                 lost.append(run)
-            elif kept.record.state is State.QUEUED and not kept.record.cancel_requested:
-                stalled.append(kept)
+            elif kept.record.state is State.QUEUED:
+                if kept.record.cancel_requested:
+                    # A delivery that comes again has the tick leave alone what waits in line.
+                    self._ledger.check_again(kept.record, kept.at)
+                else:
+                    stalled.append(kept)
         return lost, stalled
 
     def _begin(self, kept: Kept) -> Kept | None:

@@ -247,11 +247,59 @@ def test_what_is_to_stop_and_came_again_is_not_left_in_line() -> None:
     here = scene()
     upload(here, "a")
     key = upload(here, "b")
-    here.submission.request_cancel(TRIGGER, key)
-    # As a delivery puts it that comes again: nobody is told to look.
-    here.ledger.mark_open(TRIGGER, key, event("sales/north/b.csv"), ALL)
+    cancel_and_deliver_again(here, key, "b")
+    minutes(here, 2)
+
+    assert state(here, key) is State.CANCELED
+    assert not any(name.startswith("queue/") for name in here.blobs.stored)
+
+
+def test_what_is_to_stop_and_has_a_place_does_not_keep_those_behind_it_waiting() -> None:
+    here = scene()
+    first, key, behind = (upload(here, name) for name in "abc")
+    # As it is given the place of the first, somebody wants it to stop.
+    here.workspace.end(job_of(here, first), "Completed")
+    interject(
+        here.world,
+        f"swap ledger/{TRIGGER}/{key}",
+        lambda: cancel_and_deliver_again(here, key, "b"),
+    )
+    here.tick.run()
+    assert [*slot(here).holders] == [key]
+    minutes(here, 3)
+
+    assert [state(here, each) for each in (key, behind)] == [State.CANCELED, State.SUBMITTED]
+
+
+def test_what_is_to_stop_is_looked_at_in_the_end_though_its_turn_never_comes() -> None:
+    here = scene()
+    upload(here, "a")
+    upload(here, "b")
+    key = upload(here, "c")
+    cancel_and_deliver_again(here, key, "c")
     for _ in range(2):
         here.world.pass_time(3_601)
         here.tick.run()
 
     assert state(here, key) is State.CANCELED
+
+
+def job_of(here: Scene, key: str) -> str:
+    kept = here.ledger.read(TRIGGER, key)
+    assert kept is not None
+    return kept.record.attempt.job_name
+
+
+def cancel_and_deliver_again(here: Scene, key: str, name: str) -> None:
+    """A run that waits is to stop; its event comes again, to a worker that dies over it.
+
+    Its marker is as it was put first, so that nobody is told to look.
+    """
+    here.submission.request_cancel(TRIGGER, key)
+    here.ledger.mark_open(TRIGGER, key, event(f"sales/north/{name}.csv"), ALL)
+
+
+def minutes(here: Scene, number: int) -> None:
+    for _ in range(number):
+        here.world.pass_time(61)
+        here.tick.run()
