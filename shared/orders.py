@@ -271,19 +271,29 @@ def due(indexed: IndexedTrigger, scheduled: datetime, *, manifest: str | None = 
     spec = trigger.spec.schedule
     assert spec is not None
     begins = _window_start(spec, indexed.anchor, scheduled)
+    data = {
+        "scheduled_time": _instant(scheduled),
+        "window_start": _instant(begins),
+        "window_end": _instant(scheduled),
+        **({"manifest": manifest} if manifest else {}),
+    }
+    return _came(trigger.name, scheduled, data)
+
+
+def backfill_key(deployment: str, trigger: str, scheduled: datetime, *, replay: str) -> str:
+    """The key of the run that a backfill makes of a time, whatever its schedule says by now."""
+    return run_key(deployment, _came(trigger, scheduled, {}), replay=replay)
+
+
+def _came(trigger: str, scheduled: datetime, data: dict[str, Any]) -> Event:
     return Event(
         id=_instant(scheduled),
-        source=f"/signalbox/schedules/{trigger.name}",
+        source=f"/signalbox/schedules/{trigger}",
         type=DUE_TYPE,
-        subject=trigger.name,
+        subject=trigger,
         time=scheduled,
-        data={
-            "scheduled_time": _instant(scheduled),
-            "window_start": _instant(begins),
-            "window_end": _instant(scheduled),
-            **({"manifest": manifest} if manifest else {}),
-        },
-        via=f"{SCHEDULE}{trigger.name}",
+        data=data,
+        via=f"{SCHEDULE}{trigger}",
     )
 
 

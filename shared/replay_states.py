@@ -29,7 +29,7 @@ class Stage(StrEnum):
     """How far a replay is."""
 
     RUNNING = "running"
-    #: Nothing more is started, and not everything that was is over.
+    #: Nothing more is started, and not everything that was is over, or known.
     CANCELING = "canceling"
     DONE = "done"
     CANCELED = "canceled"
@@ -92,13 +92,17 @@ class Replay(_Stored):
     #: The first of those that could not be started.
     problems: tuple[NotStarted, ...] = ()
     cancel_requested: bool = False
+    #: Storage time until which who was starting more when it was canceled may not have said so;
+    #: None when all that was started is known.
+    unheard_until: AwareDatetime | None = None
     #: Why nothing is started now.
     waiting: str | None = None
 
     @property
     def stage(self) -> Stage:
         if self.cancel_requested and self.position < self.total:
-            return Stage.CANCELING if self.active else Stage.CANCELED
+            ends = self.active or self.unheard_until
+            return Stage.CANCELING if ends else Stage.CANCELED
         return Stage.RUNNING if self.active or self.position < self.total else Stage.DONE
 
     @property

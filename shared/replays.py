@@ -27,8 +27,9 @@ from shared.errors import (
 )
 from shared.index import Index
 from shared.inputs import redacted
-from shared.ledger import Ledger, State, parse_run_id
+from shared.ledger import ABSENT, Kept, Ledger, State, parse_run_id, run_key
 from shared.occurrences import Occurrences
+from shared.orders import backfill_key
 from shared.replay_states import (
     TOLD,
     KeptReplay,
@@ -190,7 +191,12 @@ class Replays:
                 return self.find(id)
             if kept.replay.over and not kept.replay.cancel_requested:
                 raise Conflict(f"Replay {id} is {kept.replay.stage}; there is nothing to cancel.")
-            asked = kept.replay.model_copy(update={"cancel_requested": True, "waiting": None})
+            update = {
+                "cancel_requested": True,
+                "waiting": None,
+                "unheard_until": self._index.now() + ABSENT,
+            }
+            asked = kept.replay.model_copy(update=update)
             if kept.replay.cancel_requested or (swapped := self._states.swap(kept, asked)):
                 break
         else:
@@ -268,6 +274,11 @@ class Replays:
 
     def _settled(self, replay: Replay) -> Replay:
         """The replay once what is over is counted, and with why nothing is started now."""
+        reading, until = self._index.read(), replay.unheard_until
+        if until is not None:
+            replay = self._heard(replay)
+            if reading.at > until:
+                replay = replay.model_copy(update={"unheard_until": None})
         ends: dict[str, State | None] = {}
 
         def look(run: str) -> None:
@@ -289,7 +300,7 @@ class Replays:
             if state is not None:
                 ended[state] = ended.get(state, 0) + 1
         waiting, trigger = None, replay.selection.trigger
-        indexed = self._index.read().snapshot.triggers.get(trigger)
+        indexed = reading.snapshot.triggers.get(trigger)
         if indexed is not None and indexed.paused is not None:
             waiting = (
                 f"Trigger {trigger} is paused {indexed.paused.text}; resume it with "
@@ -303,6 +314,45 @@ class Replays:
             }
         )
 
+    def _heard(self, replay: Replay) -> Replay:
+        """A canceled replay with what somebody started of it before, and died over it."""
+        try:
+            items = self._states.chosen(replay)[replay.position :][: _most_at_once(replay)]
+        except RecordUnreadable:
+            # Then nobody has started anything of it.
+            return replay
+        found: dict[str, Kept] = {}
+
+        def look(item: str) -> None:
+            with suppress(RecordUnreadable):
+                if kept := self._run_of(replay, item):
+                    found[item] = kept
+
+        self._side_by_side([partial(look, item) for item in items])
+        # One comes after the other, so what lies between them could not be started.
+        while items and items[-1] not in found:
+            items.pop()
+        for item in items:
+            if item in found:
+                record = found[item].record
+                replay = _with(replay, record.run_id if record.replay_of in (None, item) else None)
+            else:
+                replay = _without(replay, item, "It was not started before somebody canceled.")
+        return replay
+
+    def _run_of(self, replay: Replay, item: str) -> Kept | None:
+        """What became of one of what was chosen, if it was started. Raises RecordUnreadable."""
+        if replay.selection.occurrences:
+            trigger, at = replay.selection.trigger, datetime.fromisoformat(item)
+            key = backfill_key(self._deployment, trigger, at, replay=replay.id)
+            return self._ledger.read(trigger, key)
+        named = parse_run_id(item)
+        kept = self._ledger.read(*named) if named else None
+        if kept is None:
+            return None
+        key = run_key(self._deployment, kept.record.event, replay=replay.id)
+        return self._ledger.read(kept.record.trigger, key)
+
     def _started(
         self,
         replay: Replay,
@@ -314,7 +364,7 @@ class Replays:
 
         `begun` gets the runs that were started, by what was chosen.
         """
-        room = min(_CHUNK, 2 * replay.limit - len(replay.active))
+        room = min(_most_at_once(replay), 2 * replay.limit - len(replay.active))
         for item in items[replay.position : replay.position + room]:
             try:
                 decision = self._start(replay, item)
@@ -352,6 +402,11 @@ class Replays:
         return self._dispatcher.replay(
             self._selections.over(item), replay=replay.id, limit=replay.limit
         )
+
+
+def _most_at_once(replay: Replay) -> int:
+    """How many are started before it is written down."""
+    return min(_CHUNK, 2 * replay.limit)
 
 
 def _with(replay: Replay, run: str | None) -> Replay:

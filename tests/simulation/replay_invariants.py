@@ -47,8 +47,8 @@ def _replay(
     come_to = chosen[: replay.position]
     if missing := [run for run in come_to if run not in refused and keys[run] not in made]:
         found.append(f"replay {replay.id} did not run {missing}")
-    # Whoever began others while somebody canceled, or while they were not over, may have died.
-    unheard = set(chosen) - set(come_to) | refused if simulation.crashes else set()
+    # Whoever began others that were said not to be over may have died.
+    unheard = refused if simulation.crashes else set()
     counted = [record for record in mine if record.replay_of not in unheard]
     ended = Counter(record.state for record in counted)
     if Counter(replay.ended) != ended or replay.active or len(refused) != replay.not_started:

@@ -1,9 +1,11 @@
 """Replays over HTTP."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from shared.ledger import ABSENT
 from tests.unit.api_client import Api, everything
 from tests.unit.test_api import problem
 
@@ -62,7 +64,11 @@ def test_a_replay_is_canceled(api: Api) -> None:
 
     canceled = api.post(f"/replays/{replay['id']}/cancel")
     assert canceled.status_code == 202
-    assert canceled.json()["state"] == "canceled"
+    # Until nobody can have started more of it before.
+    assert canceled.json()["state"] == "canceling"
+    api.scene.world.pass_time((ABSENT + timedelta(seconds=1)).total_seconds())
+    api.app.replays.run_due(lambda: False)
+    assert api.get(f"/replays/{replay['id']}").json()["state"] == "canceled"
 
 
 @pytest.mark.parametrize(

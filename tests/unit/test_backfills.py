@@ -17,7 +17,7 @@ from shared.pauses import Pauses
 from shared.previews import Previews
 from shared.replay_states import Replay, Stage
 from tests.unit.scene import PIPELINE, Killed, fail, interject, pipeline, trigger
-from tests.unit.test_replays import Replaying
+from tests.unit.test_replays import Replaying, started_by_a_worker_that_died
 
 NIGHTLY = "nightly"
 
@@ -110,6 +110,17 @@ def test_every_time_of_a_range_is_run_once_the_oldest_first(here: Backfilling) -
             "window_end": f"{end:%Y-%m-%dT%H:%M:%SZ}",
         }
         assert (run.replay, run.replay_of, run.slot) == (replay.id, None, replay.slot)
+
+
+def test_times_that_a_worker_started_that_died_end_with_the_backfill(here: Backfilling) -> None:
+    replay = started_by_a_worker_that_died(here, here.begin)
+    # Whatever becomes of its schedule.
+    here.publish()
+    canceled = here.replays.cancel(replay.id)
+    assert (replay.position, canceled.position, len(canceled.active)) == (0, 4, 4)
+    over = here.finish(replay)
+
+    assert (over.stage, over.ended) == (Stage.CANCELED, {State.COMPLETED: 2, State.CANCELED: 2})
 
 
 def test_the_newest_may_come_first(here: Backfilling) -> None:

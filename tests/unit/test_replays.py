@@ -1,12 +1,12 @@
 """Running once more what was decided before."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
 
 from shared.errors import Conflict, NotFound, RequestInvalid, StorageUnavailable
-from shared.ledger import Record, State, parse_run_id
+from shared.ledger import FUNCTION_TIMEOUT, Record, State, parse_run_id
 from shared.occurrences import Occurrences
 from shared.outlooks import Outlooks
 from shared.pauses import Pauses
@@ -34,9 +34,10 @@ class Replaying(Asked):
     def __init__(self) -> None:
         super().__init__()
         self.states = ReplayStates(self.blobs)
+        self.selections = Selections(index=self.index, ledger=self.ledger, history=self.history)
         self.replays = self.replaying()
         self.outlooks = Outlooks(
-            selections=Selections(index=self.index, ledger=self.ledger, history=self.history),
+            selections=self.selections,
             dispatcher=self.dispatcher,
             previews=Previews(
                 index=self.index,
@@ -51,7 +52,7 @@ class Replaying(Asked):
         return Replays(
             deployment=DEPLOYMENT,
             states=self.states,
-            selections=Selections(index=self.index, ledger=self.ledger, history=self.history),
+            selections=self.selections,
             occurrences=Occurrences(
                 index=self.index, orders=self.orders, dispatcher=self.dispatcher
             ),
@@ -268,6 +269,73 @@ def test_what_was_started_while_somebody_canceled_is_counted(here: Replaying) ->
 
     assert replay.stage is Stage.CANCELING
     assert len(replay.active) == len(here.again()) == 4
+
+
+def started_by_a_worker_that_died(here: Replaying, begin: Callable[[], Replay]) -> Replay:
+    """A replay of which nobody has written down what was started."""
+
+    def die(call: str) -> None:
+        if call.startswith("swap replays/"):
+            raise Killed
+
+    here.world.before = die
+    with pytest.raises(Killed):
+        begin()
+    here.world.before = lambda _call: None
+    return here.replays.find(here.states.all()[0].id)
+
+
+def test_what_a_worker_started_that_died_ends_with_the_replay(here: Replaying) -> None:
+    here.dead(9)
+    replay = started_by_a_worker_that_died(here, here.ask)
+    assert (replay.position, len(here.again())) == (0, 4)
+    canceled = here.replays.cancel(replay.id)
+
+    assert (canceled.stage, canceled.position, len(canceled.active)) == (Stage.CANCELING, 4, 4)
+    here.minutes()
+    here.tick.run()
+    assert [run.state for run in here.again()].count(State.CANCELED) == 2
+    here.end_all()
+    here.minutes(2)
+    over = here.replays.find(replay.id)
+    assert (over.stage, over.position, over.not_started) == (Stage.CANCELED, 4, 0)
+    assert over.ended == {State.COMPLETED: 2, State.CANCELED: 2}
+    assert len(here.workspace.jobs) == 2
+
+
+def test_what_a_worker_starts_that_dies_after_the_replay_was_canceled_is_counted(
+    here: Replaying,
+) -> None:
+    runs = here.dead(9)
+    replay = started_by_a_worker_that_died(here, here.ask)
+    canceled = here.replays.cancel(replay.id)
+    at = here.world.now
+    # As whoever was slower does, until its call has to end.
+    late = here.selections.over(runs[4])
+    here.dispatcher.replay(late, replay=replay.id, limit=2)
+    here.minutes()
+    found = here.replays.find(replay.id)
+    assert (canceled.position, found.position, found.started) == (4, 5, 5)
+    while not (over := here.replays.find(replay.id)).over:
+        here.end_all()
+        here.minutes()
+
+    assert here.world.now - at > FUNCTION_TIMEOUT
+    assert over.ended == {State.COMPLETED: 2, State.CANCELED: 3}
+    here.world.calls.clear()
+    here.minutes()
+    assert here.world.calls == ["list replays/"]
+
+
+def test_what_could_not_be_started_before_a_replay_was_canceled_is_told(here: Replaying) -> None:
+    runs = here.dead(3)
+    gone = f"{TRIGGER}.{'0' * 32}"
+    wish = Wish(runs=(runs[0], gone, *runs[1:]))
+    replay = started_by_a_worker_that_died(here, lambda: here.ask(wish))
+    canceled = here.replays.cancel(replay.id)
+
+    assert (canceled.position, canceled.not_started, len(canceled.active)) == (4, 1, 3)
+    assert [problem.run for problem in canceled.problems] == [gone]
 
 
 def test_two_events_that_are_the_same_are_one_run(here: Replaying) -> None:
