@@ -10,12 +10,11 @@ from functools import reduce
 from itertools import count
 from operator import add
 
-from tests.simulation import occurrences
 from tests.simulation.histories import Tally, broken, simulate
-from tests.simulation.kinds import KINDS
+from tests.simulation.kinds import ALL, SCHEDULES
 
-#: Histories of schedules have a machinery of their own; a fifth of the time is theirs.
-_SCHEDULES = "schedules"
+#: Of the time, what histories of schedules have.
+_OF_SCHEDULES = 1 / 5
 #: Seeds of `make test` are below.
 _FRESH = 1_000_000
 
@@ -26,7 +25,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--base", type=int, help="the first seed; by chance if left out")
     parser.add_argument("--seed", type=int, help="run this history alone")
-    parser.add_argument("--kind", choices=[*KINDS, _SCHEDULES], help="histories of this kind alone")
+    parser.add_argument("--kind", choices=ALL, help="histories of this kind alone")
     given = parser.parse_args()
     if given.seed is not None:
         return _again(given.seed, given.kind or "events")
@@ -50,21 +49,16 @@ def main() -> int:
 
 def _simulate(first: int, step: int, seconds: float, kind: str | None) -> Tally:
     seeds: Iterator[int] = count(first, step)
-    if kind == _SCHEDULES:
-        return occurrences.simulate(seeds, seconds)
     if kind is not None:
         return simulate(seeds, seconds, kind)
-    part = seconds / 5
-    return simulate(seeds, seconds - part) + occurrences.simulate(seeds, part)
+    part = seconds * _OF_SCHEDULES
+    return simulate(seeds, seconds - part) + simulate(seeds, part, SCHEDULES)
 
 
 def _again(seed: int, name: str) -> int:
-    if name == _SCHEDULES:
-        found = occurrences.Occurrences(seed).run()
-    else:
-        simulation = KINDS[name].simulation(seed)
-        found = broken(simulation, KINDS[name])
-        print(f"{simulation.scenario}\n{simulation.odds}")
+    simulation = ALL[name].simulation(seed)
+    found = broken(simulation, ALL[name])
+    print(f"{simulation.scenario}\n{simulation.odds}")
     print("\n".join(found) or "no promise is broken")
     return 1 if found else 0
 

@@ -10,10 +10,17 @@ from shared.binding import RUN_TAG
 from shared.blob_state import Listed, Written
 from shared.compute_definitions import ComputeDefinition
 from shared.compute_plans import Target
-from shared.errors import JobExists, JobRejected, MessagingUnavailable, WorkspaceUnavailable
+from shared.errors import (
+    JobExists,
+    JobRejected,
+    MessagingUnavailable,
+    StorageUnavailable,
+    WorkspaceUnavailable,
+)
 from shared.events import Event
+from shared.lakes import UploadPage
 from shared.workspace import Datastore, FailedStep, Job, JobBody, Step
-from tests.fakes import MemoryBlobs, World
+from tests.fakes import MemoryBlobs, MemoryLakes, World
 
 #: A request on its way may take effect this much later; GRACE must cover it.
 LONGEST_REQUEST = timedelta(minutes=3)
@@ -22,8 +29,9 @@ STALENESS = timedelta(seconds=90)
 
 ENDED = frozenset({"Completed", "Failed", "Canceled"})
 
-#: Names that one request lists: so few that others go on between the pages of every listing.
-PAGE = 3
+#: Names, and uploads, that one request lists: so few that others go on between the pages of every
+#: listing.
+PAGE, UPLOADS = 3, 2
 
 
 @dataclass(frozen=True)
@@ -305,3 +313,24 @@ class FickleOutcomes:
         if self.rng.random() < self.odds.outcome_answer_lost:
             raise MessagingUnavailable("its answer was lost")
         self.world.after("send")
+
+
+@dataclass
+class FickleLakes(MemoryLakes):
+    """Users' containers, which others write to between two pages."""
+
+    world: World
+    rng: Random
+    odds: Callable[[], Odds]
+
+    def __post_init__(self) -> None:
+        super().__init__(self.world)
+        self.page_size = UPLOADS
+
+    def page(self, account: str, container: str, prefix: str, marker: str | None) -> UploadPage:
+        self.world.begin("page")
+        if self.rng.random() < self.odds().storage_fails:
+            raise StorageUnavailable("the lake did not answer")
+        page = super().page(account, container, prefix, marker)
+        self.world.after("page")
+        return page

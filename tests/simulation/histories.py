@@ -5,9 +5,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from tests.simulation.kinds import KINDS, Kind, kind_of
-from tests.simulation.simulation import Simulation
+from tests.simulation.kinds import ALL, Kind, kind_of
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Tally:
         )
 
 
-def broken(simulation: Simulation, kind: Kind) -> list[str]:
+def broken(simulation: Any, kind: Kind[Any]) -> list[str]:
     """The promises that a history breaks."""
     try:
         simulation.run()
@@ -48,8 +48,8 @@ def simulate(seeds: Iterator[int], seconds: float, only: str | None = None) -> T
     tally, ends = Tally(), time.monotonic() + seconds
     for seed in seeds:
         name = only or kind_of(seed)
-        simulation = KINDS[name].simulation(seed)
-        if found := broken(simulation, KINDS[name]):
+        simulation = ALL[name].simulation(seed)
+        if found := broken(simulation, ALL[name]):
             tally.broken[name, seed] = found
         tally += Tally(
             histories=Counter({name: 1}),

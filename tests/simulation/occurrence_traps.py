@@ -1,7 +1,7 @@
 """Rules of schedules left out: each is a bug that histories of occurrences must find."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,14 +11,19 @@ from shared.definitions import TriggerDefinition
 from shared.errors import NotFound
 from shared.events import Event
 from shared.index import Index, IndexedTrigger, Reading, Snapshot
-from shared.ledger import Kept, run_key
-from shared.orders import Orders
+from shared.ledger import Kept, State, run_key
+from shared.new_blobs import NewBlobs, Progress
+from shared.orders import Order, Orders
 from shared.pauses import Pauses
 from shared.schedules import Schedules
 from shared.specs import ScheduleSpec
 from shared.upcoming import Due, Upcoming
 from tests.simulation.fickle import Odds
-from tests.simulation.occurrences import SPECS, Machinery, Occurrences
+from tests.simulation.histories import broken
+from tests.simulation.kinds import ALL, SCHEDULES
+from tests.simulation.occurrence_scenario import SPECS, OccurrenceScenario
+from tests.simulation.occurrences import Occurrences
+from tests.simulation.timers import Machinery
 from tests.simulation.trap import FAIR
 
 
@@ -79,6 +84,31 @@ class FormerIsForgottenEarly(Schedules):
         return _with(self, reading, clock, kept)
 
 
+class FoundIsPassed(Schedules):
+    """What was found stays as it was found, though somebody with an older index moved the clock
+    past it."""
+
+    def _due(self, reading: Reading, clock: Clock) -> tuple[list[Due], bool]:
+        known = self._upcoming
+        if known is None or not known[1].knows(clock):
+            self._upcoming = reading.snapshot, _Unseeing(reading.snapshot.triggers, clock)
+        return super()._due(reading, clock)
+
+
+class _Unseeing(Upcoming):
+    def _seen(self, due: Due) -> Due:
+        return due
+
+
+class OlderIndexIsWaitedOut(Schedules):
+    """Where the clock has seen a newer index, that is waited for, also when it was lost."""
+
+    def run_due(self, until: Callable[[], bool]) -> None:
+        reading, kept = self._index.read(), self._clocks.read()
+        if kept is None or reading.snapshot.edition >= kept.clock.edition:
+            super().run_due(until)
+
+
 class PauseIsForgotten(Pauses):
     """A resume forgets the pause: a late tick makes up for it."""
 
@@ -90,6 +120,15 @@ class PauseIsForgotten(Pauses):
             return snapshot.model_copy(update={"triggers": {**snapshot.triggers, trigger: resumed}})
 
         return self._index.change(change).triggers[trigger]
+
+
+class PauseOfNow(Schedules):
+    """A pause of now counts for what fired in one that is over."""
+
+    def _decide(self, due: Due, reading: Reading, until: Callable[[], bool]) -> Kept | None:
+        if due.indexed.paused is not None:
+            due = replace(due, indexed=due.indexed.model_copy(update={"pauses": ()}))
+        return super()._decide(due, reading, until)
 
 
 class KeyWithoutSecond(Orders):
@@ -154,6 +193,36 @@ class MissedByTheWorker(Schedules):
         return _with(self, reading, clock, patient)
 
 
+class ListsAreNotNoted(NewBlobs):
+    """Nobody knows which runs were given uploads."""
+
+    def _note(self, order: Order) -> None:
+        pass
+
+
+class FailedListsCount(NewBlobs):
+    """What any run was given is worked through when that is over, however it ended."""
+
+    def _settled(
+        self, trigger: str, progress: Progress, at: datetime | None, first: datetime
+    ) -> Progress:
+        settled = super()._settled(trigger, progress, at, first)
+        since = settled.since or first
+        for key in progress.runs.keys() - settled.runs.keys():
+            kept = self._ledger.read(trigger, key)
+            if kept is not None and kept.record.state is State.FAILED:
+                told = kept.record.event.data["new_blobs"]
+                since = max(since, datetime.fromisoformat(told["until"]))
+        return settled.model_copy(update={"since": since})
+
+
+class BackfillHasNoKey(Orders):
+    """A time that is backfilled is the schedule's own."""
+
+    def backfilled(self, order: Order, *, replay: str, limit: int) -> Order:
+        return replace(super().backfilled(order, replay=replay, limit=limit), key=order.key)
+
+
 def _with(
     schedules: Schedules,
     reading: Reading,
@@ -167,30 +236,30 @@ def _with(
     return Upcoming(triggers, clock).due(clock, reading.at, schedules._most)
 
 
+#: Ticks, edits, pauses and crashes alone.
+_PLAIN = OccurrenceScenario()
+
+
 @dataclass(frozen=True)
 class OccurrenceTrap:
     """A rule left out, and what shows that soonest."""
 
     machinery: Machinery
     odds: Odds = FAIR
-    specs: Sequence[Mapping[str, Any]] = SPECS
-    #: How often whoever publishes gets to go on, beside ticks.
-    pace: float = 0.4
+    scenario: OccurrenceScenario = _PLAIN
 
-    def history(self, seed: int, *, laid: bool = True) -> Occurrences:
-        """A history in which the trap shows; the same one without it."""
-        return Occurrences(
-            seed,
-            machinery=self.machinery if laid else None,
-            odds=self.odds,
-            specs=self.specs,
-            pace=self.pace,
-        )
+    def broken(self, seed: int, *, laid: bool = True) -> list[str]:
+        """The promises that a history breaks in which the trap shows; the same one without it."""
+        machinery = self.machinery if laid else None
+        history = Occurrences(seed, machinery=machinery, odds=self.odds, scenario=self.scenario)
+        return broken(history, ALL[SCHEDULES])
 
 
-_JITTERY = tuple(each for each in SPECS if "jitter" in each)
+_JITTERY = OccurrenceScenario(specs=[each for each in SPECS if "jitter" in each])
 _CRASHES = replace(FAIR, crash=0.06)
 _FAILS = replace(FAIR, storage_fails=0.05)
+_OVERTAKEN = OccurrenceScenario(overtaken=0.05)
+_UPLOADED = OccurrenceScenario(uploaded=0.1)
 
 OCCURRENCE_TRAPS: dict[str, OccurrenceTrap] = {
     "clock before records": OccurrenceTrap(Machinery(schedules=ClockBeforeRecords), _CRASHES),
@@ -198,15 +267,32 @@ OCCURRENCE_TRAPS: dict[str, OccurrenceTrap] = {
     "catch-up after an edit": OccurrenceTrap(Machinery(schedules=CatchUpAfterAnEdit)),
     "edit forgets what was due": OccurrenceTrap(Machinery(schedules=FormerIsForgotten)),
     "edit forgets what is to fire": OccurrenceTrap(
-        Machinery(schedules=FormerIsForgottenEarly), specs=_JITTERY
+        Machinery(schedules=FormerIsForgottenEarly), scenario=_JITTERY
+    ),
+    "found is passed": OccurrenceTrap(
+        Machinery(schedules=FoundIsPassed), _FAILS, scenario=_OVERTAKEN
+    ),
+    "an older index stops the clock": OccurrenceTrap(
+        Machinery(schedules=OlderIndexIsWaitedOut), scenario=OccurrenceScenario(lost=0.02)
     ),
     "pause is forgotten": OccurrenceTrap(Machinery(pauses=PauseIsForgotten)),
+    "pause of now counts": OccurrenceTrap(
+        Machinery(schedules=PauseOfNow), scenario=OccurrenceScenario(paused_twice=0.05)
+    ),
     "key without the second": OccurrenceTrap(
-        Machinery(orders=KeyWithoutSecond), specs=(SPECS[0], SPECS[-1])
+        Machinery(orders=KeyWithoutSecond),
+        scenario=OccurrenceScenario(specs=(SPECS[0], SPECS[-1])),
     ),
     "key by the tick": OccurrenceTrap(Machinery(orders=KeyByTheTick), _CRASHES),
     "cut within a second": OccurrenceTrap(Machinery(schedules=CutWithinASecond)),
     "passed over": OccurrenceTrap(Machinery(schedules=PassedOver), _FAILS),
     "clock goes back": OccurrenceTrap(Machinery(clocks=ClockGoesBack)),
     "made up for, however late": OccurrenceTrap(Machinery(schedules=MissedByTheWorker)),
+    "lists are not noted": OccurrenceTrap(
+        Machinery(new_blobs=ListsAreNotNoted), scenario=_UPLOADED
+    ),
+    "failed lists count": OccurrenceTrap(Machinery(new_blobs=FailedListsCount), scenario=_UPLOADED),
+    "backfill has no key": OccurrenceTrap(
+        Machinery(orders=BackfillHasNoKey), scenario=OccurrenceScenario(backfilled=0.1)
+    ),
 }

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import ClassVar
 
-from greenlet import getcurrent, greenlet
+from greenlet import greenlet
 
 from shared.compute import COMPUTE_PATIENCE, Computes
-from shared.errors import SignalboxError, StorageUnavailable
+from shared.errors import SignalboxError
 from shared.events import Event
 from shared.index import Index, Paused, Snapshot
 from shared.ledger import FUNCTION_TIMEOUT
@@ -28,6 +28,7 @@ from tests.simulation.fickle import (
     Odds,
 )
 from tests.simulation.scenario import COMPUTE, Scenario
+from tests.simulation.trouble import Trouble
 from tests.simulation.watch import Caller, Watch
 from tests.simulation.workers import Parts, Worker, worker
 
@@ -72,7 +73,7 @@ class Source:
         return self.answered is None and not self.lost
 
 
-class Simulation:
+class Simulation(Trouble):
     """Runs one history from a seed and leaves its end for inspection.
 
     Kinds of histories override what is marked as theirs; see `kinds`.
@@ -117,7 +118,6 @@ class Simulation:
         self.sources: list[Source] = []
         self.canceled: set[tuple[str, str]] = set()
         self.crashes = 0
-        self._calm = True
         self._publish(self.scenario.triggers[:1])
         self.workers = [self._worker() for _ in range(self.rng.randint(2, MOST_WORKERS))]
         if self.rng.random() < 0.5:
@@ -351,27 +351,6 @@ class Simulation:
     def _lakes(self) -> MemoryLakes:
         """Where the data is. For kinds."""
         return MemoryLakes(self.world)
-
-    def _before(self, call: str) -> None:
-        if self._yield() and self._unlucky(call, self.odds.storage_fails):
-            raise StorageUnavailable("storage did not do it")
-
-    def _after(self, call: str) -> None:
-        if self._yield() and self._unlucky(call, self.odds.storage_answer_lost):
-            raise StorageUnavailable("storage did it, its answer was lost")
-
-    def _unlucky(self, call: str, odds: float) -> bool:
-        """Whether a storage call fails; the workspace's calls fail in ways of their own."""
-        storage = not call.startswith(("PUT", "GET", "cancel", "steps", "send"))
-        return storage and not self._calm and self.rng.random() < odds
-
-    def _yield(self) -> bool:
-        """Let others go first; False in the simulation's own calls."""
-        parent = getcurrent().parent
-        if parent is None:
-            return False
-        parent.switch(False)
-        return True
 
     def _publish(self, names: list[str]) -> None:
         def change(snapshot: Snapshot, at: datetime) -> Snapshot:

@@ -1,26 +1,22 @@
 """Histories in which events of uploads are lost, and found where the uploads lie."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
 from typing import Any, ClassVar
 
-from shared.errors import StorageUnavailable
 from shared.index import IndexedTrigger
-from shared.lakes import Upload, UploadPage
+from shared.lakes import Upload
 from shared.ledger import Record
 from shared.policies import Sweep
-from tests.fakes import MemoryLakes, World
 from tests.simulation.batch_scenario import COMPLETE, SITES, TRIGGER, BatchScenario
 from tests.simulation.batching import Batching
-from tests.simulation.fickle import Odds
+from tests.simulation.fickle import FickleLakes
 from tests.simulation.scenario import Scenario
 from tests.simulation.simulation import Source
 from tests.simulation.sweep_watch import SweepWatch
 
-#: Uploads that one request lists.
-PAGE = 2
 EVERY = timedelta(minutes=5)
 #: Longer than any history.
 LOOKBACK = timedelta(days=60)
@@ -66,27 +62,6 @@ class SweepScenario(BatchScenario):
             update={"sweep": Sweep(every=EVERY, lookback=LOOKBACK)}
         )
         return found.model_copy(update={"definition": definition})
-
-
-@dataclass
-class FickleLakes(MemoryLakes):
-    """Users' containers, which others write to between two pages."""
-
-    world: World
-    rng: Random
-    odds: Callable[[], Odds]
-
-    def __post_init__(self) -> None:
-        super().__init__(self.world)
-        self.page_size = PAGE
-
-    def page(self, account: str, container: str, prefix: str, marker: str | None) -> UploadPage:
-        self.world.begin("page")
-        if self.rng.random() < self.odds().storage_fails:
-            raise StorageUnavailable("the lake did not answer")
-        page = super().page(account, container, prefix, marker)
-        self.world.after("page")
-        return page
 
 
 @dataclass

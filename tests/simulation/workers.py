@@ -62,6 +62,7 @@ class Parts:
     sweeps: type[Sweeps] = Sweeps
     selections: type[Selections] = Selections
     replays: type[Replays] = Replays
+    new_blobs: type[NewBlobs] = NewBlobs
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +135,7 @@ def worker(
         submission=submission,
         turns=turns,
         batches=batches,
-        new_blobs=NewBlobs(
+        new_blobs=parts.new_blobs(
             blobs=blobs, ledger=ledger, lakes=lakes, manifests=manifests, monotonic=clock
         ),
         monotonic=clock,
