@@ -17,13 +17,13 @@ from pydantic import (
     model_validator,
 )
 
-from shared import compute_definitions, documents, policies, schedule_definitions
+from shared import compute_definitions, documents, mistakes, policies, schedule_definitions
 from shared.compute_definitions import ComputeDefinition
 from shared.documents import Document
 from shared.errors import DefinitionsInvalid, Problem
 from shared.inputs import Literal
 from shared.policies import Policies, Sweep
-from shared.specs import FORMS, NAME, SOURCES, Name, Part, Spec
+from shared.specs import FORMS, NAME, SOURCES, Name, Part, Spec, Studio
 
 _REFERENCE = rf"^({NAME.pattern}(@[A-Za-z0-9_.-]{{1,64}})?|.*\$\{{\{{.*)$"
 
@@ -40,7 +40,7 @@ MANUAL_TRIGGER, UNREADABLE_TRIGGER = "manual", "unreadable"
 RESERVED = frozenset({MANUAL_TRIGGER, UNREADABLE_TRIGGER})
 
 #: Pattern -> what is said of a text that does not fit it.
-_FORMS = FORMS | {
+ALL_FORMS = FORMS | {
     _REFERENCE: "is no pipeline: name, name@version, or an expression (${{ … }})",
 }
 
@@ -347,9 +347,32 @@ def _trigger(document: Document, by_file: bool = True) -> TriggerDefinition:
         trigger = TriggerDefinition.model_validate(content)
     except ValidationError as error:
         problems += [document.problem(item["loc"], _in_words(item)) for item in error.errors()]
+    else:
+        problems += [
+            document.problem(place, f"{'.'.join(place)} {why}")
+            for place, text, lines in _shown(trigger)
+            if (why := mistakes.unprintable(text, lines=lines))
+        ]
     if problems:
         raise DefinitionsInvalid(problems)
     return trigger
+
+
+def _shown(trigger: TriggerDefinition) -> Iterator[tuple[tuple[str, ...], str, bool]]:
+    """Texts that AzureML's studio shows: place, text, and whether it may have several lines.
+
+    Looked at where they are published, not where they are read from what was.
+    """
+    action, place = trigger.action, ("spec", "schedule", "studio")
+    studio = (trigger.spec.schedule and trigger.spec.schedule.studio) or Studio()
+    yield ("action", "compute"), action.compute or "", False
+    yield ("action", "experiment_name"), action.experiment_name or "", False
+    yield (*place, "display_name"), studio.display_name or "", False
+    yield (*place, "description"), studio.description or "", True
+    for at, tags in ((("action", "tags"), action.tags), ((*place, "tags"), studio.tags)):
+        for name, value in tags.items():
+            yield at, name, False
+            yield (*at, name), value, True
 
 
 def _filled(document: Document) -> tuple[dict[str, Any], list[Problem]]:
@@ -369,21 +392,14 @@ def _filled(document: Document) -> tuple[dict[str, Any], list[Problem]]:
 
 def _in_words(item: Any) -> str:
     """A pydantic error as a sentence with the remedy."""
-    place = ".".join(str(part) for part in item["loc"]) or "the document"
-    match item["type"]:
-        case "extra_forbidden":
-            *parts, key = item["loc"]
-            meant = difflib.get_close_matches(str(key), _keys(parts), n=1)
-            hint = f"did you mean {meant[0]!r}?" if meant else "check its spelling"
-            return f"{place} is not a key that is known here; {hint}"
-        case "missing":
-            return f"{place} is missing"
-        case "string_pattern_mismatch":
-            return f"{place} {_FORMS.get(item['ctx']['pattern']) or item['msg']}"
-        case "model_type":
-            return f"{place} is not a mapping (key: value)"
-        case _:
-            return f"{place}: {item['msg'].removeprefix('Value error, ')}"
+    # What is wrong with a key is said of the key; pydantic adds that it is one.
+    place = ".".join(str(part) for part in item["loc"] if part != "[key]") or "the document"
+    if item["type"] != "extra_forbidden":
+        return mistakes.at(place, item, ALL_FORMS)
+    *parts, key = item["loc"]
+    meant = difflib.get_close_matches(str(key), _keys(parts), n=1)
+    hint = f"did you mean {meant[0]!r}?" if meant else "check its spelling"
+    return f"{place} is not a key that is known here; {hint}"
 
 
 def _keys(place: Sequence[str | int]) -> list[str]:

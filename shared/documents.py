@@ -156,7 +156,14 @@ class _Reader:
 
     def _scalar(self, node: yaml.Node) -> Any:
         try:
-            return self._scalars.construct_object(node)
+            found = self._scalars.construct_object(node)
+            if isinstance(found, str) and not found.isascii():
+                # As JSON escapes what is beyond 16 bits: by two halves.
+                found = found.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+        except UnicodeDecodeError:
+            why = "holds half of a surrogate pair, which is not Unicode; take it out"
+            raise self._refuse(why, node.start_mark.line + 1) from None
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             line = node.start_mark.line + 1
             raise self._refuse(f"holds a value that is not of its type: {error}", line) from None
+        return found

@@ -7,6 +7,7 @@ from typing import Literal
 from shared.errors import NotFound, RequestInvalid, listed
 from shared.index import Index, IndexedTrigger, PastPause, Paused, Snapshot
 from shared.inputs import redacted
+from shared.mistakes import unprintable
 
 #: Characters of a note.
 NOTE_LENGTH = 500
@@ -78,10 +79,8 @@ def _note(text: str) -> str:
         raise RequestInvalid(
             "A pause says why", {"note": f"must have 1 to {NOTE_LENGTH} characters"}
         )
-    if not note.isprintable():
-        raise RequestInvalid(
-            "A note is one line of text", {"note": "has a line end or another control character"}
-        )
+    if why := unprintable(note):
+        raise RequestInvalid("A note is one line of text", {"note": why})
     return redacted(note)
 
 

@@ -19,10 +19,24 @@ from pydantic import (
 
 from shared.datastores import parse
 from shared.errors import SettingsInvalid
+from shared.mistakes import at
 
 _VARIABLE_PREFIX = "SIGNALBOX_VAR_"
 
 Name = Annotated[str, Field(min_length=1, max_length=260)]
+
+_DEPLOYMENT = r"^[a-z][a-z0-9-]{0,30}$"
+_ACCOUNT = r"^[a-z0-9]{3,24}$"
+_CONTAINER = r"^[a-z0-9](?:-?[a-z0-9]){2,62}$"
+_SUBSCRIPTION = r"^[0-9a-fA-F-]{36}$"
+
+#: Pattern -> what is said of a text that does not fit it.
+FORMS = {
+    _DEPLOYMENT: "must be lower-case letters, digits and '-', at most 31, beginning with a letter",
+    _ACCOUNT: "is no storage account's name: 3 to 24 lower-case letters and digits",
+    _CONTAINER: "is no container's name: 3 to 63 lower-case letters, digits and single '-'",
+    _SUBSCRIPTION: "is no subscription's id: 36 hexadecimal digits and '-'",
+}
 
 
 class Settings(BaseModel):
@@ -31,24 +45,20 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, populate_by_name=False, extra="ignore")
 
     #: Names this deployment in keys, job names and tags: two of them share a workspace safely.
-    deployment: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = Field(
-        alias="SIGNALBOX_DEPLOYMENT"
-    )
+    deployment: Annotated[str, Field(pattern=_DEPLOYMENT)] = Field(alias="SIGNALBOX_DEPLOYMENT")
     #: Storage account of the state container.
-    state_account: Annotated[str, Field(pattern=r"^[a-z0-9]{3,24}$")] = Field(
-        alias="SIGNALBOX_STATE_ACCOUNT"
-    )
+    state_account: Annotated[str, Field(pattern=_ACCOUNT)] = Field(alias="SIGNALBOX_STATE_ACCOUNT")
     #: Container that holds all state. Grant nobody else write access to it.
-    state_container: Annotated[
-        str, Field(pattern=r"^[a-z0-9](?:-?[a-z0-9]){2,62}$", max_length=63)
-    ] = Field(alias="SIGNALBOX_STATE_CONTAINER", default="signalbox-state")
+    state_container: Annotated[str, Field(pattern=_CONTAINER, max_length=63)] = Field(
+        alias="SIGNALBOX_STATE_CONTAINER", default="signalbox-state"
+    )
     #: Container in that account for definitions that are put there by hand; none when left out.
     #: Who may write there decides what runs in the workspace.
-    definitions_container: Annotated[
-        str | None, Field(pattern=r"^[a-z0-9](?:-?[a-z0-9]){2,62}$", max_length=63)
-    ] = Field(alias="SIGNALBOX_DEFINITIONS_CONTAINER", default=None)
+    definitions_container: Annotated[str | None, Field(pattern=_CONTAINER, max_length=63)] = Field(
+        alias="SIGNALBOX_DEFINITIONS_CONTAINER", default=None
+    )
     #: The AzureML workspace that runs the pipelines.
-    subscription: Annotated[str, Field(pattern=r"^[0-9a-fA-F-]{36}$")] = Field(
+    subscription: Annotated[str, Field(pattern=_SUBSCRIPTION)] = Field(
         alias="SIGNALBOX_SUBSCRIPTION_ID"
     )
     resource_group: Name = Field(alias="SIGNALBOX_RESOURCE_GROUP")
@@ -117,10 +127,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         return Settings.model_validate({**environment, "variables": variables})
     except ValidationError as error:
         # The values are left out on purpose: a mistyped setting may hold a secret.
-        lines = [
-            ": ".join([*(str(place) for place in item["loc"]), item["msg"]])
-            for item in error.errors()
-        ]
+        lines = [at(".".join(map(str, item["loc"])), item, FORMS) for item in error.errors()]
         raise SettingsInvalid(
             "These app settings are missing or malformed. Set them on the function app, or export "
             "them in this shell:\n" + "\n".join(lines)

@@ -14,6 +14,7 @@ from shared.api.problems import Refused
 from shared.durations import Duration
 from shared.errors import RequestInvalid
 from shared.inputs import Literal as Scalar
+from shared.mistakes import LINES, ONE_LINE
 from shared.occurrences import Range
 from shared.pauses import NOTE_LENGTH
 from shared.questions import moment
@@ -56,7 +57,7 @@ Value = Annotated[
     BeforeValidator(_literal),
     WithJsonSchema({"type": ["string", "number", "boolean"]}),
 ]
-Short = Annotated[str, Field(min_length=1, max_length=255)]
+Short = Annotated[str, Field(min_length=1, max_length=255), ONE_LINE]
 InputName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")]
 TagName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,254}$")]
 
@@ -78,7 +79,7 @@ class RunRequest(Body):
     experiment_name: Short | None = None
     #: Replaces the pipeline's default compute.
     compute: Short | None = None
-    tags: dict[TagName, str] = Field(default_factory=dict, max_length=50)
+    tags: dict[TagName, Annotated[str, LINES]] = Field(default_factory=dict, max_length=50)
     #: Run every step anew, also those whose inputs have not changed.
     force_rerun: bool | None = None
 

@@ -23,6 +23,7 @@ from shared.errors import (
     Transient,
 )
 from shared.inputs import redacted
+from shared.mistakes import in_words
 from shared.specs import NAME, NAME_IN_WORDS
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ _COME_AGAIN = 5
 _TEXT, _PLACE, _PLACES = 2_000, 200, 100
 
 #: Pattern -> what is said of a text that does not fit it.
-_FORMS = {
+FORMS = {
     rf"^{NAME.pattern}$": f"is no name: {NAME_IN_WORDS}",
     rf"^{NAME.pattern}(@[A-Za-z0-9_.-]{{1,64}})?$": "is no pipeline: name, or name@version",
     rf"^{NAME.pattern}\.[0-9a-f]{{32}}$": "is no run id: <trigger>.<32 hexadecimal digits>",
@@ -131,19 +132,9 @@ def response(
 def places(error: ValidationError | RequestValidationError) -> list[Place]:
     """What pydantic says, without the values, which may be secrets."""
     return [
-        Place(
-            place=_place(item["loc"]),
-            message=_line(_FORMS.get(_pattern(item)) or str(item["msg"]), _TEXT).removeprefix(
-                "Value error, "
-            ),
-        )
+        Place(place=_place(item["loc"]), message=_line(in_words(item, FORMS), _TEXT))
         for item in error.errors()
     ]
-
-
-def _pattern(item: Mapping[str, Any]) -> str:
-    """The pattern that a text did not fit, if it is that."""
-    return str((item.get("ctx") or {}).get("pattern", ""))
 
 
 def of(error: Exception, id: str) -> Response:
@@ -206,7 +197,8 @@ def _instance(id: str) -> str:
 
 
 def _place(loc: tuple[Any, ...]) -> str:
-    parts = [str(part) for part in loc]
+    # What is wrong with a key is said of the key; pydantic adds that it is one.
+    parts = [str(part) for part in loc if part != "[key]"]
     return _line(".".join(parts[1:] if parts[:1] == ["body"] else parts), _PLACE)
 
 

@@ -156,7 +156,7 @@ def test_what_is_well_comes_along_with_the_problems(tmp_path: Path) -> None:
         ("pipeline: churn-training", "pipeline: churn@", "action.pipeline is no pipeline: name,"),
         ("account: contosolake", "account: Contoso", "spec.blob.account is no storage account's"),
         ("container: landing", "container: la--nding", "spec.blob.container is no container's"),
-        ('path: "sales/{file}.csv"', 'path: ""', "on-upload.yml:3: spec.blob.path:"),
+        ('path: "sales/{file}.csv"', 'path: ""', "on-upload.yml:3: spec.blob.path must not be"),
         ("prefix:", "nto:", "on-upload.yml:5: spec.filter.nto is not a key"),
         ("prefix:", "not:", "on-upload.yml:5: spec.filter.not.subject is not a key"),
         ("{subject:", "{data.url:", "'data.url' is no attribute of an event; use id, source, type"),

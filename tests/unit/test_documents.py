@@ -107,6 +107,8 @@ def test_a_merge_needs_mappings(value: str) -> None:
         ("a: 1\n? [x]\n: b\n", 2, "which is not text"),
         ("a: 1\nb: !!python/object:os.system x\n", 2, "is not YAML"),
         ("a: 1\n---\nb: 1\n", 2, "another document"),
+        ('a: 1\nb: "\\ud800"\n', 2, "half of a surrogate pair, which is not Unicode"),
+        ('a: 1\n"\\ude00": b\n', 2, "half of a surrogate pair, which is not Unicode"),
         ("- a\n", 0, "not a YAML mapping"),
         ("", 0, "is empty"),
         ("# later\n", 0, "is empty"),
@@ -201,6 +203,10 @@ def test_what_looks_like_yaml_is_read_or_refused(text: str) -> None:
 )
 def test_a_value_that_is_not_of_its_tag_is_refused_with_its_line(value: str) -> None:
     assert problem(f"a: 1\nb: {value}\n").line == 2
+
+
+def test_what_json_escapes_by_two_halves_is_one_character() -> None:
+    assert read('{"a": "\\ud83d\\ude00 \U0001f600"}').content == {"a": "\U0001f600 \U0001f600"}
 
 
 def test_a_date_that_does_not_exist_has_a_line() -> None:
