@@ -303,6 +303,46 @@ def test_what_a_worker_started_that_died_ends_with_the_replay(here: Replaying) -
     assert len(here.workspace.jobs) == 2
 
 
+def test_a_worker_killed_at_any_call_leaves_nothing_of_a_canceled_replay_uncounted() -> None:
+    def scene() -> Replaying:
+        made = Replaying()
+        made.dead(3)
+        made.world.calls.clear()
+        return made
+
+    whole = scene()
+    whole.ask(limit=1)
+    calls, begun = len(whole.world.calls), 0
+    assert calls > 20
+    for number in range(calls):
+        here, count = scene(), iter(range(10_000))
+
+        def die(_call: str, number: int = number, count: Iterator[int] = count) -> None:
+            if next(count) == number:
+                raise Killed
+
+        here.world.before = die
+        with suppress(Killed):
+            here.ask(limit=1)
+        here.world.before = lambda _call: None
+        if not here.states.all():
+            continue
+        replay = here.replays.cancel(here.states.all()[0].id)
+        ticks = 0
+        while not here.replays.find(replay.id).over:
+            ticks += 1
+            assert ticks < 10, number
+            here.world.pass_time(400)
+            here.end_all()
+            here.minutes()
+
+        over, again = here.replays.find(replay.id), here.again()
+        assert all(record.state.final for record in again), number
+        assert (sum(over.ended.values()), over.not_started) == (len(again), 0), number
+        begun += bool(again)
+    assert begun > 10
+
+
 def test_what_a_worker_starts_that_dies_after_the_replay_was_canceled_is_counted(
     here: Replaying,
 ) -> None:
