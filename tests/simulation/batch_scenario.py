@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from shared.definitions import TriggerDefinition
 from shared.events import BLOB_CREATED, Event
 from shared.index import IndexedTrigger
 from shared.policies import Batch, Policies
-from tests.simulation.scenario import Scenario, policies_of
+from tests.simulation.scenario import CHANGES, Scenario, policies_of
 
 TRIGGER = "daily"
 
@@ -44,6 +44,8 @@ _SLOW = (
 class BatchScenario(Scenario):
     """A trigger with batches, which may be published anew, with others or with none."""
 
+    keys: ClassVar[Mapping[str, str]] = {TRIGGER: _KEY}
+
     #: How often it is published anew, for each step.
     republish: float = 0.0
     #: In the end some groups are never quiet, and whoever makes batches has time for one a tick.
@@ -66,11 +68,14 @@ class BatchScenario(Scenario):
         overlap: str | None = None,
         uploads: int | None = None,
         policies: Mapping[str, Any] | None = None,
+        changes: tuple[str, ...] = (*CHANGES, "batch", "batch", "size", "size"),
         **given: Any,
     ) -> "BatchScenario":
         """A scenario by chance, but for what is given: of a batch key by key."""
         number = rng.choice([2, 3, 5, 8, 12]) if uploads is None else uploads
-        drawn = Scenario.drawn(rng, uploads=number, **{"chains": False, "slow": _slow(rng)} | given)
+        drawn = Scenario.drawn(
+            rng, uploads=number, changes=changes, **{"chains": False, "slow": _slow(rng)} | given
+        )
         overlap = overlap or rng.choice(["buffer_all", "buffer_all", "buffer_one"])
         limits = rng.choice([1, 1, 2, "unlimited"] if overlap == "buffer_all" else [1, 1, 2])
         fixed = {
@@ -106,6 +111,18 @@ class BatchScenario(Scenario):
             drawn["group_by"] = list(known.batch.group_by)
         return known.model_copy(update={"batch": Batch.model_validate(drawn)})
 
+    def _changed(self, rng: Random, what: str, trigger: str, known: Policies) -> Policies:
+        """As of any trigger, or batches of another size, or none, or batches again."""
+        if what == "batch" or (what == "size" and known.batch is None):
+            batch = None if known.batch else self.policies[TRIGGER].batch
+            changed = known.model_copy(update={"batch": batch})
+        elif what == "size" and known.batch is not None:
+            size = {"max_events": rng.choice([1, 2, 3, 5_000])}
+            changed = known.model_copy(update={"batch": known.batch.model_copy(update=size)})
+        else:
+            changed = super()._changed(rng, what, trigger, known)
+        return _agreeing(rng, changed)
+
     def upload(self, rng: Random, number: int, at: datetime) -> Event:
         site = rng.choice(SITES)
         released = rng.random() < 0.15
@@ -126,8 +143,8 @@ class BatchScenario(Scenario):
             },
         )
 
-    def indexed(self, name: str, at: datetime) -> IndexedTrigger:
-        return published(self.policies[name], at)
+    def indexed(self, name: str, at: datetime, policies: Policies | None = None) -> IndexedTrigger:
+        return published(policies or self.policies[name], at)
 
 
 def published(policies: Policies, at: datetime) -> IndexedTrigger:
@@ -147,6 +164,18 @@ def published(policies: Policies, at: datetime) -> IndexedTrigger:
         revision=f"{hash(repr(policies))}",
         effective_from=at,
     )
+
+
+def _agreeing(rng: Random, policies: Policies) -> Policies:
+    """Policies that go together: a batch is never skipped, and only batches stay open."""
+    overlap = policies.overlap
+    if policies.batch is not None and (overlap == "skip" or rng.random() < 0.3):
+        overlap = "buffer_one" if policies.concurrency.limit is not None else "buffer_all"
+    elif policies.batch is None and overlap == "buffer_one":
+        overlap = rng.choice(["buffer_all", "skip"])
+    elif overlap == "buffer_one" and not policies.bounded:
+        overlap = "buffer_all"
+    return policies.model_copy(update={"overlap": overlap})
 
 
 def _batch(rng: Random) -> dict[str, Any]:

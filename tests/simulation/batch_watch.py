@@ -27,8 +27,6 @@ class Overdue:
 class BatchWatch(Watch):
     """Sees every member of every batch; an event that waits is forgotten by nobody."""
 
-    #: What the trigger was published with, the last of them now.
-    published: list[Policies] = field(default_factory=list)
     #: Event -> the batch that has it, as that batch's record says.
     taken: dict[str, str] = field(default_factory=dict)
     #: Event -> when its marker was first put.
@@ -37,6 +35,11 @@ class BatchWatch(Watch):
     births: dict[str, str] = field(default_factory=dict)
     _numbers: dict[str, int] = field(default_factory=dict)
     _overdue: dict[str, Overdue] = field(default_factory=dict)
+
+    @property
+    def published(self) -> list[Policies]:
+        """What the trigger was published with, the last of them now."""
+        return [each.policies for each in self.editions.ever(TRIGGER)]
 
     def wrote(self, name: str, data: bytes) -> None:
         super().wrote(name, data)
@@ -88,7 +91,9 @@ class BatchWatch(Watch):
         told = record["state"] == "batched" != was and record["batch"]
         if told and self.taken.get(record["key"]) != record["batch"]:
             self.broken.append(f"{run} says that {record['batch']} took it, which did not")
-        if record["members"] and record["state"] == "skipped":
+        # Held, and nobody published its trigger any more.
+        gone = record["reason"] is not None and record["reason"]["code"] == "trigger_gone"
+        if record["members"] and record["state"] == "skipped" and not gone:
             self.broken.append(f"batch {run} is skipped")
 
     def _made(self, batch: dict[str, Any]) -> None:

@@ -1,12 +1,9 @@
 """Histories in which many uploads become one run."""
 
-from datetime import datetime
 from typing import ClassVar
 
-from shared.index import Index, Snapshot
 from shared.ledger import Record
-from shared.policies import Policies
-from tests.simulation.batch_scenario import SITES, TRIGGER, BatchScenario, published
+from tests.simulation.batch_scenario import SITES, TRIGGER, BatchScenario
 from tests.simulation.batch_watch import BatchWatch
 from tests.simulation.scenario import Scenario
 from tests.simulation.simulation import Simulation, Source
@@ -31,19 +28,23 @@ class Batching(Simulation):
             self.scenario,
             jobs=lambda: self.workspace.jobs,
             now=lambda: self.world.now,
-            published=[self.scenario.policies[TRIGGER]],
         )
 
     def forgettable(self, record: Record) -> bool:
         """Whether what waits may wait for ever: whoever took it in died before its marker, and it
-        came again only when its trigger said no to it."""
+        came again only when its trigger said no to it, or was not there."""
         assert record.member is not None
-        return record.member.releases and record.key not in self.watch.since
+        missed = any(
+            self.watch.editions.overlooks(TRIGGER, source.uploaded, source.answered)
+            for source in self.sources
+            if source.event.etag == record.event.etag
+        )
+        return (record.member.releases or missed) and record.key not in self.watch.since
 
     def _other(self) -> bool:
         roll = self.rng.random()
         if roll < self.scenario.republish:
-            self._republish(self.scenario.again(self.rng))
+            self._publish_trigger(TRIGGER, self.scenario.again(self.rng))
         elif roll < self.scenario.republish + 0.02:
             self._deliver_together()
         elif roll < self.scenario.republish + 0.04 and self.scenario.deleted_groups:
@@ -86,18 +87,6 @@ class Batching(Simulation):
     def _deliver(self, source: Source) -> None:
         if source.answered is None or self._crowded or not self.scenario.once:
             super()._deliver(source)
-
-    def _republish(self, policies: Policies) -> None:
-        def change(snapshot: Snapshot, at: datetime) -> Snapshot:
-            known = snapshot.triggers[TRIGGER]
-            changed = published(policies, at).model_copy(
-                update={"effective_from": known.effective_from, "paused": known.paused}
-            )
-            return snapshot.model_copy(update={"triggers": {TRIGGER: changed}})
-
-        Index(self.blobs).change(change)
-        self.watch.published.append(policies)
-        self.watch.seen["published anew"] += 1
 
     def _deliver_together(self) -> None:
         """Some uploads in one body."""

@@ -74,8 +74,10 @@ def _events(simulation: Simulation, records: list[Record]) -> list[str]:
             f"{source.event.id} has {runs} runs of {trigger}"
             for trigger in _triggers_for(source)
             if (runs := len(_runs_of(source, trigger, records))) != 1
+            and not (runs == 0 and overlooked(simulation, source, trigger))
         ]
-        if source.event.subject.endswith("in/north/c.txt"):
+        is_near = source.event.subject.endswith("in/north/c.txt")
+        if is_near and not overlooked(simulation, source, "north"):
             misses = [
                 entry
                 for entry in history
@@ -85,6 +87,12 @@ def _events(simulation: Simulation, records: list[Record]) -> list[str]:
             if not misses:
                 found.append(f"{source.event.id}: near miss not in history")
     return found
+
+
+def overlooked(simulation: Simulation, source: Source, trigger: str) -> bool:
+    """Whether nothing need come of an upload, as its trigger was not there for it."""
+    editions = simulation.watch.editions
+    return editions.overlooks(trigger, source.uploaded, source.answered)
 
 
 def _triggers_for(source: Source) -> list[str]:
@@ -105,8 +113,10 @@ def _order(simulation: Simulation, records: list[Record]) -> list[str]:
     found = []
     begins = simulation.watch.first_job
     for trigger in ("all", "north"):
-        policies = simulation.scenario.policies[trigger]
-        if policies.concurrency.limit != 1 or policies.overlap != "buffer_all":
+        editions = simulation.watch.editions.ever(trigger)
+        alike = {(each.policies.concurrency, each.policies.overlap) for each in editions}
+        policies = editions[0].policies
+        if policies.concurrency.limit != 1 or policies.overlap != "buffer_all" or len(alike) > 1:
             continue
         runs = [
             (source, record)

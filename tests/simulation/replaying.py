@@ -42,7 +42,7 @@ class ReplayScenario(Scenario):
         """A scenario by chance, but for what is given."""
         number = rng.choice([2, 4, 6]) if uploads is None else uploads
         steps = rng.randint(200, 300 + 80 * number) if steps is None else steps
-        fixed = {"chains": False, "late_compute": rng.random() < 0.1}
+        fixed = {"chains": False, "late_compute": rng.random() < 0.1, "anew": 0.0}
         return cls(
             **vars(Scenario.drawn(rng, uploads=number, steps=steps, **fixed | given)),
             asked=rng.choice([0.03, 0.1]) if asked is None else asked,

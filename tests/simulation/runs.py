@@ -52,11 +52,15 @@ def _reason(record: Record, simulation: Simulation) -> list[str]:
     if state is State.CANCELED and (record.trigger, record.key) not in simulation.canceled:
         found.append(f"{run} was canceled by nobody")
     unbindable = record.trigger == "north" and "contentType" not in record.event.data
-    never_bound = state is State.CANCELED or code in ("depth_exceeded", "paused")
+    unbound = ("depth_exceeded", "paused", "trigger_gone", "no_match")
+    never_bound = state is State.CANCELED or code in unbound
     if not never_bound and unbindable != (code == "input_missing"):
         found.append(f"{run}: bound wrongly, {record.reason}")
     if code == "paused" and simulation.watch.seen["paused"] == 0:
         found.append(f"{run} is {state} because of a pause that was not")
+    gone = code in ("trigger_gone", "no_match") and not record.members
+    if gone and all(each.there for each in simulation.watch.editions.ever(record.trigger)):
+        found.append(f"{run} is {state} as its trigger is not there, which it always was")
     return found
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from shared.compute_definitions import ComputeDefinition
 from shared.definitions import TriggerDefinition
@@ -34,6 +34,15 @@ INPUTS = {
     "after": {"data": "${{ event.data.inputs.data }}", "site": "${{ event.data.status }}"},
 }
 
+KEYS = {
+    "all": "${{ captures.site }}",
+    "north": "${{ captures.file }}",
+    "after": "${{ event.data.status }}",
+}
+
+#: What somebody changes of a trigger that is published anew; in batches more, see there.
+CHANGES = ("limit", "limit", "key", "overlap", "day", "gone")
+
 PIPELINE = PublishedPipeline(
     name="train",
     version="0123456789abcdef",
@@ -54,6 +63,9 @@ COMPUTE = ComputeDefinition.kept({"name": "cluster", "type": "amlcompute"})
 class Scenario:
     """One history's triggers and uploads."""
 
+    #: What runs of a trigger may have in common that share a limit.
+    keys: ClassVar[Mapping[str, str]] = KEYS
+
     uploads: int
     #: Steps of the scheduler until nothing goes wrong any more.
     steps: int
@@ -67,6 +79,10 @@ class Scenario:
     labels: bool = False
     #: How the names of calls begin that often take far longer than others.
     slow: str | None = None
+    #: How often a trigger is published anew, or removed, for each step; None leaves it to chance.
+    anew: float | None = None
+    #: What of it is changed then; see `Scenario.changed`.
+    changes: tuple[str, ...] = CHANGES
 
     @classmethod
     def drawn(
@@ -80,6 +96,8 @@ class Scenario:
         policies: Mapping[str, Any] | None = None,
         labels: bool | None = None,
         slow: str | None = None,
+        anew: float | None = None,
+        changes: tuple[str, ...] = CHANGES,
     ) -> "Scenario":
         """A scenario by chance, but for what is given: policies key by key, of every trigger."""
         chains = rng.random() < 0.2 if chains is None else chains
@@ -94,6 +112,8 @@ class Scenario:
             policies={name: policies_of(rng, name, policies or {}) for name in SPECS},
             labels=rng.random() < 0.2 if labels is None else labels,
             slow=slow,
+            anew=anew,
+            changes=changes,
         )
 
     @property
@@ -124,13 +144,37 @@ class Scenario:
             },
         )
 
-    def indexed(self, name: str, at: datetime) -> IndexedTrigger:
-        """A trigger as it is published."""
+    def changed(self, rng: Random, trigger: str, known: Policies) -> Policies | None:
+        """What a trigger is published with later; None: it is removed.
+
+        That each end of a run is followed would be no promise if `after` were.
+        """
+        what = rng.choice([each for each in self.changes if (trigger, each) != ("after", "gone")])
+        return None if what == "gone" else self._changed(rng, what, trigger, known)
+
+    def _changed(self, rng: Random, what: str, trigger: str, known: Policies) -> Policies:
+        """Policies with one of them changed."""
+        concurrency = known.concurrency
+        if what == "limit":
+            limits = [each for each in (1, 2, None) if each != concurrency.limit]
+            concurrency = concurrency.model_copy(update={"limit": rng.choice(limits)})
+        elif what == "key":
+            key = None if concurrency.key else self.keys[trigger]
+            concurrency = concurrency.model_copy(update={"key": key})
+        update: dict[str, Any] = {"concurrency": concurrency}
+        if what == "overlap":
+            update["overlap"] = "buffer_all" if known.overlap == "skip" else "skip"
+        elif what == "day":
+            update["max_runs_per_day"] = rng.choice([1, 2, 3])
+        return known.model_copy(update=update)
+
+    def indexed(self, name: str, at: datetime, policies: Policies | None = None) -> IndexedTrigger:
+        """A trigger as it is published, at first or with other policies."""
         definition = {
             "name": name,
             "spec": SPECS[name],
             "action": {"pipeline": "train", "inputs": INPUTS[name]},
-            "policies": self.policies[name],
+            "policies": policies or self.policies[name],
         }
         return IndexedTrigger(
             definition=TriggerDefinition.model_validate(definition),

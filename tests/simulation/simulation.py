@@ -19,6 +19,7 @@ from shared.errors import SignalboxError
 from shared.events import Event
 from shared.index import Index, Paused, Snapshot
 from shared.ledger import FUNCTION_TIMEOUT
+from shared.policies import Policies
 from tests.fakes import MemoryLakes, World
 from tests.simulation.fickle import (
     FickleBlobs,
@@ -33,6 +34,8 @@ from tests.simulation.watch import Caller, Watch
 from tests.simulation.workers import Parts, Worker, worker
 
 MOST_WORKERS = 4
+#: How often a trigger is published anew, for each step: most histories have none of that.
+ANEW = (0, 0, 0, 0.015)
 #: After this a compute that was begun is there, if it ever is.
 LATEST = timedelta(minutes=15)
 #: Ticks in which everything must come to its end once nothing goes wrong any more.
@@ -95,9 +98,13 @@ class Simulation(Trouble):
         scenario: Callable[[Random], Scenario] | None = None,
     ) -> None:
         self.rng = Random(seed)
+        #: Of its own, so that histories in which nobody publishes anew stay as they are.
+        self.publisher = Random(f"who publishes in {seed}")
         self.parts = parts or Parts()
         self.odds = odds or Odds.of_the_day(self.rng)
         self.scenario = (scenario or self.scenarios.drawn)(self.rng)
+        anew = self.publisher.choice(ANEW)
+        self.anew = anew if self.scenario.anew is None else self.scenario.anew
         self.world = World(before=self._before, after=self._after)
         self.watch = self._watch()
         self.blobs = FickleBlobs(self.world, self.rng, self.odds, self.watch.wrote)
@@ -184,9 +191,12 @@ class Simulation(Trouble):
 
     @property
     def _has_cap(self) -> bool:
-        return any(each.max_runs_per_day is not None for each in self.scenario.policies.values())
+        now = [self.watch.editions.now(name) for name in self.scenario.policies]
+        return any(each.there and each.policies.max_runs_per_day is not None for each in now)
 
     def _step(self) -> None:
+        if self.anew and self.publisher.random() < self.anew:
+            self._publish_anew()
         self.world.pass_time(self.rng.random() * 0.4)
         if self.rng.random() < self.odds.leap:
             self.world.pass_time(self.rng.choice([30, 95, 200, 400]))
@@ -261,8 +271,52 @@ class Simulation(Trouble):
 
         self._begin(cancel)
 
+    def _publish_anew(self) -> None:
+        """Somebody publishes a trigger with other policies, removes it, or publishes it again."""
+        trigger = self.publisher.choice(self.scenario.triggers)
+        known = self.watch.editions.now(trigger)
+        if not known.there:
+            before = [each for each in self.watch.editions.ever(trigger) if each.there]
+            self._publish_trigger(trigger, before[-1].policies)
+            if self.publisher.random() < 0.7:
+                self._upload()
+        elif changed := self.scenario.changed(self.publisher, trigger, known.policies):
+            self._publish_trigger(trigger, changed)
+        else:
+            self._remove(trigger)
+
+    def _publish_trigger(self, trigger: str, policies: Policies) -> None:
+        self.watch.step += 1
+
+        def change(snapshot: Snapshot, at: datetime) -> Snapshot:
+            changed = self.scenario.indexed(trigger, at, policies)
+            if known := snapshot.triggers.get(trigger):
+                kept = {"effective_from": known.effective_from, "paused": known.paused}
+                changed = changed.model_copy(update=kept)
+            return snapshot.model_copy(update={"triggers": {**snapshot.triggers, trigger: changed}})
+
+        Index(self.blobs).change(change)
+        there = self.watch.editions.now(trigger).there
+        self.watch.editions.add(trigger, policies, self.watch.step, self.world.now)
+        self.watch.seen["published anew" if there else "published again"] += 1
+
+    def _remove(self, trigger: str) -> None:
+        """Somebody removes a trigger, and what was said of its pause with it."""
+        self.watch.step += 1
+
+        def change(snapshot: Snapshot, _at: datetime) -> Snapshot:
+            left = {name: each for name, each in snapshot.triggers.items() if name != trigger}
+            return snapshot.model_copy(update={"triggers": left})
+
+        Index(self.blobs).change(change)
+        self.watch.editions.add(trigger, None, self.watch.step, self.world.now)
+        self.watch.paused.pop(trigger, None)
+        self.watch.seen["removed"] += 1
+
     def _pause(self, trigger: str) -> None:
         """Somebody pauses a trigger, or lets it go on."""
+        if not self.watch.editions.now(trigger).there:
+            return
         self.watch.step += 1
         paused = None if trigger in self.watch.paused else Paused(note="", at=self.world.now)
 
@@ -316,6 +370,7 @@ class Simulation(Trouble):
             return
         self.watch.step += 1
         self.watch.caller = activity.caller
+        self.watch.known_since = self._known_since(activity)
         fine = activity.thread.switch()
         slow = self.scenario.slow and self.world.calls[-1].startswith(self.scenario.slow)
         stuck = 0.5 if slow else self.odds.stuck
@@ -324,6 +379,14 @@ class Simulation(Trouble):
             self.activities.remove(activity)
             if fine:
                 activity.answered()
+
+    def _known_since(self, activity: Activity) -> int:
+        """The step since which what was published may be what somebody decides by: another call of
+        its process may do for it what it wants, and the other way round."""
+        if not activity.caller.reads_the_index:
+            return 0
+        beside = [each for each in self.activities if each.worker is activity.worker]
+        return min(each.caller.began for each in beside)
 
     def _crash(self, number: int) -> None:
         self.crashes += 1

@@ -14,10 +14,12 @@ from shared.ledger import LEASE, Kept, Reason, Record, State, job_name
 from shared.openings import Binding
 from shared.orders import Order
 from shared.places import Place, Turn
+from shared.policies import Policies
 from shared.slots import ALL, KeptSlot, Slot, Slots
 from shared.submission import Submission
 from shared.turns import Turns
 from shared.workspace import Job
+from tests.simulation.scenario import CHANGES
 from tests.simulation.trap import FAIR, Trap
 from tests.simulation.workers import Parts
 
@@ -25,23 +27,27 @@ from tests.simulation.workers import Parts
 class StalledIsPassedOver(Turns):
     """Who has a place and did not begin is not looked for (F2): it never does."""
 
-    def _look(self, trigger: str, slot: Slot, at: datetime) -> tuple[list[str], list[Kept]]:
-        return super()._look(trigger, slot, at)[0], []
+    def _look(self, *given: Any) -> tuple[list[str], list[Kept]]:
+        return super()._look(*given)[0], []
 
 
 class DroppedByLease(Turns):
     """A place is taken from whoever has had it for long (F3): its job still runs."""
 
-    def _look(self, trigger: str, slot: Slot, at: datetime) -> tuple[list[str], list[Kept]]:
-        lost, stalled = super()._look(trigger, slot, at)
+    def _look(
+        self, trigger: str, name: str, slot: Slot, at: datetime
+    ) -> tuple[list[str], list[Kept]]:
+        lost, stalled = super()._look(trigger, name, slot, at)
         return lost + [run for run, since in slot.holders.items() if at - since > LEASE], stalled
 
 
 class AbsentIsGone(Turns):
     """A place is taken from whoever has no record yet (F3): it may be about to come."""
 
-    def _look(self, trigger: str, slot: Slot, at: datetime) -> tuple[list[str], list[Kept]]:
-        lost, stalled = super()._look(trigger, slot, at)
+    def _look(
+        self, trigger: str, name: str, slot: Slot, at: datetime
+    ) -> tuple[list[str], list[Kept]]:
+        lost, stalled = super()._look(trigger, name, slot, at)
         absent = [run for run in slot.holders if self._ledger.read(trigger, run) is None]
         return lost + absent, stalled
 
@@ -204,6 +210,52 @@ class HeldWithoutRecordIsRubbish(Dispatcher):
         return there
 
 
+class PlaceOfAnotherSlot(Turns):
+    """Who has a place in a slot that is not its own, as its key was published anew between two
+    deliveries, keeps that, and begins with it."""
+
+    def _look(
+        self, trigger: str, name: str, slot: Slot, at: datetime
+    ) -> tuple[list[str], list[Kept]]:
+        lost, stalled = super()._look(trigger, name, slot, at)
+        for run in [*lost]:
+            kept = self._ledger.read(trigger, run)
+            if kept and kept.record.attempts and not kept.record.state.final:
+                lost.remove(run)
+                stalled += [kept] if kept.record.state is State.QUEUED else []
+        return lost, stalled
+
+
+class BoundsAreRemembered(Turns):
+    """What bounds a slot is what did when its process first looked."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._bounds: dict[str, Policies] = {}
+
+    def _place(self, trigger: str, slot: str, known: Slot) -> tuple[Place, bool]:
+        place, paused = super()._place(trigger, slot, known)
+        policies = self._bounds.setdefault(trigger, place.policies)
+        return replace(place, policies=policies), paused
+
+
+class LineOfNobody(Turns):
+    """What waits in line for a trigger that was removed waits on."""
+
+    def _place(self, trigger: str, slot: str, known: Slot) -> tuple[Place, bool]:
+        place, paused = super()._place(trigger, slot, known)
+        return place, paused or trigger not in self._index.recent().triggers
+
+
+class HeldForNobody(Dispatcher):
+    """What is held for a trigger that was removed is held on."""
+
+    def _go_on(self, kept: Kept, reading: Reading) -> None:
+        gone = kept.record.trigger not in reading.snapshot.triggers
+        if not (gone and kept.record.state is State.HELD):
+            super()._go_on(kept, reading)
+
+
 class CanceledWhileHeld(Submission):
     """What is held is canceled without a marker that the tick looks at: its end may be lost."""
 
@@ -277,14 +329,22 @@ class EntryDeletedFirst(Turns):
 _ONE = {"concurrency": {"limit": 1}, "overlap": "buffer_all", "max_runs_per_day": "unlimited"}
 
 
-def _one_at_a_time(*, slow: str | None = None, **policies: Any) -> dict[str, Any]:
-    """Many uploads for triggers that run one at a time."""
+def _one_at_a_time(
+    *,
+    slow: str | None = None,
+    anew: float = 0.0,
+    changes: tuple[str, ...] = CHANGES,
+    **policies: Any,
+) -> dict[str, Any]:
+    """Many uploads for triggers that run one at a time, at least at first."""
     return {
         "chains": False,
         "late_compute": False,
         "uploads": 8,
         "steps": 800,
         "slow": slow,
+        "anew": anew,
+        "changes": changes,
         "policies": {**_ONE, **policies},
     }
 
@@ -330,6 +390,24 @@ SLOT_TRAPS: dict[str, Trap] = {
         Parts(dispatcher=HeldWithoutRecordIsRubbish),
         replace(_QUICK, pause=0.03),
         _one_at_a_time(slow=_SLOW_RECORDS, while_paused="hold"),
+    ),
+    "place of another slot": Trap(
+        Parts(turns=PlaceOfAnotherSlot),
+        replace(_QUICK, crash=0.02),
+        _one_at_a_time(slow=_SLOW_RECORDS, anew=0.03, changes=("key",)),
+    ),
+    "bounds are remembered": Trap(
+        Parts(turns=BoundsAreRemembered),
+        replace(FAIR, progress=0.1),
+        _one_at_a_time(anew=0.02, changes=("limit",)),
+    ),
+    "line of nobody": Trap(
+        Parts(turns=LineOfNobody), FAIR, _one_at_a_time(anew=0.01, changes=("gone",))
+    ),
+    "held for nobody": Trap(
+        Parts(dispatcher=HeldForNobody),
+        replace(_QUICK, pause=0.02),
+        _one_at_a_time(while_paused="hold", anew=0.02, changes=("gone",)),
     ),
     "canceled while held": Trap(
         Parts(submission=CanceledWhileHeld),

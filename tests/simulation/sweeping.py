@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any, ClassVar
 
 from shared.index import IndexedTrigger
 from shared.lakes import Upload
 from shared.ledger import Record
-from shared.policies import Sweep
+from shared.policies import Policies, Sweep
 from tests.simulation.batch_scenario import COMPLETE, SITES, TRIGGER, BatchScenario
 from tests.simulation.batching import Batching
 from tests.simulation.fickle import FickleLakes
@@ -41,6 +41,7 @@ class SweepScenario(BatchScenario):
         alone = rng.random() < 0.6 if alone is None else alone
         fixed: dict[str, Any] = {
             "republish": 0,
+            "anew": 0.0,
             "crowd": False,
             "deleted_groups": False,
             "late_compute": False,
@@ -56,8 +57,8 @@ class SweepScenario(BatchScenario):
             asked=rng.choice([0, 0, 0.01]) if asked is None else asked,
         )
 
-    def indexed(self, name: str, at: Any) -> IndexedTrigger:
-        found = super().indexed(name, at)
+    def indexed(self, name: str, at: datetime, policies: Policies | None = None) -> IndexedTrigger:
+        found = super().indexed(name, at, policies)
         definition = found.definition.model_copy(
             update={"sweep": Sweep(every=EVERY, lookback=LOOKBACK)}
         )
@@ -86,7 +87,6 @@ class Sweeping(Batching):
             self.scenario,
             jobs=lambda: self.workspace.jobs,
             now=lambda: self.world.now,
-            published=[self.scenario.policies[TRIGGER]],
         )
 
     def _lakes(self) -> FickleLakes:

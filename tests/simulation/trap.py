@@ -29,7 +29,7 @@ class Trap:
         kind = KINDS[self.kind]
 
         def drawn(rng: Random) -> Scenario:
-            return kind.simulation.scenarios.drawn(rng, **self.scenario)
+            return kind.simulation.scenarios.drawn(rng, **{"anew": 0.0, **self.scenario})
 
         return broken(kind.simulation(seed, parts=self.parts, odds=self.odds, scenario=drawn), kind)
 

@@ -126,6 +126,22 @@ def test_what_had_no_record_for_long_loses_its_place() -> None:
     assert slot(here).holders == {}
 
 
+def test_a_place_in_a_slot_that_is_not_its_own_is_none() -> None:
+    here = scene()
+    first, second = (upload(here, name) for name in "ab")
+    here.publish(trigger(policies={"concurrency": {"limit": 1, "key": "${{ captures.region }}"}}))
+    # What waits comes again, and finds room where its key would have it begin by now.
+    assert upload(here, "b") == second
+    third = upload(here, "c")
+    here.world.pass_time(ABSENT.total_seconds() + 1)
+    here.tick.run()
+    # It waits on for its own place, and keeps nobody from the other.
+    assert [state(here, key) for key in (second, third)] == [State.QUEUED, State.SUBMITTED]
+
+    end(here, first)
+    assert state(here, second) is State.SUBMITTED
+
+
 def test_a_full_slot_is_not_searched_for_all_who_wait() -> None:
     here = scene()
     for name in "abcdef":
