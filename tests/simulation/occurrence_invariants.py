@@ -112,36 +112,27 @@ def _wrong(watch: OccurrenceWatch, record: Record, periods: list[Period]) -> lis
 
 
 def _uploads(history: Occurrences, records: list[Record]) -> list[str]:
-    """No upload is in two runs of a schedule that completed, and none that is older than what one
-    of them was given is in none."""
+    """No upload is in two runs of a schedule that completed, and none is left out once one of them
+    has run past it; a backfill's have lists of their own, and count as well."""
     done = [
         record
         for record in records
         if record.state is State.COMPLETED and "manifest" in record.event.data
     ]
-    if not done:
+    own = [record for record in done if record.replay is None]
+    if not own:
         return []
+    trigger = own[0].trigger
     given = {record.run_id: history.given(record.event.data["manifest"]) for record in done}
-    own = Counter(url for one in done if one.replay is None for url in given[one.run_id])
-    trigger = done[0].trigger
+    often = Counter(url for record in own for url in given[record.run_id])
     found = [
-        f"{url} was in {number} runs of {trigger}" for url, number in own.items() if number > 1
+        f"{url} was in {number} runs of {trigger}" for url, number in often.items() if number > 1
     ]
     # A schedule begins with what comes after its first publish, also after it was deleted.
-    first = max(
-        period.indexed.effective_from
-        for period in history.watch.periods
-        if period.trigger == trigger
-    )
-    until = (
-        max(
-            datetime.fromisoformat(record.event.data["new_blobs"]["until"])
-            for record in done
-            if record.replay is None
-        )
-        if own
-        else first
-    )
+    periods = [one for one in history.watch.periods if one.trigger == trigger]
+    first = max(one.indexed.effective_from for one in periods)
+    lists = [record.event.data["new_blobs"] for record in own]
+    until = max(datetime.fromisoformat(one["until"]) for one in lists)
     all_given = {url for urls in given.values() for url in urls}
     return found + [
         f"{upload.url} was left out by {trigger}, which has run until {until}"

@@ -296,3 +296,12 @@ OCCURRENCE_TRAPS: dict[str, OccurrenceTrap] = {
         Machinery(orders=BackfillHasNoKey), scenario=OccurrenceScenario(backfilled=0.1)
     ),
 }
+
+#: Where to begin looking for what few histories show, as for other traps.
+SEEN: dict[str, int] = {
+    "edit forgets what is to fire": 18,
+    "found is passed": 1,
+    "key without the second": 16,
+    "pause is forgotten": 6,
+    "pause of now counts": 12,
+}
