@@ -514,7 +514,8 @@ class Dispatcher:
     def _in_turn(self, record: Record, order: Order, binding: Binding, at: datetime) -> Record:
         """A record that may begin, if it is its turn: else `queued` or, by policy, `skipped`."""
         place = place_of(order, record, binding)
-        skips = place.policies.overlap == "skip" and place.own_limit is None
+        # A batch, from before its trigger skipped anything, would take all of its events with it.
+        skips = place.policies.overlap == "skip" and not (place.own_limit or record.members)
         turn = self._turns.take(place, record.key, at, wait=not skips)
         for _ in range(_LOOKS):
             if turn.admitted or turn.number is not None:

@@ -345,7 +345,7 @@ class Submission:
 
     def _compute_is_there(self, kept: Kept) -> None:
         record = kept.record
-        skips = record.slot is not None and self._turns.skips(record.trigger)
+        skips = record.slot is not None and self._turns.skips(record)
         if (skips or record.slot is None) and self._turns.paused(record):
             return
         if record.slot is None:

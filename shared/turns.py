@@ -193,10 +193,13 @@ class Turns:
             return True
         return self._slots.read(record.trigger, record.slot, _NEVER).slot.own_limit is None
 
-    def skips(self, trigger: str) -> bool:
-        """Whether what cannot begin at once starts nothing."""
-        indexed = self._index.recent().triggers.get(trigger)
-        return indexed is not None and indexed.definition.policies.overlap == "skip"
+    def skips(self, record: Record) -> bool:
+        """Whether a run starts nothing when it cannot begin at once; a batch, which may be from
+        before its trigger skipped anything, would take all of its events with it."""
+        indexed = self._index.recent().triggers.get(record.trigger)
+        if indexed is None or record.members:
+            return False
+        return indexed.definition.policies.overlap == "skip"
 
     def _granted[Answer](self, trigger: str, slot: str, wish: Wish[Answer]) -> Answer:
         serve = partial(self._serve, trigger, slot)

@@ -19,6 +19,7 @@ from shared.openings import Binding, first_in
 from shared.orders import Order
 from shared.places import overlap_skipped
 from shared.releases import Waiting
+from shared.turns import Turns
 from tests.simulation.batch_scenario import COMPLETE
 from tests.simulation.trap import FAIR, Trap
 from tests.simulation.workers import Parts
@@ -156,6 +157,13 @@ class OpenMarkerIsNotPutBack(Batches):
         return kept.record if kept else None
 
 
+class SkippedInTheEnd(Turns):
+    """A batch that waited for its compute is skipped, as its trigger skips what overlaps by now."""
+
+    def skips(self, record: Record) -> bool:
+        return super().skips(record.model_copy(update={"members": ()}))
+
+
 class DueByName(Batches):
     """Groups are served by name, not the longest overdue first (F9)."""
 
@@ -269,6 +277,15 @@ BATCH_TRAPS: dict[str, Trap] = {
         Parts(dispatcher=SealedIsDropped),
         policies={"concurrency": {"limit": 1}, "max_runs_per_day": "unlimited"},
         batch={"max_events": 1},
+    ),
+    "skipped in the end": _trap(
+        Parts(turns=SkippedInTheEnd),
+        replace(FAIR, progress=0.1),
+        late_compute=True,
+        anew=0.01,
+        changes=("batch", "overlap"),
+        policies={"concurrency": {"limit": 1}, "max_runs_per_day": "unlimited"},
+        batch={"max_wait": "PT0S", "max_events": 1},
     ),
     "F9 due by name": _trap(
         Parts(batches=DueByName),

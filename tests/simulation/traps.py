@@ -32,6 +32,7 @@ SEEN: dict[str, int] = {
     "pause is not seen": 96,
     "place is not touched": 38,
     "silence is a refusal": 53,
+    "skipped in the end": 14,
     "stamped as listed": 22,
     "stopped before it is written": 15,
     "told before it was sent": 128,

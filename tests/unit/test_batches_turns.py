@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shared import batches as rooms
+from shared.compute_definitions import ComputeDefinition
 from shared.definitions import TriggerDefinition
 from shared.errors import StorageUnavailable
 from shared.inputs import DataInput
@@ -82,6 +83,40 @@ def test_groups_with_another_concurrency_key_do_not_wait_for_one_another(here: S
         ["sales/03-02/a.csv"],
     ]
     assert len(inbox(here)) == 1
+
+
+def test_a_batch_is_not_skipped_though_its_trigger_skips_by_now(here: Scene) -> None:
+    cpu = ComputeDefinition.kept({"name": "cpu-cluster", "type": "amlcompute", "size": "D2"})
+    here.computes.adopt([cpu], lambda _line: None)
+    one = {"concurrency": {"limit": 1}}
+    here.index.change(lambda before, _at: before.model_copy(update={"computes": {cpu.name: "r1"}}))
+    here.publish(batched(policies=one))
+    upload(here, "a.csv", "_SUCCESS")
+    upload(here, "a.csv", "_SUCCESS", day="03-02")
+    assert [run.state for run in runs(here)] == [State.WAITING_COMPUTE] * 2
+    # While both wait for their compute, somebody has it start runs of single uploads.
+    here.publish(trigger(policies={**one, "overlap": "skip"}))
+    here.targets.ready(cpu.name)
+    here.world.pass_time(61)
+    here.tick.run()
+
+    assert {run.state for run in runs(here)} == {State.SUBMITTED, State.QUEUED}
+
+
+def test_a_batch_that_is_tried_again_waits_though_its_trigger_skips_by_now(here: Scene) -> None:
+    upload(here, "a.csv", "_SUCCESS")
+    [batch] = runs(here)
+    here.workspace.end(batch.attempt.job_name, "Failed")
+    here.world.pass_time(61)
+    here.tick.run()
+    one = {"concurrency": {"limit": 1}, "overlap": "skip"}
+    url = "https://contosolake.blob.core.windows.net/landing/all.csv"
+    here.publish(trigger(policies=one, inputs={"data": url}))
+    upload(here, "b.csv")
+    again = here.dispatcher.retry(TRIGGER, batch.key).record
+
+    assert again is not None
+    assert again.state is State.QUEUED
 
 
 def test_batches_wait_for_their_turn_in_order(here: Scene) -> None:
