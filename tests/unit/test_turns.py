@@ -142,6 +142,15 @@ def test_a_place_in_a_slot_that_is_not_its_own_is_none() -> None:
     assert state(here, second) is State.SUBMITTED
 
 
+def test_what_waits_for_a_trigger_that_is_gone_begins_by_limits_of_one_that_says_none() -> None:
+    here = scene()
+    keys = [upload(here, name) for name in "abc"]
+    here.publish()
+    here.tick.run()
+
+    assert {state(here, key) for key in keys} == {State.SUBMITTED}
+
+
 def test_a_full_slot_is_not_searched_for_all_who_wait() -> None:
     here = scene()
     for name in "abcdef":
