@@ -65,22 +65,11 @@ def _must_be(watch: OccurrenceWatch, period: Period, at: datetime, fires: dateti
     """Whether a time has to have a record by now."""
     if fires <= period.promised or (period.until is not None and at > period.until):
         return False
-    clock = period.forgotten if period.ended and period.forgotten else watch.clock
+    clock = period.forgotten or watch.clock
     if clock is None or fires >= clock.last_evaluated:
         return False
-    # What was deleted later than its successor came was evaluated by nobody who knew it.
-    return clock.edition >= period.indexed.edition and not _deleted_later(watch, period, fires)
-
-
-def _deleted_later(watch: OccurrenceWatch, period: Period, fires: datetime) -> bool:
-    """Whether the trigger was deleted after an edit, before the clock had passed this."""
-    since = watch.periods.index(period)
-    return any(
-        other.trigger == period.trigger
-        and other.forgotten is not None
-        and fires >= other.forgotten.last_evaluated
-        for other in watch.periods[since:]
-    )
+    # Or it came by and knew nothing of it.
+    return clock.edition >= period.indexed.edition
 
 
 def _wrong(watch: OccurrenceWatch, record: Record, periods: list[Period]) -> list[str]:

@@ -88,8 +88,6 @@ class OccurrenceWatch:
         self.seen["index lost"] += 1
         self._lost = self._world.now
         self._published({})
-        for period in self.periods:
-            period.forgotten = period.forgotten or self.clock
         for pause in self.pauses:
             pause.lost = pause.lost or self._lost
 
@@ -97,12 +95,15 @@ class OccurrenceWatch:
         now = self._world.now
         for name in {*triggers, *self._triggers}:
             before, after = self._triggers.get(name), triggers.get(name)
-            known = [one for one in self.periods if one.trigger == name and one.ended is None]
+            mine = [one for one in self.periods if one.trigger == name]
             if after is None or before is None or after.edition != before.edition:
-                for one in known:
-                    one.ended = now
-                    one.until = after.since if after and before else now
-                    one.forgotten = None if after else self.clock
+                for one in mine:
+                    if one.ended is None:
+                        one.ended = now
+                        one.until = after.since if after and before else now
+                    if after is None:
+                        # And what was left of those before it.
+                        one.forgotten = one.forgotten or self.clock
                 if after is not None:
                     # An index that was put back says what was published before.
                     promised = max(after.since, self._lost or after.since)
