@@ -48,7 +48,7 @@ class Outcome:
     #: The most that was to do at once.
     most: int
     resting: float
-    #: Of each host, in the calm; nothing where that was too short for two rests.
+    #: Of each host, from rest to rest; none where the calm was too short for one.
     growth: list[Growth] = field(default_factory=list)
 
     @property

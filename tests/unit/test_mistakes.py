@@ -264,7 +264,22 @@ def test_texts_of_a_trigger_that_cannot_be_shown_are_refused(
 ) -> None:
     shown = {"spec": "tags: {a: b}", "action": "tags: {a: b}"}
     shown[place.split(".")[0]] = f"{key}: {value}"
-    file = tmp_path / "triggers/nightly.yml"
+    _nightly(tmp_path, studio=shown["spec"], action=shown["action"])
+    [problem] = definitions.load(tmp_path).problems
+
+    assert problem.message.startswith(f"{place} has a ")
+    assert problem.line == (7 if place.startswith("spec") else 10)
+
+
+def test_a_description_may_have_several_lines(tmp_path: Path) -> None:
+    _nightly(tmp_path, studio='description: "Every night:\\n\\tall shops\\n"', action="tags: {}")
+
+    assert definitions.load(tmp_path).problems == ()
+
+
+def _nightly(folder: Path, *, studio: str, action: str) -> None:
+    """A schedule of AzureML's engine, with a line of what its studio shows and one of its action."""
+    file = folder / "triggers/nightly.yml"
     file.parent.mkdir()
     file.write_text(
         "name: nightly\n"
@@ -273,28 +288,8 @@ def test_texts_of_a_trigger_that_cannot_be_shown_are_refused(
         "    cron: 0 6 * * *\n"
         "    engine: azureml\n"
         "    studio:\n"
-        f"      {shown['spec']}\n"
+        f"      {studio}\n"
         "action:\n"
         "  pipeline: churn\n"
-        f"  {shown['action']}\n"
+        f"  {action}\n"
     )
-    [problem] = definitions.load(tmp_path).problems
-
-    assert problem.message.startswith(f"{place} has a ")
-    assert problem.line == (7 if place.startswith("spec") else 10)
-
-
-def test_a_description_may_have_several_lines(tmp_path: Path) -> None:
-    file = tmp_path / "triggers/nightly.yml"
-    file.parent.mkdir()
-    file.write_text(
-        "name: nightly\n"
-        "spec:\n"
-        "  schedule:\n"
-        "    cron: 0 6 * * *\n"
-        "    engine: azureml\n"
-        '    studio: {description: "Every night:\\n\\tall shops\\n"}\n'
-        "action: {pipeline: churn}\n"
-    )
-
-    assert definitions.load(tmp_path).problems == ()
