@@ -278,7 +278,7 @@ def test_a_description_may_have_several_lines(tmp_path: Path) -> None:
 
 
 def _nightly(folder: Path, *, studio: str, action: str) -> None:
-    """A schedule of AzureML's engine, with a line of what its studio shows and one of its action."""
+    """A schedule of AzureML, with a line of what its studio shows and one of its action."""
     file = folder / "triggers/nightly.yml"
     file.parent.mkdir()
     file.write_text(
