@@ -173,7 +173,10 @@ class Books:
         ]
         for key, event in events.items():
             subject = event["event"]["subject"]
-            if event["state"] == "batched" and key not in batches[event["batch"]]["members"]:
+            taker = batches.get(event["batch"], {"members": []})
+            # What completed nothing is in no batch.
+            alone = event["batch"] is None and _completes(event)
+            if event["state"] == "batched" and not alone and key not in taker["members"]:
                 self.wrong.append(f"{subject} is in no batch, it says in {event['batch']}")
             if event["state"] == "skipped" and not _completes(event):
                 self.wrong.append(f"{subject} is skipped: {event['reason']}")

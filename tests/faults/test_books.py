@@ -95,6 +95,14 @@ def test_each_event_is_in_one_batch_whose_job_was_told(
     assert bool(wrong) == bool(why)
 
 
+@pytest.mark.parametrize("key", ["_SUCCESS", "x"])
+def test_only_what_completed_nothing_is_in_no_batch(key: str) -> None:
+    event = {**_event(key, None), "state": "batched"}
+    event["event"]["subject"] = f"landing/together/{key}"
+    wrong = _checked(Books([event], [], {}), sent={"again": 0, "together": 1}).wrong
+    assert bool(wrong) == (key == "x")
+
+
 def _looks(events: int, *, kilobytes: float, files: float = 0) -> list[tuple[float, Use]]:
     """Sixty looks at a host that keeps so much of each event, and goes up and down besides."""
     random = Random(1)
