@@ -3,12 +3,12 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from shared.compute_definitions import ComputeDefinition
-from shared.definitions import Definitions, TriggerDefinition
+from shared.definitions import TriggerDefinition
 from shared.errors import PruneRefused, listed
 from shared.index import Former, IndexedTrigger, Snapshot
 from shared.published import PublishedPipeline
@@ -60,7 +60,9 @@ class Wanted:
     """What is to be in the index."""
 
     pipelines: Sequence[PublishedPipeline]
-    found: Definitions
+    triggers: Sequence[TriggerDefinition]
+    computes: Sequence[ComputeDefinition] = ()
+    _: KW_ONLY
     #: Whose definitions they are; what others published is never missed here.
     owner: str = ""
     prune: Prune = Prune.NO
@@ -71,9 +73,9 @@ class Wanted:
     def keys(self) -> set[Key]:
         """Of every definition."""
         return {
-            *((COMPUTE, each.name) for each in self.found.computes),
+            *((COMPUTE, each.name) for each in self.computes),
             *((PIPELINE, each.name) for each in self.pipelines),
-            *((TRIGGER, each.trigger.name) for each in self.found.triggers),
+            *((TRIGGER, each.name) for each in self.triggers),
         }
 
 
@@ -83,7 +85,7 @@ def changes(snapshot: Snapshot, wanted: Wanted) -> list[Change]:
     Raises PruneRefused when everything would be removed, or a pipeline that is still named.
     """
     made = []
-    for compute in wanted.found.computes:
+    for compute in wanted.computes:
         before, revision = snapshot.computes.get(compute.name), _revision_of(compute)
         made.append(Change(COMPUTE, compute.name, _did(before, revision), revision, before))
     for pipeline in wanted.pipelines:
@@ -94,10 +96,10 @@ def changes(snapshot: Snapshot, wanted: Wanted) -> list[Change]:
         if known and known.get("component_id") != pipeline.component_id:
             did = Did.UPDATED  # the same version, in another workspace
         made.append(Change(PIPELINE, pipeline.name, did, pipeline.version, before))
-    for file in wanted.found.triggers:
-        indexed = snapshot.triggers.get(file.trigger.name)
-        before, revision = indexed.revision if indexed else None, _revision(file.trigger)
-        made.append(Change(TRIGGER, file.trigger.name, _did(before, revision), revision, before))
+    for trigger in wanted.triggers:
+        indexed = snapshot.triggers.get(trigger.name)
+        before, revision = indexed.revision if indexed else None, _revision(trigger)
+        made.append(Change(TRIGGER, trigger.name, _did(before, revision), revision, before))
     mine = {key for key in _versions(snapshot) if _owner(snapshot, key) == wanted.owner}
     gone = mine - wanted.keys - wanted.spared
     did = Did.LEFT if wanted.prune is Prune.NO else Did.REMOVED
@@ -112,18 +114,18 @@ def changes(snapshot: Snapshot, wanted: Wanted) -> list[Change]:
 def applied(snapshot: Snapshot, at: datetime, wanted: Wanted) -> Snapshot:
     """The index with those changes made. Raises PruneRefused."""
     removed = {(c.kind, c.name) for c in changes(snapshot, wanted) if c.did is Did.REMOVED}
-    computes = snapshot.computes | {each.name: _revision_of(each) for each in wanted.found.computes}
+    computes = snapshot.computes | {each.name: _revision_of(each) for each in wanted.computes}
     pipelines, triggers = dict(snapshot.pipelines), dict(snapshot.triggers)
     edition = snapshot.edition
     for pipeline in wanted.pipelines:
         pipelines[pipeline.name] = pipeline.model_dump(mode="json", by_alias=True)
-    for file in wanted.found.triggers:
-        name, revision = file.trigger.name, _revision(file.trigger)
+    for trigger in wanted.triggers:
+        name, revision = trigger.name, _revision(trigger)
         known = triggers.get(name)
         if known is None:
             edition = snapshot.edition + 1
             triggers[name] = IndexedTrigger(
-                definition=file.trigger,
+                definition=trigger,
                 revision=revision,
                 effective_from=at,
                 spec_since=at,
@@ -131,10 +133,10 @@ def applied(snapshot: Snapshot, at: datetime, wanted: Wanted) -> Snapshot:
             )
         elif known.revision != revision:
             # An edit must not cut off the uploads that are on their way.
-            edited = known.model_copy(update={"definition": file.trigger, "revision": revision})
-            if known.definition.spec != file.trigger.spec:
+            edited = known.model_copy(update={"definition": trigger, "revision": revision})
+            if known.definition.spec != trigger.spec:
                 edition = snapshot.edition + 1
-                edited = edited.model_copy(update=_new_spec(known, file.trigger, at, edition))
+                edited = edited.model_copy(update=_new_spec(known, trigger, at, edition))
             triggers[name] = edited
     changed = wanted.keys | removed
     owners = {key: owner for key, owner in snapshot.owners.items() if _key(key) not in changed}
@@ -203,7 +205,7 @@ def _key(text: str) -> Key:
 def _require_unnamed(snapshot: Snapshot, wanted: Wanted, gone: set[Key]) -> None:
     """No trigger that stays names a pipeline that goes; a version it pins can still be run."""
     triggers = {name: each.definition for name, each in snapshot.triggers.items()}
-    triggers |= {file.trigger.name: file.trigger for file in wanted.found.triggers}
+    triggers |= {each.name: each for each in wanted.triggers}
     named = [
         f"pipeline {reference} is named by trigger {name}"
         for name, trigger in sorted(triggers.items())

@@ -23,7 +23,7 @@ from shared.documents import Document
 from shared.errors import DefinitionsInvalid, Problem
 from shared.inputs import Literal
 from shared.policies import Policies, Sweep
-from shared.specs import FORMS, NAME, SOURCES, Name, Part, Spec, Studio
+from shared.specs import FORMS, NAME, SOURCES, Name, Part, Spec
 
 _REFERENCE = rf"^({NAME.pattern}(@[A-Za-z0-9_.-]{{1,64}})?|.*\$\{{\{{.*)$"
 
@@ -162,6 +162,17 @@ class PipelineDefinition:
     def component_name(self) -> str:
         """AzureML allows no hyphen in a component's name."""
         return self.name.replace("-", "_")
+
+
+_STUDIO = ("spec", "schedule", "studio")
+#: Texts of a trigger that AzureML's studio shows -> whether they may have several lines.
+_SHOWN = {
+    ("action", "compute"): False,
+    ("action", "experiment_name"): False,
+    (*_STUDIO, "display_name"): False,
+    (*_STUDIO, "description"): True,
+}
+_SHOWN_TAGS = (("action", "tags"), (*_STUDIO, "tags"))
 
 
 @dataclass(frozen=True)
@@ -347,32 +358,37 @@ def _trigger(document: Document, by_file: bool = True) -> TriggerDefinition:
         trigger = TriggerDefinition.model_validate(content)
     except ValidationError as error:
         problems += [document.problem(item["loc"], _in_words(item)) for item in error.errors()]
-    else:
-        problems += [
-            document.problem(place, f"{'.'.join(place)} {why}")
-            for place, text, lines in _shown(trigger)
-            if (why := mistakes.unprintable(text, lines=lines))
-        ]
+    problems += [
+        document.problem(place, f"{'.'.join(place)} {why}")
+        for place, text, lines in _shown(document.content)
+        if (why := mistakes.unprintable(text, lines=lines))
+    ]
     if problems:
         raise DefinitionsInvalid(problems)
     return trigger
 
 
-def _shown(trigger: TriggerDefinition) -> Iterator[tuple[tuple[str, ...], str, bool]]:
+def _shown(content: Any) -> Iterator[tuple[tuple[str, ...], str, bool]]:
     """Texts that AzureML's studio shows: place, text, and whether it may have several lines.
 
-    Looked at where they are published, not where they are read from what was.
+    Looked at where they are published, not where they are read from what was; what is no text
+    is told by others.
     """
-    action, place = trigger.action, ("spec", "schedule", "studio")
-    studio = (trigger.spec.schedule and trigger.spec.schedule.studio) or Studio()
-    yield ("action", "compute"), action.compute or "", False
-    yield ("action", "experiment_name"), action.experiment_name or "", False
-    yield (*place, "display_name"), studio.display_name or "", False
-    yield (*place, "description"), studio.description or "", True
-    for at, tags in ((("action", "tags"), action.tags), ((*place, "tags"), studio.tags)):
-        for name, value in tags.items():
-            yield at, name, False
-            yield (*at, name), value, True
+    for place, lines in _SHOWN.items():
+        if isinstance(text := _at(content, place), str):
+            yield place, text, lines
+    for place in _SHOWN_TAGS:
+        if isinstance(tags := _at(content, place), dict):
+            for name, value in tags.items():
+                yield place, str(name), False
+                if isinstance(value, str):
+                    yield (*place, str(name)), value, True
+
+
+def _at(content: Any, place: Sequence[str]) -> Any:
+    for key in place:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content
 
 
 def _filled(document: Document) -> tuple[dict[str, Any], list[Problem]]:

@@ -112,7 +112,14 @@ class Publishing:
         found = definitions.load(folder) if isinstance(folder, Path) else folder
         compiled, loose = self._compiled(found)
         records = [_published(pipeline, self._registry) for pipeline in compiled]
-        wanted = Wanted(records, found, owner=owner, prune=prune, spared=frozenset(spared))
+        wanted = Wanted(
+            records,
+            [file.trigger for file in found.triggers],
+            found.computes,
+            owner=owner,
+            prune=prune,
+            spared=frozenset(spared),
+        )
         snapshot, at = self._index.peeked()
         made = tuple(changes.changes(snapshot, wanted))
         native = self._foreseen(changes.applied(snapshot, at or _NEVER, wanted), at, found)
@@ -291,7 +298,7 @@ class Publishing:
             ]
 
     def _computes_of(self, plan: Plan, progress: Progress) -> list[Piece]:
-        computes, wanted = self._computes, plan.wanted.found.computes
+        computes, wanted = self._computes, plan.wanted.computes
         if computes is None or not wanted:
             return []
         names = ", ".join(each.name for each in wanted)

@@ -116,9 +116,7 @@ def _taken_in(
     with machine(definitions, hosts=hosts, timer=False) as found:
         for kind in storms.kinds:
             found.measured(kind, 4 * hosts)
-            cost = found.measured(kind, storms.uploads)
-            say(_said(f"{where} ({kind})", cost))
-            say(f"    {_by_kind(found, cost)}")
+            cost = _storm(found, kind, storms.uploads, say)
             yield figure(
                 f"{where}, {kind}: requests to storage an event, beside the goal",
                 cost.storage / cost.events,
@@ -131,9 +129,7 @@ def _taken_in(
                     reference.events / reference.accepted,
                 )
             if hosts in storms.twice:
-                twice = found.measured(kind, 2 * storms.uploads)
-                say(_said(f"{_where(hosts, 2 * storms.uploads)} ({kind})", twice))
-                say(f"    {_by_kind(found, twice)}")
+                twice = _storm(found, kind, 2 * storms.uploads, say)
                 yield figure(
                     f"{where}, {kind}: s until twice as many are taken in, beside as many",
                     twice.accepted - twice.stolen,
@@ -153,9 +149,7 @@ def _to_the_end(definitions: Path, hosts: int, storms: Storms, say: Say) -> Iter
     with machine(definitions, hosts=hosts, jobs_end=True) as found:
         for kind in storms.kinds:
             found.measured(kind, 4 * hosts, until=_over(found, lambda _: None))
-            once = found.measured(kind, uploads, until=_over(found, say))
-            say(_said(f"{where} ({kind}) to the end", once))
-            say(f"    {_by_kind(found, once)}")
+            once = _storm(found, kind, uploads, say, to_the_end=True)
             yield figure(
                 f"{where}, {kind}: requests to storage an event to the end, beside until taken in",
                 once.storage / once.events,
@@ -168,14 +162,26 @@ def _to_the_end(definitions: Path, hosts: int, storms: Storms, say: Say) -> Iter
             )
             if hosts not in storms.twice:
                 continue
-            twice = found.measured(kind, 2 * uploads, until=_over(found, say))
-            say(_said(f"{_where(hosts, 2 * uploads)} ({kind}) to the end", twice))
-            say(f"    {_by_kind(found, twice)}")
+            twice = _storm(found, kind, 2 * uploads, say, to_the_end=True)
             yield figure(
                 f"{where}, {kind}: s until all runs are over of twice as many, beside as many",
                 twice.drained - twice.stolen,
                 once.drained - once.stolen,
             )
+
+
+def _storm(found: Machine, kind: Kind, uploads: int, say: Say, *, to_the_end: bool = False) -> Cost:
+    """So many uploads, and what they took."""
+    cost = found.measured(kind, uploads, until=_over(found, say) if to_the_end else None)
+    what = f"{_where(len(found.hosts), uploads)} ({kind}){' to the end' if to_the_end else ''}"
+    by_kind = ", ".join(
+        f"{number / cost.events:.2f} {blob}"
+        for blob, number in found.last_requests.most_common()
+        if number >= cost.events / 100
+    )
+    say(_said(what, cost))
+    say(f"    {by_kind}")
+    return cost
 
 
 def _over(found: Machine, say: Say) -> Callable[[], bool]:
@@ -198,15 +204,6 @@ def _over(found: Machine, say: Say) -> Callable[[], bool]:
         return False
 
     return over
-
-
-def _by_kind(found: Machine, cost: Cost) -> str:
-    """Requests to storage for each event, by method and kind of blob."""
-    return ", ".join(
-        f"{number / cost.events:.2f} {kind}"
-        for kind, number in found.last_requests.most_common()
-        if number >= cost.events / 100
-    )
 
 
 def _where(hosts: int, uploads: int) -> str:

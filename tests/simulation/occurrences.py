@@ -16,7 +16,6 @@ from typing import Literal
 from greenlet import greenlet
 
 from shared import changes
-from shared.definitions import Definitions, TriggerFile
 from shared.errors import SignalboxError, StorageUnavailable
 from shared.index import Snapshot
 from shared.ledger import FUNCTION_TIMEOUT
@@ -174,17 +173,8 @@ class Occurrences(Trouble):
         self.world.pass_time(max(0.0, rest + self.rng.choice([-1, -0.2, 0, 0.3, 2, 30]) + far))
 
     def _publish(self, names: list[str], process: Timer) -> None:
-        files = tuple(
-            TriggerFile(
-                trigger=self.scenario.trigger(name, self.rng, self._beside),
-                document=None,  # type: ignore[arg-type]
-            )
-            for name in names
-        )
-        wanted = changes.Wanted(
-            [PIPELINE.model_copy(update={"inputs": {}})],
-            Definitions(pipelines=(), triggers=files),
-        )
+        triggers = [self.scenario.trigger(name, self.rng, self._beside) for name in names]
+        wanted = changes.Wanted([PIPELINE.model_copy(update={"inputs": {}})], triggers)
         self._begin(
             process,
             lambda: process.worker.index.change(

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.changes import PIPELINE, TRIGGER, Did, Prune, Wanted, applied, changes, taken_over
-from shared.definitions import Definitions, TriggerDefinition, TriggerFile
-from shared.documents import Document
+from shared.definitions import TriggerDefinition
 from shared.errors import PruneRefused
 from shared.index import Snapshot
 from shared.published import PublishedPipeline
@@ -32,19 +31,15 @@ def pipeline(name: str, version: str = "1") -> PublishedPipeline:
 
 def wanted(pipelines: dict[str, str], triggers: dict[str, str], owner: str, prune: Prune) -> Wanted:
     """Pipelines with their versions, and triggers with the pipelines that they name."""
-    nowhere: Document = None  # type: ignore[assignment]
-    files = [
-        TriggerFile(
-            trigger=trigger(name).model_copy(
-                update={"action": trigger(name).action.model_copy(update={"pipeline": named})}
-            ),
-            document=nowhere,
+    naming = [
+        trigger(name).model_copy(
+            update={"action": trigger(name).action.model_copy(update={"pipeline": named})}
         )
         for name, named in triggers.items()
     ]
     return Wanted(
         [pipeline(*each) for each in pipelines.items()],
-        Definitions(pipelines=(), triggers=tuple(files)),
+        naming,
         owner=owner,
         prune=prune,
     )
@@ -98,7 +93,7 @@ def test_what_cannot_be_read_now_is_neither_missed_nor_removed() -> None:
     snapshot = applied(Snapshot(), NOW, first)
     later = Wanted(
         [],
-        Definitions((), ()),
+        [],
         owner="x",
         prune=Prune.EVERYTHING,
         spared=frozenset({(PIPELINE, "a")}),
@@ -112,9 +107,8 @@ def edited(
 ) -> Snapshot:
     """The index once the trigger `a` was published with a spec, so many minutes later."""
     content = {"name": "a", "spec": spec, "action": {"pipeline": "p", **action}}
-    file = TriggerFile(trigger=TriggerDefinition.model_validate(content), document=None)  # type: ignore[arg-type]
-    found = Definitions(pipelines=(), triggers=(file,))
-    return applied(snapshot, NOW + timedelta(minutes=minutes), Wanted([], found))
+    written = TriggerDefinition.model_validate(content)
+    return applied(snapshot, NOW + timedelta(minutes=minutes), Wanted([], [written]))
 
 
 def test_an_edit_keeps_the_schedule_before_with_its_time() -> None:

@@ -15,7 +15,6 @@ from click.testing import CliRunner, Result
 from cli import publishing
 from cli.main import main
 from shared.changes import Change, Did, Wanted
-from shared.definitions import Definitions
 from shared.errors import StorageUnavailable
 from shared.publishing import Plan
 
@@ -330,7 +329,7 @@ def test_compile_says_on_standard_error_why_jobs_carry_their_steps(folder: Path)
 def finished(
     capsys: pytest.CaptureFixture[str], planned: list[Change], became: list[Change]
 ) -> list[str]:
-    plan = Plan(changes=tuple(planned), wanted=Wanted((), Definitions((), ())), pipelines=())
+    plan = Plan(changes=tuple(planned), wanted=Wanted((), ()), pipelines=())
     publishing._finish(plan, became, dry_run=False, as_json=False)
     return capsys.readouterr().out.splitlines()
 

@@ -200,6 +200,32 @@ def test_mistakes_of_all_parts_of_a_trigger_are_told_at_once(tmp_path: Path) -> 
         assert sum(problem.endswith(said) for problem in found) == 1, found
 
 
+def test_texts_that_the_studio_cannot_show_are_told_with_the_rest(tmp_path: Path) -> None:
+    text = r"""name: on-upload
+spec:
+  fliter: x
+  schedule:
+    engine: azureml
+    cron: 0 6 * * *
+    studio: {display_name: "two\nlines", description: "two\nlines\e[2J", tags: {a: "fine\n"}}
+action:
+  pipeline: churn-training
+  compute: "cpu\u202egpj"
+  experiment_name: 7
+  tags: {"te\am": x, cost: "\0"}
+"""
+
+    assert [problem.partition(":")[2] for problem in trigger_problems(tmp_path, text)] == [
+        "3: spec.fliter is not a key that is known here; did you mean 'filter'?",
+        "7: spec.schedule.studio.description has a control character (U+001B); take it out",
+        "7: spec.schedule.studio.display_name has a line end, and must be one line",
+        "10: action.compute has a control character (U+202E); take it out",
+        "11: action.experiment_name must be text; put it in quotes",
+        "12: action.tags has a control character (U+0007); take it out",
+        "12: action.tags.cost has a control character (U+0000); take it out",
+    ]
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [

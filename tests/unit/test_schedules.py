@@ -8,7 +8,7 @@ import pytest
 
 from shared import changes
 from shared.clocks import Clock, Clocks
-from shared.definitions import Definitions, TriggerDefinition, TriggerFile
+from shared.definitions import TriggerDefinition
 from shared.errors import RecordUnreadable, StorageUnavailable
 from shared.index import Snapshot
 from shared.ledger import Record, State
@@ -57,9 +57,7 @@ def look(here: Scene, minutes: float = 1) -> None:
 
 def edit(here: Scene, *triggers: TriggerDefinition) -> None:
     def change(before: Snapshot, at: datetime) -> Snapshot:
-        files = tuple(TriggerFile(trigger=one, document=None) for one in triggers)  # type: ignore[arg-type]
-        found = Definitions(pipelines=(), triggers=files)
-        return changes.applied(before, at, changes.Wanted([], found))
+        return changes.applied(before, at, changes.Wanted([], triggers))
 
     here.index.change(change)
 
