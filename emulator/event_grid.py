@@ -35,7 +35,9 @@ MOST_ATTEMPTS = 30
 #: seconds a function has to answer
 ANSWER_TIMEOUT = 30.0
 _GIVE_UP = {400, 413}
-_MOST_REQUESTS = 200
+#: At once. The client looks at each of its connections for each request that waits for one, so
+#: the others wait outside it.
+_MOST_REQUESTS = 32
 _REMEMBERED = 10_000
 
 
@@ -105,8 +107,11 @@ class EventGrid:
             transport=transport,
             trust_env=False,
             timeout=httpx.Timeout(ANSWER_TIMEOUT, pool=None),
-            limits=httpx.Limits(max_connections=_MOST_REQUESTS),
+            limits=httpx.Limits(
+                max_connections=_MOST_REQUESTS, max_keepalive_connections=_MOST_REQUESTS
+            ),
         )
+        self._turn = asyncio.Semaphore(_MOST_REQUESTS)
         self._deliveries: deque[Delivery] = deque(maxlen=_REMEMBERED)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -196,14 +201,15 @@ class EventGrid:
 
     async def _call(self, function: str, delivery: Delivery) -> tuple[int, str]:
         try:
-            answer = await self._instances.send(
-                lambda url: self._http.post(
-                    f"{url}{EVENT_GRID}",
-                    params={"functionName": function, "code": self._key or ""},
-                    json=[delivery.event],
-                    headers=delivery.headers,
+            async with self._turn:
+                answer = await self._instances.send(
+                    lambda url: self._http.post(
+                        f"{url}{EVENT_GRID}",
+                        params={"functionName": function, "code": self._key or ""},
+                        json=[delivery.event],
+                        headers=delivery.headers,
+                    )
                 )
-            )
         except httpx.HTTPError as error:
             return 0, f"{type(error).__name__} {error}".strip()
         return answer.status_code, f"{answer.status_code} {answer.text[:500]}".strip()
