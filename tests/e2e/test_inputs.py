@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 from azure.ai.ml.entities import Data
+from azure.core.exceptions import ResourceNotFoundError
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from emulator.stack import LocalAzure
@@ -291,8 +293,12 @@ def test_no_secret_is_told_or_kept_anywhere(inputs: Inputs, tmp_path: Path) -> N
         "outcomes": _outcomes(connection),
     }
     for blob_found in inputs.state.list_blobs(include=["metadata", "tags"]):
-        content = inputs.state.download_blob(blob_found.name).readall().decode()
-        places[blob_found.name] = f"{blob_found.name} {blob_found.metadata} {content}"
+        about = f"{blob_found.name} {blob_found.metadata} {blob_found.tags}"
+        content = ""
+        # The timer closes markers meanwhile.
+        with suppress(ResourceNotFoundError):
+            content = inputs.state.download_blob(blob_found.name).readall().decode()
+        places[blob_found.name] = f"{about} {content}"
     keys = inputs.functions.keys
     secrets = {
         **{name: token for name, (_, token) in PLANTED.items()},

@@ -72,8 +72,8 @@ def test_wrong_definitions_are_told_all_at_once_and_leave_everything_as_it_was(
 
 
 def _published(signalbox: RunningSignalbox) -> set[str]:
-    # The timer says there when it last ended.
-    return set(signalbox.state.list_blob_names()) - {"tick.json"}
+    # The timer says there when it last ended, and how far schedules are.
+    return set(signalbox.state.list_blob_names()) - {"tick.json", "clock.json"}
 
 
 def test_a_folder_without_definitions_is_refused(
