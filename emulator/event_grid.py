@@ -35,9 +35,9 @@ MOST_ATTEMPTS = 30
 #: seconds a function has to answer
 ANSWER_TIMEOUT = 30.0
 _GIVE_UP = {400, 413}
-#: At once. The client looks at each of its connections for each request that waits for one, so
-#: the others wait outside it.
-_MOST_REQUESTS = 32
+#: To functions at once. The client looks at each of its connections for each request that waits
+#: for one, so the others wait outside it.
+MOST_REQUESTS = 32
 _REMEMBERED = 10_000
 
 
@@ -76,7 +76,8 @@ class Delivery:
 
 
 class EventGrid:
-    """Delivers what is published; each delivery is a task of its own, so none waits for another.
+    """Delivers what is published; each delivery is a task of its own, so none waits for the pauses
+    of another.
 
     Without the `key` of a function app nothing goes to functions.
     """
@@ -108,10 +109,10 @@ class EventGrid:
             trust_env=False,
             timeout=httpx.Timeout(ANSWER_TIMEOUT, pool=None),
             limits=httpx.Limits(
-                max_connections=_MOST_REQUESTS, max_keepalive_connections=_MOST_REQUESTS
+                max_connections=MOST_REQUESTS, max_keepalive_connections=MOST_REQUESTS
             ),
         )
-        self._turn = asyncio.Semaphore(_MOST_REQUESTS)
+        self._turn = asyncio.Semaphore(MOST_REQUESTS)
         self._deliveries: deque[Delivery] = deque(maxlen=_REMEMBERED)
         self._tasks: set[asyncio.Task[None]] = set()
 

@@ -10,7 +10,7 @@ import pytest
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.exceptions import ServiceBusError
 
-from emulator.event_grid import MOST_ATTEMPTS, EventGrid
+from emulator.event_grid import MOST_ATTEMPTS, MOST_REQUESTS, EventGrid
 from emulator.instances import Instances
 from emulator.queue_sender import QueueSender
 from emulator.topology import (
@@ -115,6 +115,24 @@ def test_every_other_refusal_is_tried_again(status: int) -> None:
     (delivery,) = deliver([event("a.csv")], answer)
     assert (delivery["state"], delivery["attempts"]) == ("delivered", 3)
     assert requests[0].content == requests[2].content
+
+
+def test_only_so_many_requests_are_under_way_and_none_is_left_out() -> None:
+    under_way, most = 0, 0
+
+    async def answer(_: httpx.Request) -> httpx.Response:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        for _turn in range(5):
+            await asyncio.sleep(0)
+        under_way -= 1
+        return httpx.Response(202)
+
+    number = 3 * MOST_REQUESTS
+    delivered = deliver([event(f"{each}.csv") for each in range(number)], answer)
+    assert [d["state"] for d in delivered] == ["delivered"] * number
+    assert most == MOST_REQUESTS
 
 
 def test_a_webhook_that_cannot_be_reached_is_tried_again() -> None:
